@@ -1,0 +1,1 @@
+"""Credits: amounts, prices, estimates."""
