@@ -1,0 +1,258 @@
+"""What the ledger refuses, and what to do about each refusal.
+
+    LedgerError
+      CommandInvalid             400  .field     the command itself makes no sense; correct it
+      InsufficientCredits        402  .requested .available .affordable_rows
+      AccountNotFound            404  .account_id
+      GrantNotFound              404  .grant_id
+      ReservationNotFound        404  .reservation_id
+      RunNotFound                404  .run_id
+      ReservationNotHeld         409  .reservation_id .state
+      CaptureExceedsReservation  409  .reservation_id .requested .held
+      RunAlreadyActive           409  .dataset_id .run_id      do not retry: wait for the run to end
+      IdempotencyConflict        422  .key
+      AuditFailed                500  .findings
+      SchemaMismatch             500  .found .expected         run `credits db upgrade`
+
+A command that several of these fit is refused by the first in this order: conflict, not found, wrong state,
+insufficient. A refused command moves nothing and leaves its key free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from estimator.credits import format_credits
+
+if TYPE_CHECKING:
+    from ledger.audit import Finding
+
+
+class LedgerError(Exception):
+    """Base of every refusal: a stable `code`, an HTTP `status_hint`, typed fields, a sentence to act on."""
+
+    code: ClassVar[str] = "ledger_error"
+    status_hint: ClassVar[int] = 500
+
+    def __init__(self, message: str, **fields: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self._fields = fields
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive pickling between processes with every field."""
+        return (_rebuild, (type(self), self.message, self._fields))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Code, message and typed fields as JSON-safe values; amounts as decimal strings."""
+        return {"code": self.code, "message": self.message} | {
+            name: _plain(value) for name, value in self._fields.items() if value is not None
+        }
+
+
+def _rebuild(kind: type[LedgerError], message: str, fields: dict[str, Any]) -> LedgerError:
+    error = kind.__new__(kind)
+    LedgerError.__init__(error, message, **fields)
+    return error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return format_credits(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | None) else str(value)
+
+
+class CommandInvalid(LedgerError):
+    """A value of a command is malformed; nothing was looked up."""
+
+    code = "command_invalid"
+    status_hint = 400
+    field: str
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}", field=field)
+
+
+class InsufficientCredits(LedgerError):
+    """The account's available credits are below the amount asked for."""
+
+    code = "insufficient_credits"
+    status_hint = 402
+    account_id: str
+    requested: Decimal
+    available: Decimal
+    affordable_rows: int | None
+
+    def __init__(
+        self, account_id: str, requested: Decimal, available: Decimal, affordable_rows: int | None = None
+    ) -> None:
+        message = (
+            f"Account {account_id!r} has {format_credits(available)} credits available and "
+            f"{format_credits(requested)} are needed. Grant more credits, or ask for less."
+        )
+        if affordable_rows is not None:
+            message = message[: -len("ask for less.")] + f"set max_rows to {affordable_rows} or fewer."
+            if affordable_rows == 0:
+                message = message[: message.rindex(" Grant")] + " Grant more credits: not even one row is payable."
+        super().__init__(
+            message,
+            account_id=account_id,
+            requested=requested,
+            available=available,
+            affordable_rows=affordable_rows,
+        )
+
+
+class AccountNotFound(LedgerError):
+    """No account of that id has been opened."""
+
+    code = "account_not_found"
+    status_hint = 404
+    account_id: str
+
+    def __init__(self, account_id: str) -> None:
+        super().__init__(
+            f"No account {account_id!r} exists. Check the id, or open it first.", account_id=account_id
+        )
+
+
+class GrantNotFound(LedgerError):
+    """The account has no grant of that id."""
+
+    code = "grant_not_found"
+    status_hint = 404
+    grant_id: str
+
+    def __init__(self, grant_id: str) -> None:
+        super().__init__(f"No grant {grant_id!r} exists. Check the id that granting returned.", grant_id=grant_id)
+
+
+class ReservationNotFound(LedgerError):
+    """The account has no reservation of that id."""
+
+    code = "reservation_not_found"
+    status_hint = 404
+    reservation_id: str
+
+    def __init__(self, reservation_id: str) -> None:
+        super().__init__(
+            f"No reservation {reservation_id!r} exists. Check the id that reserving returned.",
+            reservation_id=reservation_id,
+        )
+
+
+class RunNotFound(LedgerError):
+    """The account has launched no run of that id."""
+
+    code = "run_not_found"
+    status_hint = 404
+    run_id: str
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"No run {run_id!r} exists in this account. Check the run id that launching returned.", run_id=run_id
+        )
+
+
+class ReservationNotHeld(LedgerError):
+    """The reservation has already been captured, released, or has expired."""
+
+    code = "reservation_not_held"
+    status_hint = 409
+    reservation_id: str
+    state: str
+
+    def __init__(self, reservation_id: str, state: str) -> None:
+        super().__init__(
+            f"Reservation {reservation_id!r} is {state}, so it holds nothing any more. "
+            "Reserve again if the work is still to be paid.",
+            reservation_id=reservation_id,
+            state=state,
+        )
+
+
+class CaptureExceedsReservation(LedgerError):
+    """A capture asks for more than its reservation holds."""
+
+    code = "capture_exceeds_reservation"
+    status_hint = 409
+    reservation_id: str
+    requested: Decimal
+    held: Decimal
+
+    def __init__(self, reservation_id: str, requested: Decimal, held: Decimal) -> None:
+        super().__init__(
+            f"Reservation {reservation_id!r} holds {format_credits(held)} credits and the capture asks for "
+            f"{format_credits(requested)}. Capture at most what is held and reserve the rest.",
+            reservation_id=reservation_id,
+            requested=requested,
+            held=held,
+        )
+
+
+class RunAlreadyActive(LedgerError):
+    """Another run of the same dataset still holds credits; retrying will not help."""
+
+    code = "run_already_active"
+    status_hint = 409
+    dataset_id: str
+    run_id: str
+
+    def __init__(self, dataset_id: str, run_id: str) -> None:
+        super().__init__(
+            f"Run {run_id!r} is still active on dataset {dataset_id!r}. "
+            "Wait for it to end, or cancel it, before launching another.",
+            dataset_id=dataset_id,
+            run_id=run_id,
+        )
+
+
+class IdempotencyConflict(LedgerError):
+    """The key was used before for a different request."""
+
+    code = "idempotency_conflict"
+    status_hint = 422
+    key: str
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"Key {key!r} was already used for a different request. "
+            "Use a new key for a new request; repeat a request unchanged to get its first answer.",
+            key=key,
+        )
+
+
+class AuditFailed(LedgerError):
+    """The book does not prove itself; see `findings`."""
+
+    code = "audit_failed"
+    findings: tuple[Finding, ...]
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        super().__init__(
+            f"The audit found {len(findings)} problem(s), first: {findings[0]}. "
+            "Stop writing to the accounts named and compare them with a backup.",
+            findings=tuple(findings),
+        )
+
+
+class SchemaMismatch(LedgerError):
+    """The database's ledger schema is not the one this version works with."""
+
+    code = "schema_mismatch"
+    found: str | None
+    expected: str
+
+    def __init__(self, found: str | None, expected: str) -> None:
+        has = f"is at revision {found}" if found else "has no ledger tables"
+        super().__init__(
+            f"The database {has} and this version needs {expected}. Run `credits db upgrade`.",
+            found=found,
+            expected=expected,
+        )

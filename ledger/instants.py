@@ -1,0 +1,34 @@
+"""Moments as whole microseconds since 1970-01-01 UTC: exact, ordered, and the same on every database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from ledger.errors import CommandInvalid
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_instant(moment: datetime, field: str = "at") -> int:
+    """Microseconds since the epoch of an aware datetime. Raises `CommandInvalid` for a naive one."""
+    if not isinstance(moment, datetime):
+        raise CommandInvalid(field, f"must be a datetime with a time zone, not {type(moment).__name__}.")
+    if moment.tzinfo is None or moment.utcoffset() is None:
+        raise CommandInvalid(field, "has no time zone. Pass an aware datetime, such as datetime.now(UTC).")
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def from_instant(instant: int) -> datetime:
+    """The aware UTC datetime of microseconds since the epoch."""
+    return EPOCH + timedelta(microseconds=instant)
+
+
+def from_optional(instant: int | None) -> datetime | None:
+    """As `from_instant`, where none means never."""
+    return None if instant is None else from_instant(instant)
+
+
+def clock() -> int:
+    """This machine's time now. Only verbs that were given no `at` read it; rules never do."""
+    return to_instant(datetime.now(UTC))

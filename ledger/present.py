@@ -1,0 +1,36 @@
+"""An account as it stands at a moment, lapses included, read without a lock and without writing anything."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from ledger import snapshots
+from ledger.errors import AccountNotFound
+from ledger.rules import record_lapses
+from ledger.states import AccountState
+
+_READS_MAX = 8
+
+
+def read_present(session: Session, account_id: str, moment: int) -> AccountState:
+    """A state of the account in which everything that lapsed by the moment has been recorded, in memory only.
+
+    The reads take no lock, so an entry may be written between them; the account's sequence tells, and they are
+    repeated. After several overtaken reads the account is locked for the rest of the caller's transaction.
+    Raises `AccountNotFound`.
+    """
+    connection = session.connection()
+    for attempt in range(_READS_MAX):
+        is_last = attempt == _READS_MAX - 1
+        read = snapshots.lock_accounts if is_last else snapshots.read_accounts
+        accounts = read(connection, [account_id])
+        if account_id not in accounts:
+            raise AccountNotFound(account_id)
+        state = accounts[account_id]
+        if state.due_at is None or state.due_at > moment:
+            break
+        snapshots.fill(connection, accounts, snapshots.Needs({account_id}, moment))
+        if is_last or snapshots.read_sequence(connection, account_id) == state.sequence:
+            break
+    record_lapses(state, moment, moment)
+    return state

@@ -1,0 +1,260 @@
+"""The ledger's tables, on metadata of their own, so that a host's migrations never see them.
+
+Amounts are int64 micro-credits, moments int64 microseconds since 1970 UTC. Every primary and unique key starts
+with `account_id`, so that an account lives on one shard. `ledger_entry` and `ledger_transfer` are the book and
+are only ever appended to; the other tables are what the book adds up to, kept for quick decisions. The CHECKs
+hold what rules and `post` already guarantee; table models do not validate.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Text,
+    text,
+)
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+"""The ledger's own metadata."""
+
+
+class LedgerRow(SQLModel, registry=registry(metadata=metadata)):
+    """Base of the ledger's rows."""
+
+
+_BUCKETS = ("available", "held", "consumed", "expired", "revoked")
+_SUM = " + ".join(_BUCKETS)
+
+
+def _buckets_not_negative() -> CheckConstraint:
+    return CheckConstraint(" AND ".join(f"{bucket} >= 0" for bucket in _BUCKETS), name="buckets_not_negative")
+
+
+def _belongs_to_account() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["account_id"], ["ledger_account.account_id"])
+
+
+def _id(**options: Any) -> Any:
+    return Field(sa_type=Text, **options)
+
+
+def _number(**options: Any) -> Any:
+    return Field(sa_type=BigInteger, **options)
+
+
+def _key_number() -> Any:
+    return Field(sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
+
+
+class AccountRow(LedgerRow, table=True):
+    """One account: its lock, its balance, the head of its journal, and when something of it lapses next."""
+
+    __tablename__: ClassVar[str] = "ledger_account"
+    __table_args__ = (
+        _buckets_not_negative(),
+        CheckConstraint(f"issued = {_SUM}", name="every_credit_is_somewhere"),
+        CheckConstraint("sequence >= 0", name="sequence_not_negative"),
+        Index(
+            None,
+            "due_at",
+            postgresql_where=text("due_at IS NOT NULL"),
+            sqlite_where=text("due_at IS NOT NULL"),
+        ),
+    )
+
+    account_id: str = _id(primary_key=True)
+    opened_at: int = _number()
+    sequence: int = _number()
+    at: int = _number()
+    head: bytes = Field(sa_type=LargeBinary)
+    issued: int = _number()
+    available: int = _number()
+    held: int = _number()
+    consumed: int = _number()
+    expired: int = _number()
+    revoked: int = _number()
+    due_at: int | None = _number(nullable=True)
+
+
+class GrantRow(LedgerRow, table=True):
+    """One lot of credits; `number` is the sequence of the entry that granted it."""
+
+    __tablename__: ClassVar[str] = "ledger_grant"
+    __table_args__ = (
+        _buckets_not_negative(),
+        CheckConstraint(f"amount = {_SUM}", name="every_credit_is_somewhere"),
+        CheckConstraint("amount > 0", name="amount_positive"),
+        _belongs_to_account(),
+        Index(
+            "ix_ledger_grant_live",
+            "account_id",
+            "number",
+            postgresql_where=text("available + held > 0"),
+            sqlite_where=text("available + held > 0"),
+        ),
+    )
+
+    account_id: str = _id(primary_key=True)
+    number: int = _key_number()
+    priority: int = Field(sa_type=SmallInteger)
+    expires_at: int | None = _number(nullable=True)
+    amount: int = _number()
+    available: int = _number()
+    held: int = _number()
+    consumed: int = _number()
+    expired: int = _number()
+    revoked: int = _number()
+
+
+_IS_HELD = "state = 'held'"
+_IS_RUN = "dataset_id IS NOT NULL"
+_IS_ACTIVE_RUN = "state = 'held' AND dataset_id IS NOT NULL"
+
+
+class ReservationRow(LedgerRow, table=True):
+    """One hold; `number` is the sequence of the entry that made it, whose transfers are its slices.
+
+    A hold that a launch made names its run: the dataset and the epoch milliseconds in its run id.
+    """
+
+    __tablename__: ClassVar[str] = "ledger_reservation"
+    __table_args__ = (
+        CheckConstraint("state IN ('held', 'captured', 'released', 'expired')", name="state_known"),
+        CheckConstraint("amount >= 0 AND captured >= 0 AND freed >= 0", name="amounts_not_negative"),
+        CheckConstraint(
+            "(state = 'held' AND captured + freed = 0) OR (state <> 'held' AND captured + freed = amount)",
+            name="settled_whole",
+        ),
+        CheckConstraint("(dataset_id IS NULL) = (started_ms IS NULL)", name="run_named_whole"),
+        _belongs_to_account(),
+        Index(
+            "ix_ledger_reservation_held",
+            "account_id",
+            "expires_at",
+            postgresql_where=text(_IS_HELD),
+            sqlite_where=text(_IS_HELD),
+        ),
+        Index(
+            "uq_ledger_reservation_run",
+            "account_id",
+            "dataset_id",
+            "started_ms",
+            unique=True,
+            postgresql_where=text(_IS_RUN),
+            sqlite_where=text(_IS_RUN),
+        ),
+        Index(
+            "uq_ledger_reservation_active_run",
+            "account_id",
+            "dataset_id",
+            unique=True,
+            postgresql_where=text(_IS_ACTIVE_RUN),
+            sqlite_where=text(_IS_ACTIVE_RUN),
+        ),
+    )
+
+    account_id: str = _id(primary_key=True)
+    number: int = _key_number()
+    state: str = _id()
+    amount: int = _number()
+    captured: int = _number()
+    freed: int = _number()
+    reserved_at: int = _number()
+    expires_at: int | None = _number(nullable=True)
+    dataset_id: str | None = _id(nullable=True)
+    started_ms: int | None = _number(nullable=True)
+
+
+class EntryRow(LedgerRow, table=True):
+    """One operation, with the balance that it left and the hash over it and the entry before."""
+
+    __tablename__: ClassVar[str] = "ledger_entry"
+    __table_args__ = (
+        _buckets_not_negative(),
+        CheckConstraint("sequence > 0", name="sequence_positive"),
+        CheckConstraint("(key IS NULL) = (digest IS NULL)", name="key_binds_a_request"),
+        CheckConstraint(f"issued = {_SUM}", name="every_credit_is_somewhere"),
+        _belongs_to_account(),
+        Index(
+            "uq_ledger_entry_key",
+            "account_id",
+            "scope",
+            "key",
+            unique=True,
+            postgresql_where=text("key IS NOT NULL"),
+            sqlite_where=text("key IS NOT NULL"),
+        ),
+    )
+
+    account_id: str = _id(primary_key=True)
+    sequence: int = _key_number()
+    kind: str = _id()
+    at: int = _number()
+    recorded_at: int = _number()
+    scope: str = _id()
+    key: str | None = _id(nullable=True)
+    digest: bytes | None = Field(default=None, sa_type=LargeBinary, nullable=True)
+    reservation: int | None = _number(nullable=True)
+    details: str = _id()
+    issued: int = _number()
+    available: int = _number()
+    held: int = _number()
+    consumed: int = _number()
+    expired: int = _number()
+    revoked: int = _number()
+    hash: bytes = Field(sa_type=LargeBinary)
+
+
+_IN_BUCKETS = ", ".join(f"'{bucket}'" for bucket in _BUCKETS)
+
+
+class TransferRow(LedgerRow, table=True):
+    """Credits of one grant moving between buckets, as the `ordinal`-th transfer of an entry."""
+
+    __tablename__: ClassVar[str] = "ledger_transfer"
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="amount_positive"),
+        CheckConstraint("source <> target", name="moves"),
+        CheckConstraint(f"source IN ('issued', {_IN_BUCKETS})", name="source_known"),
+        CheckConstraint(f"target IN ({_IN_BUCKETS})", name="target_known"),
+        ForeignKeyConstraint(
+            ["account_id", "sequence"], ["ledger_entry.account_id", "ledger_entry.sequence"]
+        ),
+    )
+
+    account_id: str = _id(primary_key=True)
+    sequence: int = _key_number()
+    ordinal: int = _key_number()
+    grant_number: int = _number()
+    source: str = _id()
+    target: str = _id()
+    amount: int = _number()
+
+
+class CardRow(LedgerRow, table=True):
+    """A rate card by content, kept when an account first launches under it, so that its runs can be priced again."""
+
+    __tablename__: ClassVar[str] = "ledger_card"
+    __table_args__ = (_belongs_to_account(),)
+
+    account_id: str = _id(primary_key=True)
+    card_id: str = _id(primary_key=True)
+    content: str = _id()

@@ -1,0 +1,192 @@
+"""What the ledger answers: frozen values, amounts as `Decimal` credits, moments as aware UTC datetimes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from estimator import RunResponse
+
+
+class Bucket(StrEnum):
+    """Where credits are. Each grant's credits sit in exactly one of the last five; `issued` is where they came from."""
+
+    ISSUED = "issued"
+    AVAILABLE = "available"
+    HELD = "held"
+    CONSUMED = "consumed"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+class ReservationState(StrEnum):
+    """A reservation is held until the first of capture, release and expiry, and never again."""
+
+    HELD = "held"
+    CAPTURED = "captured"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+class EntryKind(StrEnum):
+    """The operations that the journal records."""
+
+    GRANT = "grant"
+    RESERVE = "reserve"
+    CAPTURE = "capture"
+    RELEASE = "release"
+    EXPIRE = "expire"
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """An account's credits at a moment, by bucket; the five sum to `issued`."""
+
+    account_id: str
+    at: datetime
+    available: Decimal
+    held: Decimal
+    consumed: Decimal
+    expired: Decimal
+    revoked: Decimal
+
+    @property
+    def issued(self) -> Decimal:
+        """All credits ever granted to the account."""
+        return self.available + self.held + self.consumed + self.expired + self.revoked
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An opened account. `replayed` tells that it was open already."""
+
+    account_id: str
+    opened_at: datetime
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A lot of credits with its own priority (lower burns first) and expiry (None: never)."""
+
+    grant_id: str
+    account_id: str
+    amount: Decimal
+    priority: int
+    expires_at: datetime | None
+    granted_at: datetime
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The part of one grant that a reservation holds, in the order in which it will be consumed."""
+
+    grant_id: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A hold as the operation that answers it left it. `captured + freed` is 0 while it is held, then `amount`."""
+
+    reservation_id: str
+    account_id: str
+    amount: Decimal
+    state: ReservationState
+    captured: Decimal
+    freed: Decimal
+    reserved_at: datetime
+    expires_at: datetime | None
+    slices: tuple[Slice, ...]
+    dataset_id: str | None = None
+    run_id: str | None = None
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """What bringing an account up to date found due: holds and grants that lapsed, and the credits that expired."""
+
+    account_id: str
+    reservations: tuple[str, ...]
+    grants: tuple[str, ...]
+    freed: Decimal
+    expired: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A launched run, its hold, and the wire's answer: the first one, also when it is a replay.
+
+    For an estimate-only request `run_id` and `reservation_id` are None and nothing is held.
+    """
+
+    account_id: str
+    dataset_id: str
+    run_id: str | None
+    reservation_id: str | None
+    response: RunResponse
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettlement:
+    """What a finished run was charged, and what its hold gave back."""
+
+    run_id: str
+    reservation_id: str
+    status: str
+    captured: Decimal
+    freed: Decimal
+    line_items: tuple[dict[str, Any], ...]
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Credits of one grant moving from one bucket to another."""
+
+    grant_id: str
+    source: Bucket
+    target: Bucket
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One operation in an account's journal, numbered from 1 without gaps, with the balance that it left.
+
+    `at` is when it took effect (never earlier than the entry before), `recorded_at` when it was written,
+    `hash` the SHA-256 over the entry before and this one. `details` depends on the kind.
+    """
+
+    account_id: str
+    sequence: int
+    kind: EntryKind
+    at: datetime
+    recorded_at: datetime
+    key: str | None
+    reservation_id: str | None
+    details: dict[str, Any]
+    transfers: tuple[Transfer, ...]
+    balance: Balance
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """An account's entries of a period, between the balance before and the balance after: `[since, until)`."""
+
+    account_id: str
+    since: datetime | None
+    until: datetime
+    opening: Balance
+    entries: tuple[Entry, ...]
+    closing: Balance
+
+
+Result = Account | Grant | Reservation | Expiry | Launch | RunSettlement
