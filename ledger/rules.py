@@ -21,11 +21,11 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequenc
 from copy import deepcopy
 from typing import Any
 
-from estimator import RunResponse, affordable_rows
+from estimator import RunPlan, affordable_rows
 from estimator import settle as price_outcome
 from estimator.credits import from_micro, to_micro
 from estimator.errors import EstimatorError
-from ledger import answers
+from ledger import answers, responses
 from ledger.commands import (
     Capture,
     Command,
@@ -336,10 +336,10 @@ def _launch(state: AccountState, command: LaunchRun, at: int, now: int, binding:
     )
     # Two launches in one millisecond, after a quick end of the first, still get two run ids.
     started_ms = max(at // 1000, state.started_ms_last.get(dataset_id, -1) + 1)
-    response = RunResponse.of(
+    response = responses.respond(
         quote,
         run_id=format_run_id(dataset_id, started_ms),
-        available_credits=from_micro(state.buckets[AVAILABLE] - amount),
+        available=from_micro(state.buckets[AVAILABLE] - amount),
     )
     expires_in = expires_in_micros(command.expires_in)
     details = {
@@ -369,7 +369,7 @@ def _settle(state: AccountState, command: SettleRun, at: int, now: int, binding:
     launched = state.holds[number].parsed_details()
     card = state.cards[launched["card_id"]]
     outcome = command.outcome
-    priced = price_outcome(plan_of(launched), card, outcome)
+    priced = price_outcome(RunPlan.from_dict(launched["plan"]), card, outcome)
     captured = to_micro(priced.credits)
     details = {
         "outcome": outcome.to_dict(),
@@ -378,13 +378,6 @@ def _settle(state: AccountState, command: SettleRun, at: int, now: int, binding:
     }
     kind = EntryKind.CAPTURE if captured or outcome.rows_processed else EntryKind.RELEASE
     return _close(state, hold, kind, captured, at, now, binding, details)
-
-
-def plan_of(details: Mapping[str, Any]) -> Any:
-    """The run plan that a launch's entry keeps."""
-    from estimator import RunPlan
-
-    return RunPlan.from_dict(details["plan"])
 
 
 _RULES: dict[type[Any], Callable[[AccountState, Any, int, int, Binding], Posting]] = {

@@ -175,6 +175,12 @@ def _fill_keys(
         accounts[posting.account_id].keys[posting.scope, str(posting.key)] = posting
 
 
+def read_keyed(connection: Connection, account_id: str, scope: str, key: str) -> Posting | None:
+    """The entry that bound a key, if any."""
+    found = postings_of(connection, select_matching(connection, _KEYED_ENTRIES, [(account_id, scope, key)], _BY_KEY))
+    return found[0] if found else None
+
+
 def _reservation_rows(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> list[Any]:
     """Rows of the holds that commands name, of their datasets' active runs, and of what is due; each once."""
     horizon = max([needs.horizon, *(state.at for state in accounts.values())])
@@ -182,7 +188,7 @@ def _reservation_rows(connection: Connection, accounts: dict[str, AccountState],
         (account_id,) for account_id, state in accounts.items() if state.due_at is not None and state.due_at <= horizon
     ]
     rows = [
-        *select_matching(connection, _RESERVATIONS_NAMED, needs.holds, _BY_NUMBER),
+        *read_reservations(connection, needs.holds),
         *select_matching(connection, _RESERVATIONS_OF_RUNS, needs.runs, _BY_RUN),
         *select_matching(connection, _RESERVATIONS_ACTIVE, needs.datasets, _BY_DATASET),
         *select_matching(connection, _RESERVATIONS_DUE, due, _BY_ACCOUNT, horizon=horizon),
@@ -236,6 +242,11 @@ def _fill_runs(connection: Connection, accounts: dict[str, AccountState], needs:
 def card_of(content: str) -> RateCard:
     """The rate card of a stored text; parsed once for many runs."""
     return RateCard.from_json(content)
+
+
+def read_reservations(connection: Connection, keys: Iterable[tuple[str, int]]) -> list[Any]:
+    """Reservation rows by account and number, all columns in the table's order."""
+    return select_matching(connection, _RESERVATIONS_NAMED, keys, _BY_NUMBER)
 
 
 def read_postings(connection: Connection, keys: Iterable[tuple[str, int]]) -> list[Posting]:

@@ -1,0 +1,71 @@
+"""The journal as finance reads it: entries with their transfers, streamed in order, flat in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ledger import answers
+from ledger.commands import format_grant_id, format_reservation_id
+from ledger.instants import from_instant
+from ledger.snapshots import ENTRY, posting_of
+from ledger.states import BUCKETS, Move, Posting
+from ledger.values import Bucket, Entry, EntryKind, Transfer
+
+WINDOW = 2000
+"""Entries read at a time."""
+
+_ENTRIES = text(
+    f"SELECT {', '.join(ENTRY)} FROM ledger_entry WHERE account_id = :account_id"
+    " AND sequence > :after AND sequence <= :last ORDER BY sequence LIMIT :window"
+)
+_TRANSFERS = text(
+    "SELECT sequence, grant_number, source, target, amount FROM ledger_transfer WHERE account_id = :account_id"
+    " AND sequence > :after AND sequence <= :last ORDER BY sequence, ordinal"
+)
+_INDEX = {name: index for index, name in enumerate(BUCKETS)}
+
+
+def read_windows(
+    connection: Connection, account_id: str, *, after: int = 0, last: int = 2**63 - 1
+) -> Iterator[list[Posting]]:
+    """An account's entries with sequence in (after, last], a window at a time."""
+    while True:
+        values: dict[str, Any] = {"account_id": account_id, "after": after, "last": last}
+        rows = connection.execute(_ENTRIES, values | {"window": WINDOW}).all()
+        if not rows:
+            return
+        end = rows[-1][1]
+        moves: dict[int, list[Move]] = {}
+        for sequence, grant, source, target, amount in connection.execute(_TRANSFERS, values | {"last": end}):
+            moves.setdefault(sequence, []).append((grant, _INDEX[source], _INDEX[target], amount))
+        yield [posting_of(row, moves.get(row[1], [])) for row in rows]
+        after = end
+
+
+def to_entry(posting: Posting) -> Entry:
+    """The public value of a posting."""
+    number = posting.reservation
+    return Entry(
+        account_id=posting.account_id,
+        sequence=posting.sequence,
+        kind=EntryKind(posting.kind),
+        at=from_instant(posting.at),
+        recorded_at=from_instant(posting.recorded_at),
+        key=posting.key,
+        reservation_id=None if number is None else format_reservation_id(posting.account_id, number),
+        details=posting.parsed_details(),
+        transfers=tuple(
+            Transfer(
+                format_grant_id(posting.account_id, grant),
+                Bucket(BUCKETS[source]),
+                Bucket(BUCKETS[target]),
+                answers.from_micro(amount),
+            )
+            for grant, source, target, amount in posting.moves
+        ),
+        balance=answers.balance(posting.account_id, posting.at, posting.buckets),
+        hash=posting.hash.hex(),
+    )

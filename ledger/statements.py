@@ -1,0 +1,63 @@
+"""Statements: an account's entries of a period, between the balance before it and the balance after."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from ledger import answers
+from ledger.accounts import buckets_before
+from ledger.commands import check_text
+from ledger.entries import read_windows, to_entry
+from ledger.errors import CommandInvalid
+from ledger.instants import clock, from_optional, to_instant
+from ledger.present import read_present
+from ledger.states import BUCKETS, Posting
+from ledger.values import Statement
+
+
+def get_statement(
+    session: Session, account_id: str, *, since: datetime | None = None, until: datetime | None = None
+) -> Statement:
+    """Entries that took effect in `[since, until)`: from the first one and until now by default.
+
+    The opening balance plus the entries' transfers is the closing balance. What lapsed within the period appears
+    as an entry even where it has not been recorded yet. Raises `AccountNotFound`, `CommandInvalid`.
+    """
+    check_text(account_id, "account_id")
+    start = None if since is None else to_instant(since, "since")
+    end = clock() + 1 if until is None else to_instant(until, "until")
+    if start is not None and start > end:
+        raise CommandInvalid("since", "is after until. Give a period that ends after it begins.")
+    state = read_present(session, account_id, end - 1)
+    recorded_last = state.sequence - len(state.postings)
+    postings = [
+        posting
+        for window in read_windows(session.connection(), account_id, last=recorded_last)
+        for posting in window
+        if _within(posting, start, end)
+    ]
+    postings += [posting for posting in state.postings if _within(posting, start, end)]
+    opening = (0,) * len(BUCKETS) if start is None else _buckets_before(session, account_id, start, state.postings)
+    closing = postings[-1].buckets if postings else opening
+    return Statement(
+        account_id=account_id,
+        since=from_optional(start),
+        until=answers.from_instant(end),
+        opening=answers.balance(account_id, end if start is None else start, opening),
+        entries=tuple(to_entry(posting) for posting in postings),
+        closing=answers.balance(account_id, end, closing),
+    )
+
+
+def _within(posting: Posting, start: int | None, end: int) -> bool:
+    return (start is None or posting.at >= start) and posting.at < end
+
+
+def _buckets_before(
+    session: Session, account_id: str, start: int, unrecorded: list[Posting]
+) -> tuple[int, ...]:
+    """The balance before a moment, counting lapses that have not been recorded yet."""
+    earlier = [posting for posting in unrecorded if posting.at < start]
+    return earlier[-1].buckets if earlier else buckets_before(session, account_id, start)
