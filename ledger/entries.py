@@ -18,7 +18,7 @@ WINDOW = 2000
 """Entries read at a time."""
 
 _ENTRIES = text(
-    f"SELECT {', '.join(ENTRY)} FROM ledger_entry WHERE account_id = :account_id"
+    f"SELECT {', '.join(column.name for column in ENTRY)} FROM ledger_entry WHERE account_id = :account_id"
     " AND sequence > :after AND sequence <= :last ORDER BY sequence LIMIT :window"
 )
 _TRANSFERS = text(

@@ -11,65 +11,88 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from json import dumps
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Column, Connection, text
 
 from estimator import RateCard
-from ledger.bulk import RowShape, select_matching
+from ledger.bulk import KeyedQuery, table_of
 from ledger.commands import Capture, Command, LaunchRun, Release, SettleRun, key_scope
 from ledger.instants import to_instant
 from ledger.states import BUCKETS, AccountState, GrantState, Posting, ReservationState
-from ledger.tables import AccountRow, EntryRow, GrantRow, ReservationRow
+from ledger.tables import AccountRow, CardRow, EntryRow, GrantRow, ReservationRow, TransferRow
 
-_ACCOUNT = RowShape.of(AccountRow).columns
-_GRANT = RowShape.of(GrantRow).columns
-_RESERVATION = RowShape.of(ReservationRow).columns
-ENTRY = RowShape.of(EntryRow).columns
+_ACCOUNT = table_of(AccountRow).columns
+_GRANT = table_of(GrantRow).columns
+_RESERVATION = table_of(ReservationRow).columns
+_TRANSFER = table_of(TransferRow).columns
+_CARD = table_of(CardRow).columns
+ENTRY = table_of(EntryRow).columns
 _INDEX = {name: index for index, name in enumerate(BUCKETS)}
 
-_BY_ACCOUNT = (("account_id", "text"),)
-_BY_NUMBER = (("account_id", "text"), ("number", "bigint"))
-_BY_DATASET = (("account_id", "text"), ("dataset_id", "text"))
-_BY_RUN = (("account_id", "text"), ("dataset_id", "text"), ("started_ms", "bigint"))
-_BY_KEY = (("account_id", "text"), ("scope", "text"), ("key", "text"))
-_BY_CARD = (("account_id", "text"), ("card_id", "text"))
+_BY_ACCOUNT = (_ACCOUNT.account_id,)
+_BY_NUMBER = (_GRANT.account_id, _GRANT.number)
+_BY_DATASET = (_RESERVATION.account_id, _RESERVATION.dataset_id)
+_BY_RUN = (*_BY_DATASET, _RESERVATION.started_ms)
+_BY_KEY = (ENTRY.account_id, ENTRY.scope, ENTRY.key)
+_BY_CARD = (_CARD.account_id, _CARD.card_id)
 
 
-def _columns(names: Sequence[str]) -> str:
-    return ", ".join(f"t.{name}" for name in names)
+def _named(columns: Iterable[Column[Any]]) -> str:
+    return ", ".join(f"t.{column.name}" for column in columns)
 
 
-_KEYED_ENTRIES = f"SELECT {_columns(ENTRY)} FROM {{keys}} JOIN ledger_entry t USING (account_id, scope, key)"
-_ENTRIES = (
-    f"SELECT {_columns(ENTRY)} FROM {{keys}} JOIN ledger_entry t"
-    " ON t.account_id = k.account_id AND t.sequence = k.number"
+def _query(
+    rest: str, keys: tuple[Column[Any], ...], columns: Iterable[Column[Any]], chosen: str | None = None
+) -> KeyedQuery:
+    """`SELECT columns FROM {keys} JOIN rest`, where `chosen` says otherwise what is selected as those columns."""
+    columns = tuple(columns)
+    return KeyedQuery(f"SELECT {chosen or _named(columns)} FROM {{keys}} JOIN {rest}", keys, columns)
+
+
+_READ_ACCOUNTS = _query("ledger_account t USING (account_id)", _BY_ACCOUNT, _ACCOUNT)
+_LOCK_POSTGRESQL = _query(
+    "ledger_account t USING (account_id) ORDER BY t.account_id FOR NO KEY UPDATE OF t", _BY_ACCOUNT, _ACCOUNT
 )
-_TRANSFERS = (
-    "SELECT t.account_id, t.sequence, t.grant_number, t.source, t.target, t.amount"
-    " FROM {keys} JOIN ledger_transfer t ON t.account_id = k.account_id AND t.sequence = k.number"
-    " ORDER BY t.account_id, t.sequence, t.ordinal"
+_LIVE_GRANTS = _query(
+    "ledger_grant t ON t.account_id = k.account_id WHERE t.available + t.held > 0", _BY_ACCOUNT, _GRANT
 )
-_LIVE_GRANTS = (
-    f"SELECT {_columns(_GRANT)} FROM {{keys}} JOIN ledger_grant t"
-    " ON t.account_id = k.account_id WHERE t.available + t.held > 0"
+_KEYED_ENTRIES = _query("ledger_entry t USING (account_id, scope, key)", _BY_KEY, ENTRY)
+_ENTRIES = _query("ledger_entry t ON t.account_id = k.account_id AND t.sequence = k.number", _BY_NUMBER, ENTRY)
+_MOVE = tuple(
+    _TRANSFER[name] for name in ("account_id", "sequence", "grant_number", "source", "target", "amount")
 )
-_RESERVATIONS = f"SELECT {_columns(_RESERVATION)} FROM {{keys}} JOIN ledger_reservation t "
-_RESERVATIONS_NAMED = _RESERVATIONS + "USING (account_id, number)"
-_RESERVATIONS_OF_RUNS = _RESERVATIONS + "USING (account_id, dataset_id, started_ms)"
-_RESERVATIONS_ACTIVE = _RESERVATIONS + "USING (account_id, dataset_id) WHERE t.state = 'held'"
-_RESERVATIONS_DUE = (
-    _RESERVATIONS + "ON t.account_id = k.account_id WHERE t.state = 'held' AND t.expires_at <= :horizon"
+_TRANSFERS = _query(
+    "ledger_transfer t ON t.account_id = k.account_id AND t.sequence = k.number"
+    " ORDER BY t.account_id, t.sequence, t.ordinal",
+    _BY_NUMBER,
+    _MOVE,
 )
-_NEXT_DUE = (
-    "SELECT t.account_id, min(t.expires_at) FROM {keys} JOIN ledger_reservation t ON t.account_id = k.account_id"
-    " WHERE t.state = 'held' AND t.expires_at > :horizon GROUP BY t.account_id"
+_NAMED = _query("ledger_reservation t USING (account_id, number)", _BY_NUMBER, _RESERVATION)
+_OF_RUNS = _query("ledger_reservation t USING (account_id, dataset_id, started_ms)", _BY_RUN, _RESERVATION)
+_ACTIVE = _query(
+    "ledger_reservation t USING (account_id, dataset_id) WHERE t.state = 'held'", _BY_DATASET, _RESERVATION
 )
-_LAST_RUNS = (
-    "SELECT t.account_id, t.dataset_id, max(t.started_ms) FROM {keys} JOIN ledger_reservation t"
-    " USING (account_id, dataset_id) GROUP BY t.account_id, t.dataset_id"
+_DUE = _query(
+    "ledger_reservation t ON t.account_id = k.account_id WHERE t.state = 'held' AND t.expires_at <= :horizon",
+    _BY_ACCOUNT,
+    _RESERVATION,
 )
-_CARDS = "SELECT t.account_id, t.card_id, t.content FROM {keys} JOIN ledger_card t USING (account_id, card_id)"
+_NEXT_DUE = _query(
+    "ledger_reservation t ON t.account_id = k.account_id"
+    " WHERE t.state = 'held' AND t.expires_at > :horizon GROUP BY t.account_id",
+    _BY_ACCOUNT,
+    (_RESERVATION.account_id, _RESERVATION.expires_at),
+    "t.account_id, min(t.expires_at)",
+)
+_LAST_RUNS = _query(
+    "ledger_reservation t USING (account_id, dataset_id) GROUP BY t.account_id, t.dataset_id",
+    _BY_DATASET,
+    _BY_RUN,
+    "t.account_id, t.dataset_id, max(t.started_ms)",
+)
+_CARDS = _query("ledger_card t USING (account_id, card_id)", _BY_CARD, _CARD)
 
 
 @dataclass(slots=True)
@@ -108,27 +131,22 @@ class Needs:
 
 def lock_accounts(connection: Connection, account_ids: Iterable[str]) -> dict[str, AccountState]:
     """Lock accounts in the order of their ids and read them; those that do not exist are not in the answer."""
-    postgresql = connection.dialect.name == "postgresql"
-    rows = select_matching(
-        connection, _LOCK_POSTGRESQL if postgresql else _LOCK_SQLITE, [(i,) for i in sorted(account_ids)], _BY_ACCOUNT
-    )
+    if connection.dialect.name == "postgresql":
+        rows = _LOCK_POSTGRESQL.fetch(connection, [(account_id,) for account_id in account_ids])
+    else:
+        rows = list(connection.execute(_LOCK_SQLITE, {"ids": dumps(list(account_ids))}).all())
     return {row[0]: _account(row) for row in rows}
 
 
-_LOCK_POSTGRESQL = (
-    f"SELECT {_columns(_ACCOUNT)} FROM {{keys}} JOIN ledger_account t USING (account_id)"
-    " ORDER BY t.account_id FOR NO KEY UPDATE OF t"
-)
-_LOCK_SQLITE = (
-    "UPDATE ledger_account SET sequence = sequence WHERE account_id IN"
-    f" (SELECT json_extract(value, '$[0]') FROM json_each(:keys)) RETURNING {', '.join(_ACCOUNT)}"
-)
-_READ = f"SELECT {_columns(_ACCOUNT)} FROM {{keys}} JOIN ledger_account t USING (account_id)"
+_LOCK_SQLITE = text(
+    "UPDATE ledger_account SET sequence = sequence WHERE account_id IN (SELECT value FROM json_each(:ids))"
+    f" RETURNING {', '.join(column.name for column in _ACCOUNT)}"
+).columns(*_ACCOUNT)
 
 
 def read_accounts(connection: Connection, account_ids: Iterable[str]) -> dict[str, AccountState]:
     """Read accounts without locking them."""
-    rows = select_matching(connection, _READ, [(i,) for i in account_ids], _BY_ACCOUNT)
+    rows = _READ_ACCOUNTS.fetch(connection, [(account_id,) for account_id in account_ids])
     return {row[0]: _account(row) for row in rows}
 
 
@@ -161,8 +179,7 @@ def _account(row: Any) -> AccountState:
 
 def _fill_grants(connection: Connection, accounts: dict[str, AccountState]) -> None:
     live = [(account_id,) for account_id, state in accounts.items() if state.sequence]
-    for account_id, number, priority, expires_at, *buckets in select_matching(
-        connection, _LIVE_GRANTS, live, _BY_ACCOUNT
+    for account_id, number, priority, expires_at, *buckets in _LIVE_GRANTS.fetch(connection, live
     ):
         accounts[account_id].grants[number] = GrantState(number, priority, expires_at, buckets)
 
@@ -170,14 +187,14 @@ def _fill_grants(connection: Connection, accounts: dict[str, AccountState]) -> N
 def _fill_keys(
     connection: Connection, accounts: dict[str, AccountState], keys: Iterable[tuple[str, str, str]]
 ) -> None:
-    rows = select_matching(connection, _KEYED_ENTRIES, (key for key in keys if key[0] in accounts), _BY_KEY)
+    rows = _KEYED_ENTRIES.fetch(connection, (key for key in keys if key[0] in accounts))
     for posting in postings_of(connection, rows):
         accounts[posting.account_id].keys[posting.scope, str(posting.key)] = posting
 
 
 def read_keyed(connection: Connection, account_id: str, scope: str, key: str) -> Posting | None:
     """The entry that bound a key, if any."""
-    found = postings_of(connection, select_matching(connection, _KEYED_ENTRIES, [(account_id, scope, key)], _BY_KEY))
+    found = postings_of(connection, _KEYED_ENTRIES.fetch(connection, [(account_id, scope, key)]))
     return found[0] if found else None
 
 
@@ -189,13 +206,13 @@ def _reservation_rows(connection: Connection, accounts: dict[str, AccountState],
     ]
     rows = [
         *read_reservations(connection, needs.holds),
-        *select_matching(connection, _RESERVATIONS_OF_RUNS, needs.runs, _BY_RUN),
-        *select_matching(connection, _RESERVATIONS_ACTIVE, needs.datasets, _BY_DATASET),
-        *select_matching(connection, _RESERVATIONS_DUE, due, _BY_ACCOUNT, horizon=horizon),
+        *_OF_RUNS.fetch(connection, needs.runs),
+        *_ACTIVE.fetch(connection, needs.datasets),
+        *_DUE.fetch(connection, due, horizon=horizon),
     ]
     for (account_id,) in due:
         accounts[account_id].hold_due_after = None
-    for account_id, moment in select_matching(connection, _NEXT_DUE, due, _BY_ACCOUNT, horizon=horizon):
+    for account_id, moment in _NEXT_DUE.fetch(connection, due, horizon=horizon):
         accounts[account_id].hold_due_after = moment
     return list({(row[0], row[1]): row for row in rows}.values())
 
@@ -223,7 +240,7 @@ def _add_reservation(state: AccountState, number: int, values: list[Any], moves:
 
 def _fill_runs(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
     """For launches, the latest start and whether the card is kept; for settlements, the launch and its card."""
-    for account_id, dataset_id, started_ms in select_matching(connection, _LAST_RUNS, needs.datasets, _BY_DATASET):
+    for account_id, dataset_id, started_ms in _LAST_RUNS.fetch(connection, needs.datasets):
         accounts[account_id].started_ms_last[dataset_id] = started_ms
     launched = {
         (account_id, accounts[account_id].runs[dataset_id, started_ms])
@@ -234,7 +251,7 @@ def _fill_runs(connection: Connection, accounts: dict[str, AccountState], needs:
     for posting in read_postings(connection, launched):
         accounts[posting.account_id].holds[posting.sequence] = posting
         cards.add((posting.account_id, posting.parsed_details()["card_id"]))
-    for account_id, card_id, content in select_matching(connection, _CARDS, cards, _BY_CARD):
+    for account_id, card_id, content in _CARDS.fetch(connection, cards):
         accounts[account_id].cards[card_id] = card_of(content)
 
 
@@ -246,12 +263,12 @@ def card_of(content: str) -> RateCard:
 
 def read_reservations(connection: Connection, keys: Iterable[tuple[str, int]]) -> list[Any]:
     """Reservation rows by account and number, all columns in the table's order."""
-    return select_matching(connection, _RESERVATIONS_NAMED, keys, _BY_NUMBER)
+    return _NAMED.fetch(connection, keys)
 
 
 def read_postings(connection: Connection, keys: Iterable[tuple[str, int]]) -> list[Posting]:
     """Entries by account and sequence, with their transfers."""
-    return postings_of(connection, select_matching(connection, _ENTRIES, keys, _BY_NUMBER))
+    return postings_of(connection, _ENTRIES.fetch(connection, keys))
 
 
 def postings_of(connection: Connection, rows: Sequence[Any]) -> list[Posting]:
@@ -273,8 +290,7 @@ def read_moves(
 ) -> dict[tuple[str, int], list[tuple[int, int, int, int]]]:
     """Transfers by account and sequence, in their order."""
     moves: dict[tuple[str, int], list[tuple[int, int, int, int]]] = {}
-    for account_id, sequence, grant, source, target, amount in select_matching(
-        connection, _TRANSFERS, keys, _BY_NUMBER
+    for account_id, sequence, grant, source, target, amount in _TRANSFERS.fetch(connection, keys
     ):
         moves.setdefault((account_id, sequence), []).append((grant, _INDEX[source], _INDEX[target], amount))
     return moves
