@@ -1,1 +1,79 @@
-"""Credits: amounts, prices, estimates."""
+"""What a run will cost and how long it will take: pure functions over a request, a dataset and a rate card."""
+
+from estimator.cards import shipped, shipped_card
+from estimator.credits import MICRO_PER_CREDIT, format_credits, from_micro, parse_credits, to_micro
+from estimator.errors import (
+    AmountInvalid,
+    EstimatorError,
+    Issue,
+    OutcomeRejected,
+    PriceMissing,
+    RateCardError,
+    RateCardInvalid,
+    RateCardNotFound,
+    RateCardOverflow,
+    RequestRejected,
+    RowCountUnknown,
+)
+from estimator.estimates import Estimate, LineItem, Minutes, affordable_rows, estimate, price_micro
+from estimator.plans import DatasetProfile, RunPlan, plan_run
+from estimator.programs import Program, compile_card
+from estimator.rates import RateCard, RateCardBook
+from estimator.requests import (
+    BrandControls,
+    ColumnMapping,
+    JobSpecification,
+    LanguageExpansion,
+    LanguagePair,
+    Recipes,
+    RecipeSpecification,
+    RunRequest,
+)
+from estimator.responses import RunResponse
+from estimator.settlements import RunOutcome, Settlement, settle
+
+__all__ = [
+    "MICRO_PER_CREDIT",
+    "AmountInvalid",
+    "BrandControls",
+    "ColumnMapping",
+    "DatasetProfile",
+    "Estimate",
+    "EstimatorError",
+    "Issue",
+    "JobSpecification",
+    "LanguageExpansion",
+    "LanguagePair",
+    "LineItem",
+    "Minutes",
+    "OutcomeRejected",
+    "PriceMissing",
+    "Program",
+    "RateCard",
+    "RateCardBook",
+    "RateCardError",
+    "RateCardInvalid",
+    "RateCardNotFound",
+    "RateCardOverflow",
+    "RecipeSpecification",
+    "Recipes",
+    "RequestRejected",
+    "RowCountUnknown",
+    "RunOutcome",
+    "RunPlan",
+    "RunRequest",
+    "RunResponse",
+    "Settlement",
+    "affordable_rows",
+    "compile_card",
+    "estimate",
+    "format_credits",
+    "from_micro",
+    "parse_credits",
+    "plan_run",
+    "price_micro",
+    "settle",
+    "shipped",
+    "shipped_card",
+    "to_micro",
+]

@@ -30,6 +30,7 @@ _EXACT = Context(
     flags=[],
     traps=[Inexact, InvalidOperation, Overflow],
 )
+_POWERS = tuple(10**decimals for decimals in range(13))
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 
 
@@ -53,7 +54,8 @@ def to_micro(amount: Decimal | int, *, minimum: int | None = None) -> int:
     else:
         raise AmountInvalid(
             amount,
-            f"{reprlib.repr(amount)} is not an exact amount of credits. Give a Decimal or an int, not a float or text.",
+            f"{reprlib.repr(amount)} is not an exact amount of credits. "
+            "Give a Decimal or an int, never a float or text.",
         )
     if not -MICRO_MAX <= micro <= MICRO_MAX:
         raise _too_large(amount)
@@ -82,10 +84,15 @@ def _too_large(amount: Decimal | int) -> AmountInvalid:
 
 def from_micro(micro: int) -> Decimal:
     """Credits of a number of micro-credits (of fewer than 40 digits), exactly, without trailing zeros."""
-    whole, rest = divmod(micro, MICRO_PER_CREDIT)
+    return unscaled(micro, _DECIMALS)
+
+
+def unscaled(amount: int, decimals: int) -> Decimal:
+    """The exact amount of an integer (of fewer than 40 digits) in units of 10**-decimals, no trailing zeros."""
+    whole, rest = divmod(amount, _POWERS[decimals])
     if not rest:
         return Decimal(whole)
-    return _EXACT.normalize(_EXACT.scaleb(Decimal(micro), -_DECIMALS))
+    return _EXACT.normalize(_EXACT.scaleb(Decimal(amount), -decimals))
 
 
 def parse_credits(text: str) -> Decimal:
@@ -98,7 +105,8 @@ def parse_credits(text: str) -> Decimal:
     if not _PLAIN.fullmatch(stripped):
         raise AmountInvalid(
             text,
-            f"{reprlib.repr(text)} is not an amount of credits. Write plain digits with a point, such as 12 or 0.5.",
+            f"{reprlib.repr(text)} is not an amount of credits. "
+            "Write plain digits with a point, such as 12 or 0.5.",
         )
     return from_micro(to_micro(Decimal(stripped)))
 
@@ -124,4 +132,5 @@ __all__ = [
     "number",
     "parse_credits",
     "to_micro",
+    "unscaled",
 ]

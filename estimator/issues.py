@@ -1,0 +1,151 @@
+"""Turns what pydantic found into issues: each a sentence that says what is wrong and what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from estimator.errors import Issue
+
+_KINDS: Mapping[type, str] = {
+    dict: "an object",
+    list: "a list",
+    tuple: "a list",
+    str: "text",
+    bool: "a true/false value",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A closing sentence that names what was probably meant, or what there is to choose from."""
+    choices = list(known)
+    close = difflib.get_close_matches(name, choices, n=1)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    listed = ", ".join(choices[:20]) + (", ..." if len(choices) > 20 else "")
+    return f"Use one of: {listed}." if choices else "There is none to choose from."
+
+
+def problems_error(problems: Sequence[Issue]) -> PydanticCustomError:
+    """One error for a model validator to raise, carrying every problem with a path below that model."""
+    return PydanticCustomError(
+        "problems", "{summary}", {"summary": "; ".join(map(str, problems)), "problems": list(problems)}
+    )
+
+
+def issues_of(error: ValidationError, model: type[BaseModel]) -> tuple[Issue, ...]:
+    """Every problem in a validation error of `model`, in the order of its fields."""
+    issues: list[Issue] = []
+    for detail in error.errors(include_url=False):
+        location = tuple(part for part in detail["loc"] if part != "[key]")
+        below = detail.get("ctx", {}).get("problems")
+        if below is None:
+            issues.append(_issue(detail, location, model))
+        else:
+            issues += [issue._replace(path=_path((*location, issue.path))) for issue in below]
+    return tuple(issues)
+
+
+def _path(location: Sequence[int | str]) -> str:
+    return ".".join(str(part) for part in location if part != "")
+
+
+def _issue(detail: ErrorDetails, location: tuple[int | str, ...], model: type[BaseModel]) -> Issue:
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        message = _unknown_field(location, model)
+        return Issue(_path(location), "unknown_field", message)
+    code, write = _SENTENCES.get(kind, (kind, _own_words))
+    return Issue(_path(location), code, write(detail))
+
+
+def _unknown_field(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    known = _fields_at(model, location[:-1])
+    return f"is not a field that exists here. {nearest(str(location[-1]), known)}"
+
+
+def _fields_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    """Field names of the model that a path leads to; empty where the path leaves the models."""
+    for part in location:
+        if isinstance(part, str) and part in model.model_fields:
+            inner = _model_in(model.model_fields[part].annotation)
+            if inner is None:
+                return []
+            model = inner
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_model_in(argument) for argument in getattr(annotation, "__args__", ()))
+    return next((model for model in inner if model is not None), None)
+
+
+def _kind(value: object) -> str:
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+def _wanted(what: str) -> Callable[[ErrorDetails], str]:
+    return lambda detail: f"must be {what}, not {_kind(detail['input'])}."
+
+
+def _length(detail: ErrorDetails) -> str:
+    context = detail["ctx"]
+    bound = (
+        f"at most {context['max_length']}" if "max_length" in context else f"at least {context['min_length']}"
+    )
+    return f"has {len(detail['input'])} characters; give {bound}."
+
+
+def _too_few(detail: ErrorDetails) -> str:
+    return f"needs at least {detail['ctx']['min_length']} entry; add one or leave the field out."
+
+
+def _choice(detail: ErrorDetails) -> str:
+    return f"must be {detail['ctx']['expected']}, not {reprlib.repr(detail['input'])}."
+
+
+def _bound(detail: ErrorDetails) -> str:
+    context = detail["ctx"]
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    limit = next(f"{words[name]} {context[name]}" for name in words if name in context)
+    return f"is {reprlib.repr(detail['input'])}; give {limit}."
+
+
+def _own_words(detail: ErrorDetails) -> str:
+    message = detail["msg"]
+    return message if message.endswith((".", "?")) else f"is not usable: {message}. Correct or remove it."
+
+
+_SENTENCES: Mapping[str, tuple[str, Callable[[ErrorDetails], str]]] = {
+    "missing": ("missing", lambda _: "is required; add it."),
+    "model_type": ("wrong_type", _wanted("an object")),
+    "model_attributes_type": ("wrong_type", _wanted("an object")),
+    "dict_type": ("wrong_type", _wanted("an object")),
+    "invalid_key": ("unknown_field", lambda _: "is no field name; use text as names."),
+    "tuple_type": ("wrong_type", _wanted("a list")),
+    "bool_type": ("wrong_type", _wanted("true or false")),
+    "string_type": ("wrong_type", _wanted("text")),
+    "int_type": ("wrong_type", _wanted("a whole number")),
+    "int_parsing": ("wrong_type", _wanted("a whole number")),
+    "int_from_float": ("wrong_type", _wanted("a whole number")),
+    "string_unicode": ("invalid_text", lambda _: "holds half of a surrogate pair; send well-formed Unicode."),
+    "string_too_short": ("invalid_length", _length),
+    "string_too_long": ("invalid_length", _length),
+    "too_short": ("invalid_length", _too_few),
+    "literal_error": ("unknown_value", _choice),
+    "enum": ("unknown_value", _choice),
+    "greater_than_equal": ("out_of_range", _bound),
+    "greater_than": ("out_of_range", _bound),
+    "less_than_equal": ("out_of_range", _bound),
+    "less_than": ("out_of_range", _bound),
+}

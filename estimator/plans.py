@@ -1,0 +1,302 @@
+"""A request resolved against a dataset and a rate card: every default filled in, every conflict named at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from estimator.conflicts import expansion_issues, mapping_issues, training_issues
+from estimator.errors import Issue, RequestRejected, RowCountUnknown
+from estimator.issues import nearest
+from estimator.requests import LanguageExpansion, RunRequest
+from estimator.sections import LENGTHS, RECIPES, TRAINING_TYPES, Configuration, Section
+
+if TYPE_CHECKING:
+    from estimator.rates import RateCard
+
+_PATHS = {
+    "length": "brand_controls.length",
+    "recipes": "recipe_specification.recipes",
+    "training": "training_type",
+    "grounding": "brand_controls.hallucination_mitigation",
+    "safety": "brand_controls.safety_categories",
+    "expansion": "language_expansion",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetProfile:
+    """What is known of a dataset: its rows (None while uncounted), its columns, and the expansion saved on it.
+
+    Raises `RequestRejected` for a row count that is no count, or columns that are not distinct texts.
+    """
+
+    row_count: int | None
+    columns: tuple[str, ...]
+    language_expansion: LanguageExpansion | None = None
+
+    def __post_init__(self) -> None:
+        issues = []
+        rows = self.row_count
+        if rows is not None and (not isinstance(rows, int) or isinstance(rows, bool) or rows < 0):
+            issues.append(
+                Issue(
+                    "row_count",
+                    "row_count_invalid",
+                    f"must be a count of 0 or more rows, or None, not {rows!r}.",
+                )
+            )
+        if isinstance(self.columns, str) or not all(isinstance(name, str) for name in self.columns):
+            issues.append(
+                Issue(
+                    "columns", "columns_invalid", "must be a sequence of column names. Give a tuple of text."
+                )
+            )
+        else:
+            object.__setattr__(self, "columns", tuple(self.columns))
+        if issues:
+            raise RequestRejected(issues)
+
+
+class RunPlan(NamedTuple):
+    """What a run will do, with nothing left to default. It names no card: any card with the prices can price it.
+
+    `sample_ppm` is the share of rows expanded for each of `targets`, in parts per million; both 0 without
+    expansion. `recipes` holds the names that are on, in a fixed order.
+    """
+
+    modality: str
+    rows: int
+    sample_ppm: int
+    targets: int
+    length: str
+    recipes: tuple[str, ...]
+    training_type: str
+    grounding: bool
+    safety: bool
+    discount: str | None = None
+    voucher: str | None = None
+
+    @property
+    def rows_added(self) -> int:
+        """Rows that the expansion adds."""
+        return self.rows * self.sample_ppm // 1_000_000 * self.targets
+
+    @property
+    def rows_output(self) -> int:
+        """Rows that come out: those put in, and those added."""
+        return self.rows + self.rows_added
+
+    @property
+    def configuration(self) -> Configuration:
+        """The choices that the unit price depends on."""
+        return Configuration(
+            self.length, self.recipes, self.training_type, self.grounding, self.safety, self.targets > 0
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the plan's canonical JSON."""
+        return hashlib.sha256(
+            json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":")).encode()
+        ).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe fields; `from_dict` reads them."""
+        return self._asdict() | {"recipes": list(self.recipes)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> RunPlan:
+        """Read a stored plan. Raises `RequestRejected` naming every field that is missing, unknown or wrong."""
+        issues = list(_stored_issues(fields))
+        if issues:
+            raise RequestRejected(issues)
+        return cls(**{**fields, "recipes": tuple(fields["recipes"])})
+
+
+def _counted(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _named(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _stored_issues(fields: Mapping[str, Any]) -> Iterator[Issue]:
+    checks = {
+        "modality": lambda value: value in ("text", "image"),
+        "rows": lambda value: _counted(value) and value > 0,
+        "sample_ppm": lambda value: _counted(value) and value <= 1_000_000,
+        "targets": _counted,
+        "length": lambda value: value in LENGTHS,
+        "recipes": lambda value: (
+            isinstance(value, list | tuple) and list(value) == [n for n in RECIPES if n in value]
+        ),
+        "training_type": lambda value: value in TRAINING_TYPES,
+        "grounding": lambda value: isinstance(value, bool),
+        "safety": lambda value: isinstance(value, bool),
+        "discount": _named,
+        "voucher": _named,
+    }
+    for name, fits in checks.items():
+        if name not in fields:
+            yield Issue(f"plan.{name}", "missing", "is required; store plans as to_dict gives them.")
+        elif not fits(fields[name]):
+            yield Issue(
+                f"plan.{name}",
+                "wrong_type",
+                f"cannot be {fields[name]!r}; store plans as to_dict gives them.",
+            )
+    for name in fields:
+        if name not in checks:
+            yield Issue(f"plan.{name}", "unknown_field", f"is not a field of a plan. {nearest(name, checks)}")
+
+
+def plan_run(
+    request: RunRequest,
+    profile: DatasetProfile,
+    card: RateCard,
+    *,
+    discount: str | None = None,
+    voucher: str | None = None,
+) -> RunPlan:
+    """Resolve a request against the dataset it is for and the card it will be priced under.
+
+    Args:
+        request: the shape has been checked already.
+        profile: the dataset's rows and columns, and its saved expansion.
+        card: supplies the defaults of what the request leaves out, and says what can be bought.
+        discount: name of the customer's discount on the card.
+        voucher: name of a voucher on the card.
+
+    Raises:
+        RequestRejected: every conflict within the request, with the dataset and with the card, in one error.
+        RowCountUnknown: nothing else is wrong, and the dataset has not been counted.
+    """
+    issues: list[Issue] = []
+    mapping = request.column_mapping
+    modality = "text"
+    if mapping is not None:
+        if mapping.image is not None:
+            modality = "image"
+        issues += mapping_issues(mapping, profile.columns)
+    if not request.estimate and (mapping is None or not mapping.model_dump(exclude_none=True)):
+        issues.append(
+            Issue("column_mapping", "missing", "is required for a run. Map prompt, chat or universal_prompt.")
+        )
+    expansion = request.language_expansion
+    if expansion is None and profile.language_expansion is not None and not request.expansion_cleared:
+        expansion = profile.language_expansion
+    targets = sample_ppm = 0
+    if expansion is not None:
+        targets, found = expansion_issues(expansion, card.targets_max)
+        sample_ppm = expansion.sample_ppm
+        issues += found
+    rows = _rows(request, profile, card, issues)
+    section = card.image if modality == "image" else card.text
+    if section is None:
+        issues.append(_price_missing("column_mapping.image", "image"))
+        section = card.text
+    plan = _resolved(request, section, modality, rows, sample_ppm, targets, issues)
+    _check_names(card, discount, voucher, issues)
+    if issues:
+        raise RequestRejected(issues)
+    if profile.row_count is None:
+        raise RowCountUnknown
+    return plan if discount is None and voucher is None else plan._replace(discount=discount, voucher=voucher)
+
+
+def _rows(request: RunRequest, profile: DatasetProfile, card: RateCard, issues: list[Issue]) -> int:
+    available = profile.row_count
+    if available is None:
+        return 0
+    if not available:
+        issues.append(Issue("dataset", "dataset_empty", "has no rows. Add rows to the dataset first."))
+    job = request.job_specification
+    asked = None if job is None else job.max_rows
+    rows = available if asked is None else min(asked, available)
+    if rows > card.rows_max:
+        message = f"asks for {rows} rows and one run may have {card.rows_max}. Set max_rows to that or less."
+        issues.append(Issue("job_specification.max_rows", "rows_max", message))
+    return rows
+
+
+def _resolved(
+    request: RunRequest,
+    section: Section,
+    modality: str,
+    rows: int,
+    sample_ppm: int,
+    targets: int,
+    issues: list[Issue],
+) -> RunPlan:
+    controls = request.brand_controls
+    length, grounding, safety = section.length_default, False, False
+    if controls is not None:
+        length = controls.length or length
+        grounding = controls.hallucination_mitigation is True
+        safety = bool(controls.safety_categories)
+    specification = request.recipe_specification
+    switches = None if specification is None else specification.recipes
+    recipes = section.recipes_default if switches is None else _switched_on(switches, section)
+    training_type = request.training_type
+    if switches is not None and switches.preference_pairs is not None:
+        issues += training_issues(training_type, switches.preference_pairs)
+        if training_type is None and switches.preference_pairs:
+            training_type = "preference_pairs"
+    plan = RunPlan(
+        modality,
+        rows,
+        sample_ppm,
+        targets,
+        length,
+        recipes,
+        training_type or "instruction_dataset",
+        grounding,
+        safety,
+    )
+    for dimension in section.missing(plan.configuration):
+        issues.append(_price_missing(_request_path(dimension, request), dimension))
+    return plan
+
+
+def _switched_on(switches: Any, section: Section) -> tuple[str, ...]:
+    """Recipes that the request turns on, or leaves to a card that turns them on."""
+    on = []
+    for name in RECIPES:
+        switch = getattr(switches, name)
+        if switch or (switch is None and name in section.recipes_default):
+            on.append(name)
+    return tuple(on)
+
+
+def _request_path(dimension: str, request: RunRequest) -> str:
+    kind, _, name = dimension.partition(".")
+    if kind == "recipes":
+        return f"{_PATHS[kind]}.{name}"
+    if kind == "training" and request.training_type is None:
+        return "recipe_specification.recipes.preference_pairs"
+    return _PATHS[kind]
+
+
+def _price_missing(path: str, dimension: str) -> Issue:
+    message = f"has no price on the rate card in force ({dimension}). Leave it out, or ask for a card that prices it."
+    return Issue(path, "price_missing", message)
+
+
+def _check_names(card: RateCard, discount: str | None, voucher: str | None, issues: list[Issue]) -> None:
+    for path, name, known in (("discount", discount, card.discounts), ("voucher", voucher, card.vouchers)):
+        if name is not None and name not in known:
+            issues.append(
+                Issue(
+                    path,
+                    f"{path}_unknown",
+                    f"{name!r} is not on the rate card {card.name!r}. {nearest(name, known)}",
+                )
+            )
+
+
+__all__ = ["DatasetProfile", "RunPlan", "plan_run"]

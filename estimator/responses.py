@@ -1,0 +1,99 @@
+"""What a client gets back, under exactly the names that the public client reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+
+from estimator.credits import number
+
+if TYPE_CHECKING:
+    from estimator.estimates import Estimate
+
+
+class RunResponse(BaseModel):
+    """The answer to a run or an estimate. Amounts are credits; `run_id` is None exactly for an estimate."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    run_id: str | None = Field(None, description="Names the run that was started; null when none was.")
+    estimate: bool = Field(description="True when nothing was started.")
+    credits: Decimal = Field(
+        alias="estimatedCreditsConsumed", description="Credits estimated, and for a run reserved."
+    )
+    minutes: Decimal = Field(
+        alias="estimatedMinutes", description="Minutes that half of such runs stay below."
+    )
+    multimodal: bool = Field(
+        False, alias="multimodalPricingApplied", description="True when an image column is mapped."
+    )
+    credit_multiplier: Decimal | None = Field(
+        None,
+        alias="creditMultiplier",
+        description="Credits per 100 output rows of a multimodal run; absent for text.",
+    )
+    available_credits: Decimal | None = Field(
+        None, description="What the account can still spend, where asked."
+    )
+    line_items: tuple[dict[str, Any], ...] = Field((), description="What the credits are for, where asked.")
+
+    @model_validator(mode="after")
+    def _names_its_run(self) -> RunResponse:
+        if (self.run_id is None) != self.estimate:
+            raise ValueError("an estimate has no run_id and a run has one; set estimate and run_id to agree.")
+        return self
+
+    @classmethod
+    def of(
+        cls,
+        estimate: Estimate,
+        *,
+        run_id: str | None = None,
+        available_credits: Decimal | None = None,
+        itemised: bool = False,
+    ) -> RunResponse:
+        """The response to an estimate (no `run_id`), or to the run that it was made for."""
+        return cls(
+            run_id=run_id,
+            estimate=run_id is None,
+            credits=estimate.credits,
+            minutes=estimate.minutes.p50,
+            multimodal=estimate.multimodal,
+            credit_multiplier=estimate.credit_multiplier,
+            available_credits=available_credits,
+            line_items=tuple(item.to_wire() for item in estimate.line_items) if itemised else (),
+        )
+
+    @model_serializer
+    def to_wire(self) -> dict[str, Any]:
+        """The JSON object, amounts as numbers; optional keys are absent when they say nothing."""
+        body: dict[str, Any] = {
+            "run_id": self.run_id,
+            "estimate": self.estimate,
+            "estimatedCreditsConsumed": number(self.credits),
+            "estimatedMinutes": number(self.minutes),
+            "multimodalPricingApplied": self.multimodal,
+        }
+        if self.credit_multiplier is not None:
+            body["creditMultiplier"] = number(self.credit_multiplier)
+        if self.available_credits is not None:
+            body["available_credits"] = number(self.available_credits)
+        if self.line_items:
+            body["line_items"] = [dict(item) for item in self.line_items]
+        return body
+
+    def to_json(self) -> str:
+        """The body of the HTTP answer."""
+        return json.dumps(self.to_wire(), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_wire(cls, body: Mapping[str, Any]) -> RunResponse:
+        """Read back what `to_wire` wrote, as a stored first answer is."""
+        return cls.model_validate(dict(body))
+
+
+__all__ = ["RunResponse"]
