@@ -25,10 +25,10 @@ from ledger.values import (
 )
 
 _STATE_AFTER = {
-    EntryKind.RESERVE: ReservationState.HELD,
-    EntryKind.CAPTURE: ReservationState.CAPTURED,
-    EntryKind.RELEASE: ReservationState.RELEASED,
-    EntryKind.EXPIRE: ReservationState.EXPIRED,
+    EntryKind.RESERVE.value: ReservationState.HELD,
+    EntryKind.CAPTURE.value: ReservationState.CAPTURED,
+    EntryKind.RELEASE.value: ReservationState.RELEASED,
+    EntryKind.EXPIRE.value: ReservationState.EXPIRED,
 }
 
 
@@ -72,7 +72,7 @@ def reservation(posting: Posting, details: dict[str, Any], *, replayed: bool) ->
         reservation_id=format_reservation_id(posting.account_id, number),
         account_id=posting.account_id,
         amount=from_micro(details["amount"]),
-        state=_STATE_AFTER[EntryKind(posting.kind)],
+        state=_STATE_AFTER[posting.kind],
         captured=from_micro(moved(posting, CONSUMED)),
         freed=Decimal(0) if held else from_micro(moved(posting, AVAILABLE, EXPIRED)),
         reserved_at=from_instant(details.get("reserved_at", posting.at)),

@@ -7,13 +7,15 @@ through the driver's `executemany`. Which rows, and what they say, is decided el
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from json import dumps
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Connection, LargeBinary, SmallInteger, Table, Text, text
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
 _POSTGRESQL_TYPES = {BigInteger: "bigint", SmallInteger: "smallint", Text: "text", LargeBinary: "bytea"}
@@ -67,13 +69,34 @@ def execute_writes(connection: Connection, writes: Sequence[Write]) -> None:
         connection.execute(
             _postgresql_write(parts), {f"a{index}": value for index, value in enumerate(values)}
         )
-        return
-    for write in writes:
-        rows = list(write.rows)
-        if write.is_update:
-            size = len(write.shape.key)
-            rows = [(*row[size:], *row[:size]) for row in rows]
-        connection.exec_driver_sql(_sqlite_write(write.shape, write.is_update), rows)
+    else:
+        _write_sqlite(connection, writes)
+
+
+def _write_sqlite(connection: Connection, writes: Sequence[Write]) -> None:
+    with sqlite_cursor(connection) as cursor:
+        for write in writes:
+            rows: Iterable[tuple[Any, ...]] = write.rows
+            if write.is_update:
+                size = len(write.shape.key)
+                rows = [(*row[size:], *row[:size]) for row in rows]
+            cursor.executemany(_sqlite_write(write.shape, write.is_update), list(rows))
+
+
+@contextmanager
+def sqlite_cursor(connection: Connection) -> Iterator[Any]:
+    """A cursor of the SQLite driver; its errors are raised as SQLAlchemy raises them.
+
+    Where the database is a function call away, wrapping each of ten small statements would cost most of the time.
+    """
+    dialect = connection.dialect
+    cursor = connection.connection.cursor()
+    try:
+        yield cursor
+    except dialect.loaded_dbapi.Error as error:
+        raise DBAPIError.instance(None, None, error, dialect.loaded_dbapi.Error, dialect=dialect) from error
+    finally:
+        cursor.close()
 
 
 def _parameters(types: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[str | None]:
@@ -162,32 +185,40 @@ class KeyedQuery:
         if not keys:
             return []
         is_single = len(keys) == 1
-        dialect = connection.dialect.name
-        values: Sequence[Any]
-        if dialect == "postgresql":
-            values = _parameters([_type_of(column) for column in self.keys], keys)
-        else:
-            values = keys[0] if is_single else [dumps(keys)]
-        parameters = {f"k{index}": value for index, value in enumerate(values)}
-        statement = _keyed_select(self, dialect, is_single)
-        return list(connection.execute(statement, parameters | also).all())
+        if connection.dialect.name == "postgresql":
+            values: Sequence[Any] = _parameters([_type_of(column) for column in self.keys], keys)
+            parameters = {f"k{index}": value for index, value in enumerate(values)} | also
+            return list(connection.execute(_postgresql_select(self, is_single), parameters).all())
+        values = keys[0] if is_single else [dumps(keys)]
+        with sqlite_cursor(connection) as cursor:
+            cursor.execute(
+                _sqlite_select(self, is_single), {f"k{index}": value for index, value in enumerate(values)} | also
+            )
+            rows: list[Any] = cursor.fetchall()
+        return rows
 
 
 @lru_cache(maxsize=128)
-def _keyed_select(query: KeyedQuery, dialect: str, is_single: bool) -> Any:
+def _postgresql_select(query: KeyedQuery, is_single: bool) -> Any:
+    types = [_type_of(column) for column in query.keys]
     names = [column.name for column in query.keys]
-    # SQLite takes CROSS JOIN as an order: the keys first, then one look-up by index for each.
-    join = "JOIN" if dialect == "postgresql" else "CROSS JOIN"
     if is_single:
-        casts = [f"CAST(:k{index} AS {_type_of(column)})" for index, column in enumerate(query.keys)]
-        values = casts if dialect == "postgresql" else [f":k{index}" for index in range(len(names))]
-        chosen = ", ".join(f"{value} AS {name}" for value, name in zip(values, names, strict=True))
-        relation = f"(SELECT {chosen}) AS k"
-    elif dialect == "postgresql":
-        arrays = ", ".join(f"CAST(:k{index} AS {_type_of(column)}[])" for index, column in enumerate(query.keys))
-        relation = f"unnest({arrays}) AS k({', '.join(names)})"
+        values = [f"CAST(:k{index} AS {kind}) AS {name}" for index, (kind, name) in enumerate(zip(types, names, strict=True))]
+        relation = f"(SELECT {', '.join(values)}) AS k"
     else:
-        chosen = ", ".join(f"json_extract(value, '$[{index}]') AS {name}" for index, name in enumerate(names))
-        relation = f"(SELECT {chosen} FROM json_each(:k0)) AS k"
-    # Columns that are named once are looked up once: the answer's layout is cached with the statement.
-    return text(query.sql.replace("{keys} JOIN", f"{relation} {join}")).columns(*query.columns)
+        arrays = ", ".join(f"CAST(:k{index} AS {kind}[])" for index, kind in enumerate(types))
+        relation = f"unnest({arrays}) AS k({', '.join(names)})"
+    # With its columns named, the answer's layout is worked out once and kept with the statement.
+    return text(query.sql.replace("{keys}", relation)).columns(*query.columns)
+
+
+@lru_cache(maxsize=128)
+def _sqlite_select(query: KeyedQuery, is_single: bool) -> str:
+    names = [column.name for column in query.keys]
+    if is_single:
+        relation = f"(SELECT {', '.join(f':k{index} AS {name}' for index, name in enumerate(names))}) AS k"
+    else:
+        values = ", ".join(f"json_extract(value, '$[{index}]') AS {name}" for index, name in enumerate(names))
+        relation = f"(SELECT {values} FROM json_each(:k0)) AS k"
+    # SQLite takes CROSS JOIN as an order: the keys first, then one look-up by index for each.
+    return query.sql.replace("{keys} JOIN", f"{relation} CROSS JOIN")

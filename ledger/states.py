@@ -81,11 +81,13 @@ class Posting:
     moves: list[Move]
     buckets: tuple[int, ...]
     hash: bytes
+    _parsed: dict[str, Any] | None = None
 
     def parsed_details(self) -> dict[str, Any]:
-        """The details as a dictionary."""
-        parsed: dict[str, Any] = json.loads(self.details)
-        return parsed
+        """The details as a dictionary, not to be changed."""
+        if self._parsed is None:
+            self._parsed = json.loads(self.details)
+        return self._parsed
 
 
 def genesis(account_id: str, opened_at: int) -> bytes:
@@ -180,7 +182,7 @@ class AccountState:
         self.at = at
         posting = Posting(
             self.account_id, self.sequence, kind.value, at, recorded_at, scope, key, digest, reservation,
-            encode_details(details), moves, tuple(buckets), b"",
+            encode_details(details), moves, tuple(buckets), b"", details,
         )  # fmt: skip
         posting.hash = self.head = chain_hash(self.head, posting)
         self.postings.append(posting)

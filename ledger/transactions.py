@@ -13,6 +13,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from ledger.bulk import sqlite_cursor
+from ledger.snapshots import BEGINS_IMMEDIATE
+
 Answer = TypeVar("Answer")
 
 _BUSY_SECONDS = 30
@@ -43,7 +46,8 @@ def prepare_engine(engine: Engine) -> Engine:
     return engine
 
 
-def _configure_sqlite(connection: Any, _record: Any) -> None:
+def _configure_sqlite(connection: Any, record: Any) -> None:
+    record.info[BEGINS_IMMEDIATE] = True
     # The driver must not begin transactions of its own: it would begin them too late.
     connection.isolation_level = None
     cursor = connection.cursor()
@@ -57,7 +61,8 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_immediate(connection: sqlalchemy.Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    with sqlite_cursor(connection) as cursor:
+        cursor.execute("BEGIN IMMEDIATE")
 
 
 def run_transaction(engine: Engine, work: Callable[[Session], Answer], *, attempts: int = 5) -> Answer:
