@@ -12,11 +12,12 @@ from estimator import (
     RateCardBook,
     RunOutcome,
     RunRequest,
+    RunResponse,
     estimate,
     plan_run,
 )
 from estimator.errors import EstimatorError
-from ledger import answers, responses, snapshots
+from ledger import answers, snapshots
 from ledger.accounts import get_balance
 from ledger.commands import LaunchRun, SettleRun, check_text, launch_scope, request_key
 from ledger.errors import IdempotencyConflict
@@ -88,7 +89,7 @@ def _answer_estimate(
     session: Session, account_id: str, dataset_id: str, quote: Estimate, moment: datetime
 ) -> Launch:
     available = get_balance(session, account_id, at=moment).available
-    response = responses.respond(quote, run_id=None, available=available)
+    response = RunResponse.of(quote, available_credits=available, itemised=True)
     return Launch(account_id, dataset_id, None, None, response)
 
 

@@ -21,11 +21,11 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequenc
 from copy import deepcopy
 from typing import Any
 
-from estimator import RunPlan, affordable_rows
+from estimator import RunPlan, RunResponse, affordable_rows
 from estimator import settle as price_outcome
 from estimator.credits import from_micro, to_micro
 from estimator.errors import EstimatorError
-from ledger import answers, responses
+from ledger import answers
 from ledger.commands import (
     Capture,
     Command,
@@ -336,10 +336,11 @@ def _launch(state: AccountState, command: LaunchRun, at: int, now: int, binding:
     )
     # Two launches in one millisecond, after a quick end of the first, still get two run ids.
     started_ms = max(at // 1000, state.started_ms_last.get(dataset_id, -1) + 1)
-    response = responses.respond(
+    response = RunResponse.of(
         quote,
         run_id=format_run_id(dataset_id, started_ms),
-        available=from_micro(state.buckets[AVAILABLE] - amount),
+        available_credits=from_micro(state.buckets[AVAILABLE] - amount),
+        itemised=True,
     )
     expires_in = expires_in_micros(command.expires_in)
     details = {

@@ -1,0 +1,142 @@
+"""Databases for the tests: each test gets a new SQLite file or a new PostgreSQL database, already migrated.
+
+One PostgreSQL server serves a whole run: the process that starts the run owns it, its workers are told where it is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from sqlalchemy import Engine, make_url
+from sqlalchemy.orm import Session
+
+import ledger
+from tests.postgres import Databases, PostgresServer, PostgresUnavailable
+
+_SERVER = pytest.StashKey[ExitStack]()
+_ADDRESS = pytest.StashKey[str]()
+_TEMPLATE = "ledger_template"
+
+settings.register_profile(
+    "default",
+    derandomize=True,
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.register_profile("long", parent=settings.get_profile("default"), derandomize=False, max_examples=2000)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the laws on many more, and on random, examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("long" if config.getoption("--long") else "default")
+    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if worker is not None:
+        config.stash[_ADDRESS] = worker["postgres"]
+        return
+    if not config.option.markexpr:
+        config.option.markexpr = "not external"
+    if not config.option.collectonly:
+        config.stash[_SERVER] = ExitStack()
+        config.stash[_ADDRESS] = _find_server(config.stash[_SERVER])
+
+
+def _find_server(stack: ExitStack) -> str:
+    """The URL of a server to make databases in, or a sentence that says why there is none."""
+    given = os.environ.get("LEDGER_TEST_DATABASE_URL")
+    try:
+        databases = (
+            Databases(make_url(given)) if given else stack.enter_context(PostgresServer.start()).databases
+        )
+    except PostgresUnavailable as error:
+        return str(error)
+    databases.drop(databases.url(_TEMPLATE))
+    engine = ledger.create_engine(databases.create(_TEMPLATE))
+    ledger.upgrade(engine)
+    engine.dispose()
+    return databases.url(databases.admin.database or "postgres")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["postgres"] = node.config.stash[_ADDRESS]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    stack = config.stash.get(_SERVER, None)
+    if stack is not None:
+        stack.close()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.option.markexpr == "not external":
+        terminalreporter.write_line(
+            "Tests marked `external` (they need more than pip can give) are left out; run them with: pytest -m external"
+        )
+
+
+@pytest.fixture(scope="session")
+def postgres(pytestconfig: pytest.Config) -> Databases:
+    """The databases of the run's PostgreSQL server. Fails, never skips, where there is none."""
+    address = pytestconfig.stash[_ADDRESS]
+    if "://" not in address:
+        pytest.fail(address)
+    return Databases(make_url(address))
+
+
+@pytest.fixture
+def postgresql_url(postgres: Databases) -> Iterator[str]:
+    """A new PostgreSQL database with the ledger's tables."""
+    url = postgres.create(template=_TEMPLATE)
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the ledger's tables, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "ledger.sqlite"
+    engine = ledger.create_engine(f"sqlite:///{path}")
+    ledger.upgrade(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A new SQLite file with the ledger's tables."""
+    path = tmp_path / "ledger.sqlite"
+    shutil.copyfile(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A new database with the ledger's tables, on each engine in turn."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on a new database."""
+    engine = ledger.create_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    """A session on a new database, rolled back at the end unless the test commits."""
+    with Session(engine) as session:
+        yield session
