@@ -1,4 +1,4 @@
-"""What a run will cost and how long it will take: pure functions over a request, a dataset and a rate card."""
+"""What a run costs and how long it takes: pure functions of a request, a dataset and a rate card."""
 
 from estimator.cards import shipped, shipped_card
 from estimator.credits import MICRO_PER_CREDIT, format_credits, from_micro, parse_credits, to_micro

@@ -30,7 +30,7 @@ _EXACT = Context(
     flags=[],
     traps=[Inexact, InvalidOperation, Overflow],
 )
-_POWERS = tuple(10**decimals for decimals in range(13))
+POWERS: tuple[int, ...] = tuple(10**decimals for decimals in range(13))
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 
 
@@ -88,8 +88,8 @@ def from_micro(micro: int) -> Decimal:
 
 
 def unscaled(amount: int, decimals: int) -> Decimal:
-    """The exact amount of an integer (of fewer than 40 digits) in units of 10**-decimals, no trailing zeros."""
-    whole, rest = divmod(amount, _POWERS[decimals])
+    """The exact amount of an integer (of fewer than 40 digits) in units of 10**-decimals (at most 12)."""
+    whole, rest = divmod(amount, POWERS[decimals])
     if not rest:
         return Decimal(whole)
     return _EXACT.normalize(_EXACT.scaleb(Decimal(amount), -decimals))

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Minutes(NamedTuple):
-    """Minutes that a run stays below, half the time and 95% of the time; to the hundredth. Advice, never billed."""
+    """Minutes that half and 95% of such runs stay below, to the hundredth. Advice, never billed."""
 
     p50: Decimal
     p95: Decimal
 
 
 class LineItem(NamedTuple):
-    """A signed part of the total. `quantity` units at `unit_price` each; None where the item is not per unit."""
+    """A signed part of the total: `quantity` units at `unit_price` each, None where it is not per unit."""
 
     code: str
     label: str
@@ -48,8 +48,9 @@ class LineItem(NamedTuple):
 class Estimate(NamedTuple):
     """The price of a plan under a card. `line_items` sum to `credits` exactly.
 
-    `rows_output` are the rows that come out, `rows_billable` those that the card bills (its basis), `units` the
-    rows or blocks they make. `credit_multiplier` is credits per 100 output rows at the base price of an image run.
+    `rows_output` are the rows that come out, `rows_billable` those that the card bills (its basis), `units`
+    the rows or blocks they make. `credit_multiplier` is credits per 100 output rows at the base price of an
+    image run.
     """
 
     credits: Decimal
@@ -137,14 +138,18 @@ def estimate(plan: RunPlan, card: RateCard, *, billable_max: int | None = None) 
         billable_max: bill no more rows than this, as for a run that delivered fewer.
 
     Raises:
-        PriceMissing: the card lacks a price that the plan needs (a card other than the one it was planned for).
-        RequestRejected: the plan is larger than that card allows.
+        PriceMissing: the card lacks a price that the plan needs (a card other than the one it was planned
+        for). RequestRejected: the plan is larger than that card allows.
     """
-    pricing = pricing_of(plan, card)
-    values = _values(plan, pricing, pricing.billable_max if billable_max is None else billable_max)
+    if billable_max is None:
+        pricing = pricing_of(plan, card)
+        values = pricing.run(plan)
+    else:
+        pricing = pricing_of(plan, card, limited=True)
+        values = pricing.run(plan, billable_max)
     rows_output, units = values[pricing.rows_output_at], values[pricing.units_at]
     return Estimate(
-        from_micro(values[-1]),
+        from_micro(values[pricing.micro_at]),
         Minutes(
             unscaled(pricing.p50.hundredths(rows_output), 2), unscaled(pricing.p95.hundredths(rows_output), 2)
         ),
@@ -159,18 +164,13 @@ def estimate(plan: RunPlan, card: RateCard, *, billable_max: int | None = None) 
     )
 
 
-def _values(plan: RunPlan, pricing: Pricing, billable_max: int) -> list[int]:
-    rows = plan.rows
-    return pricing.program.run((rows, rows, plan.sample_ppm, plan.targets, billable_max, *pricing.modifiers))
-
-
 def _line_items(pricing: Pricing, decimals: int, values: Sequence[int], units: int) -> tuple[LineItem, ...]:
     items = [
         LineItem(code, label, units, unit_price, unscaled(units * part, decimals))
         for code, label, part, unit_price in pricing.contributions
     ]
-    if pricing.has_tiers:
-        difference = values[pricing.charge_at] - units * pricing.unit
+    if pricing.tiers_at is not None:
+        difference = values[pricing.tiers_at] - units * pricing.unit
         if difference:
             items.append(LineItem("tiers", "Quantity tiers", None, None, unscaled(difference, decimals)))
     for code, label, before, after in pricing.adjustments:
@@ -181,23 +181,23 @@ def _line_items(pricing: Pricing, decimals: int, values: Sequence[int], units: i
 
 
 def price_micro(plan: RunPlan, card: RateCard) -> int:
-    """The price of a plan in micro-credits, without items; the same integer that `estimate` gives. Same errors."""
+    """The price of a plan in micro-credits, without items; as in its estimate. Same errors."""
     pricing = pricing_of(plan, card)
-    return _values(plan, pricing, pricing.billable_max)[-1]
+    return pricing.run(plan)[pricing.micro_at]
 
 
-def affordable_rows(plan: RunPlan, card: RateCard, credits: Decimal) -> int:
+def affordable_rows(plan: RunPlan, card: RateCard, credits: Decimal) -> int:  # noqa: A002
     """The most rows of such a run that cost no more than `credits`, whatever number of rows the plan has.
 
-    From 0 (which costs nothing) to the card's `rows_max`. Raises `AmountInvalid` for what is no amount of 0 or more
-    credits, and whatever `estimate` raises.
+    From 0 (which costs nothing) to the card's `rows_max`. Raises `AmountInvalid` for what is no amount of 0
+    or more credits, and whatever `estimate` raises.
     """
     budget = to_micro(credits, minimum=0)
     pricing = pricing_of(plan._replace(rows=1), card)
     affordable, too_many = 0, card.rows_max + 1
     while too_many - affordable > 1:
         middle = (affordable + too_many) // 2
-        if _values(plan._replace(rows=middle), pricing, pricing.billable_max)[-1] <= budget:
+        if pricing.run(plan._replace(rows=middle))[pricing.micro_at] <= budget:
             affordable = middle
         else:
             too_many = middle

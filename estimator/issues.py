@@ -1,4 +1,4 @@
-"""Turns what pydantic found into issues: each a sentence that says what is wrong and what to write instead."""
+"""Turns what pydantic found into issues: sentences that say what is wrong and what to write instead."""
 
 from __future__ import annotations
 

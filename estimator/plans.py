@@ -1,4 +1,4 @@
-"""A request resolved against a dataset and a rate card: every default filled in, every conflict named at once."""
+"""A request resolved against a dataset and a rate card: every default filled in, all conflicts named."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ _PATHS = {
 
 @dataclass(frozen=True, slots=True)
 class DatasetProfile:
-    """What is known of a dataset: its rows (None while uncounted), its columns, and the expansion saved on it.
+    """What is known of a dataset: its rows (None while uncounted), its columns, and the expansion saved on
+    it.
 
     Raises `RequestRejected` for a row count that is no count, or columns that are not distinct texts.
     """
@@ -62,7 +63,8 @@ class DatasetProfile:
 
 
 class RunPlan(NamedTuple):
-    """What a run will do, with nothing left to default. It names no card: any card with the prices can price it.
+    """What a run will do, with nothing left to default. It names no card: any card with the prices can price
+    it.
 
     `sample_ppm` is the share of rows expanded for each of `targets`, in parts per million; both 0 without
     expansion. `recipes` holds the names that are on, in a fixed order.
@@ -110,7 +112,7 @@ class RunPlan(NamedTuple):
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> RunPlan:
-        """Read a stored plan. Raises `RequestRejected` naming every field that is missing, unknown or wrong."""
+        """Read a stored plan. Raises `RequestRejected` for fields that are missing, unknown or wrong."""
         issues = list(_stored_issues(fields))
         if issues:
             raise RequestRejected(issues)
@@ -283,7 +285,7 @@ def _request_path(dimension: str, request: RunRequest) -> str:
 
 
 def _price_missing(path: str, dimension: str) -> Issue:
-    message = f"has no price on the rate card in force ({dimension}). Leave it out, or ask for a card that prices it."
+    message = f"has no price on the rate card ({dimension}). Leave it out, or add its price to a new card."
     return Issue(path, "price_missing", message)
 
 

@@ -1,7 +1,7 @@
 """What a rate card makes of one configuration, worked out once: unit prices, labels, minutes.
 
-Estimates spend their time here only the first time a configuration is priced; after that every estimate is a few
-dozen integer operations and one `Decimal` for each line item.
+Estimates spend their time here only the first time a configuration is priced; after that every estimate is a
+few dozen integer operations and one `Decimal` for each line item.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from estimator.credits import unscaled
 from estimator.errors import Issue, PriceMissing, RequestRejected
+from estimator.folding import fold
 from estimator.programs import Program, scaled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from estimator.plans import RunPlan
-    from estimator.rates import MinutesModel, RateCard, Voucher
+    from estimator.rates import MinutesModel, RateCard
     from estimator.sections import Section
 
 Kind = TypeVar("Kind")
@@ -56,26 +57,36 @@ class MinutesRate(NamedTuple):
 
 
 class Pricing(NamedTuple):
-    """Everything about a configuration that does not depend on how many rows there are."""
+    """Everything about a configuration that does not depend on how many rows there are.
+
+    `program` has the configuration folded in: its inputs are `rows`, then `sample_ppm` and `targets` if
+    something is expanded, then `billable_max` if the rows billed are limited. `tiers_at` is the charge, where
+    there are tiers.
+    """
 
     program: Program
-    billable_max: int
-    modifiers: tuple[int, ...]
+    expanded: bool
     unit: int
     contributions: tuple[Contribution, ...]
     adjustments: tuple[tuple[str, str, int, int], ...]
-    has_tiers: bool
+    tiers_at: int | None
     credit_multiplier: Decimal | None
     p50: MinutesRate
     p95: MinutesRate
     rows_output_at: int
     rows_billable_at: int
     units_at: int
-    charge_at: int
+    micro_at: int
+
+    def run(self, plan: RunPlan, *limit: int) -> list[int]:
+        """The values of the program's steps for a plan; `limit` is the most rows to bill, where limited."""
+        if self.expanded:
+            return self.program.run((plan.rows, plan.sample_ppm, plan.targets, *limit))
+        return self.program.run((plan.rows, *limit))
 
 
-def pricing_of(plan: RunPlan, card: RateCard) -> Pricing:
-    """The pricing of a plan's configuration under a card, from the program's cache when it has been asked before.
+def pricing_of(plan: RunPlan, card: RateCard, *, limited: bool = False) -> Pricing:
+    """The pricing of a plan's configuration under a card, kept with the card's program for the next plan.
 
     Raises:
         PriceMissing: the card lacks a price, a discount or a voucher that the plan uses.
@@ -86,10 +97,10 @@ def pricing_of(plan: RunPlan, card: RateCard) -> Pricing:
         raise PriceMissing(plan.modality, card.name)
     if plan.rows > card.rows_max or plan.targets > card.targets_max:
         raise RequestRejected(_limit_issues(plan, card))
-    key = (*plan[4:], plan.targets > 0)
+    key = (limited, plan.targets > 0, plan[4:])
     pricing: Pricing | None = program.pricings.get(key)
     if pricing is None:
-        pricing = _build(plan, card, program)
+        pricing = _build(plan, card, program, limited)
         if len(program.pricings) >= _PRICINGS_MAX:
             program.pricings.clear()
         program.pricings[key] = pricing
@@ -97,22 +108,21 @@ def pricing_of(plan: RunPlan, card: RateCard) -> Pricing:
 
 
 def _limit_issues(plan: RunPlan, card: RateCard) -> Iterator[Issue]:
-    if plan.rows > card.rows_max:
-        message = f"the plan has {plan.rows} rows and rate card {card.name!r} allows {card.rows_max}. Plan fewer rows."
-        yield Issue("rows", "rows_max", message)
-    if plan.targets > card.targets_max:
-        message = (
-            f"the plan has {plan.targets} targets and rate card {card.name!r} allows {card.targets_max}. "
-            "Plan fewer targets."
-        )
-        yield Issue("targets", "targets_max", message)
+    for path, asked, most in (
+        ("rows", plan.rows, card.rows_max),
+        ("targets", plan.targets, card.targets_max),
+    ):
+        if asked > most:
+            message = f"are {asked} and rate card {card.name!r} allows {most}. Plan fewer {path}."
+            yield Issue(path, f"{path}_max", message)
 
 
-def _build(plan: RunPlan, card: RateCard, program: Program) -> Pricing:
+def _build(plan: RunPlan, card: RateCard, program: Program, limited: bool) -> Pricing:
     section = card.sections[plan.modality]
     for dimension in section.missing(plan.configuration):
         raise PriceMissing(f"{plan.modality}.{dimension}", card.name)
     prices = section.unit_prices(plan.configuration, card.unit_decimals)
+    folded = fold(program, _known(plan, card, program, prices.tiers, limited))
     contributions = tuple(
         Contribution(
             f"length.{plan.length}" if dimension == "length" else dimension,
@@ -122,42 +132,44 @@ def _build(plan: RunPlan, card: RateCard, program: Program) -> Pricing:
         )
         for dimension, part in prices.contributions
     )
-    rate = _minutes_rate(plan, card.minutes)
-    positions = program.positions
+    row = _minutes_per_row(plan, card.minutes)
+    positions = folded.positions
     return Pricing(
-        program=program,
-        billable_max=program.steps[positions["billable_max"]].greatest,
-        modifiers=(*prices.tiers, *_modifiers(plan, card, program)),
+        program=folded,
+        expanded=plan.targets > 0,
         unit=prices.unit,
         contributions=contributions,
         adjustments=tuple(
-            (code, _adjustment_label(code, plan), before, after)
-            for code, before, after in program.adjustments
+            (code, _adjustment_label(code, plan), before, after) for code, before, after in folded.adjustments
         ),
-        has_tiers=bool(section.tiers),
+        tiers_at=positions["charge"] if section.tiers else None,
         credit_multiplier=_credit_multiplier(section) if plan.modality == "image" else None,
-        p50=_hundredths(rate, card.minutes.start),
-        p95=_hundredths(
-            rate * Fraction(card.minutes.p95_factor), card.minutes.start, card.minutes.p95_factor
-        ),
+        p50=_minutes_rate(row, card.minutes.start, Decimal(1)),
+        p95=_minutes_rate(row, card.minutes.start, card.minutes.p95_factor),
         rows_output_at=positions["rows_output"],
         rows_billable_at=positions["rows_billable"],
         units_at=positions["units"],
-        charge_at=positions["charge"],
+        micro_at=positions["micro"],
     )
 
 
-def _modifiers(plan: RunPlan, card: RateCard, program: Program) -> Iterator[int]:
-    """Values of the program's inputs after the unit prices: what discount and voucher take off."""
+def _known(
+    plan: RunPlan, card: RateCard, program: Program, tiers: tuple[int, ...], limited: bool
+) -> dict[str, int]:
+    """The program's inputs that a configuration fixes. A plan has applied its own `max_rows` already."""
     discount = _on_card(card, "discounts", plan.discount, card.discounts)
-    voucher: Voucher | None = _on_card(card, "vouchers", plan.voucher, card.vouchers)
-    if "discount_basis_points" in program.positions:
-        yield 0 if discount is None else discount.basis_points
-    if "voucher_basis_points" in program.positions:
-        yield 0 if voucher is None else voucher.basis_points
-    if "voucher_amount" in program.positions:
-        off = None if voucher is None else voucher.credits
-        yield 0 if off is None else scaled(off, card.unit_decimals)
+    voucher = _on_card(card, "vouchers", plan.voucher, card.vouchers)
+    known = {f"unit_price_{number}": price for number, price in enumerate(tiers, 1)}
+    known["discount_basis_points"] = 0 if discount is None else discount.basis_points
+    known["voucher_basis_points"] = 0 if voucher is None else voucher.basis_points
+    off = None if voucher is None else voucher.credits
+    known["voucher_amount"] = 0 if off is None else scaled(off, card.unit_decimals)
+    known["max_rows"] = card.rows_max
+    if not plan.targets:
+        known |= {"sample_ppm": 0, "targets": 0}
+    if not limited:
+        known["billable_max"] = program.steps[program.positions["billable_max"]].greatest
+    return known
 
 
 def _on_card(card: RateCard, table: str, name: str | None, known: dict[str, Kind]) -> Kind | None:
@@ -193,8 +205,8 @@ def _credit_multiplier(section: Section) -> Decimal:
     return unscaled(round(per_row * 100 * 1_000_000), 6)
 
 
-def _minutes_rate(plan: RunPlan, model: MinutesModel) -> Fraction:
-    """Minutes per output row."""
+def _minutes_per_row(plan: RunPlan, model: MinutesModel) -> Fraction:
+    """Minutes per output row, exactly."""
     applied = [
         f"length.{plan.length}",
         f"training.{plan.training_type}",
@@ -207,14 +219,17 @@ def _minutes_rate(plan: RunPlan, model: MinutesModel) -> Fraction:
         "expansion": plan.targets > 0,
     }
     applied += [name for name, on in switched.items() if on]
-    rate = Fraction(model.row) / model.parallel
+    row = Fraction(model.row) / model.parallel
     for name in applied:
-        rate *= Fraction(model.factors.get(name, 1))
-    return rate
+        row *= Fraction(model.factors.get(name, 1))
+    return row
 
 
-def _hundredths(rate: Fraction, start: Decimal, factor: Decimal = Decimal(1)) -> MinutesRate:
+def _minutes_rate(row: Fraction, start: Decimal, factor: Decimal) -> MinutesRate:
     first = Fraction(start) * Fraction(factor) * 100
-    row = rate * 100
-    divisor = first.denominator * row.denominator
-    return MinutesRate(first.numerator * row.denominator, row.numerator * first.denominator, divisor)
+    each = row * Fraction(factor) * 100
+    return MinutesRate(
+        first.numerator * each.denominator,
+        each.numerator * first.denominator,
+        first.denominator * each.denominator,
+    )

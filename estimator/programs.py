@@ -1,17 +1,17 @@
-"""A rate card compiled to integers: one straight-line program for each modality, proved to stay within 64 bits.
+"""A rate card compiled to integers: one straight-line program per modality, proved to stay in 64 bits.
 
-A program is a list of steps in single-assignment form. A step is a constant, an input, or one operation on earlier
-steps; there is no branch, no loop and no division of a negative number, so the same list can be run by Python,
-by an array library or as SQL, and give the same integers. `floordiv` always divides by a positive constant; a
-ceiling is written `(a + b - 1) div b`; `greater` is 1 or 0.
+A program is a list of steps in single-assignment form. A step is a constant, an input, or one operation on
+earlier steps; there is no branch, no loop and no division of a negative number, so the same list can be run
+by Python, by an array library or as SQL, and give the same integers. `floordiv` always divides by a positive
+constant; a ceiling is written `(a + b - 1) div b`; `greater` is 1 or 0.
 
 Compiling works out, for every step, the interval its value lies in for any run within the card's limits. A
 card for which some interval leaves 64 bits is refused, with the step named.
 
-Amounts are credits x 10**unit_decimals until the total is rounded up to the card's quantum. The order is: rows,
-added rows, billable rows, units, charge over the tiers, fee, discount, minimum, cap, voucher, rounding. A discount
-and a percent voucher are rounded down (in the charge's favour, below the quantum). Every step keeps the
-order of rows: more rows never cost less.
+Amounts are credits x 10**unit_decimals until the total is rounded up to the card's quantum. The order is:
+rows, added rows, billable rows, units, charge over the tiers, fee, discount, minimum, cap, voucher, rounding.
+A discount and a percent voucher are rounded down (in the charge's favour, below the quantum). Every step
+keeps the order of rows: more rows never cost less.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from estimator.credits import to_micro
+from estimator.credits import POWERS, to_micro
 from estimator.errors import RateCardOverflow
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _greater(a: int, b: int) -> int:
     return 1 if a > b else 0
 
 
-_FUNCTIONS: Mapping[Op, Callable[[int, int], int]] = {
+FUNCTIONS: Mapping[Op, Callable[[int, int], int]] = {
     Op.ADD: operator.add,
     Op.SUB: operator.sub,
     Op.MUL: operator.mul,
@@ -87,32 +87,37 @@ class Program:
     """The steps that price one modality under one card, and where to find what matters among them.
 
     Inputs come first, in the order of `inputs`, then constants, then operations. The steps `rows_output`,
-    `rows_billable`, `units`, `charge` and `micro` are in every program. `pricings` is a cache for the callers' own
-    work per configuration.
+    `rows_billable`, `units`, `charge` and `micro` are in every program. `pricings` is a cache for the
+    callers' own work per configuration.
     """
 
     __slots__ = ("_code", "_constants", "adjustments", "inputs", "positions", "pricings", "steps")
 
-    def __init__(self, steps: Sequence[Step], adjustments: Sequence[Adjustment]) -> None:
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        adjustments: Sequence[Adjustment],
+        positions: Mapping[str, int] | None = None,
+    ) -> None:
         self.steps = tuple(steps)
         self.adjustments = tuple(adjustments)
         self.inputs = tuple(step.name for step in self.steps if step.op is Op.INPUT)
-        self.positions = {step.name: position for position, step in enumerate(self.steps)}
+        if positions is None:
+            positions = {step.name: position for position, step in enumerate(self.steps)}
+        self.positions = dict(positions)
         self.pricings: dict[Any, Any] = {}
         self._constants = tuple(step.least for step in self.steps if step.op is Op.CONST)
         self._code = tuple(
-            (_FUNCTIONS[step.op], *step.operands) for step in self.steps if step.op in _FUNCTIONS
+            (FUNCTIONS[step.op], step.operands[0], step.operands[1]) for step in self.steps if step.operands
         )
 
     @property
     def exact_in_double(self) -> bool:
-        """True when every value is an integer that a double holds exactly, so even a float engine is right."""
-        return all(
-            -DOUBLE_EXACT_MAX <= step.least and step.greatest <= DOUBLE_EXACT_MAX for step in self.steps
-        )
+        """True when a double holds every value exactly, so that even an engine of floats is right."""
+        return all(max(-step.least, step.greatest) < DOUBLE_EXACT_MAX for step in self.steps)
 
     def run(self, inputs: Sequence[int]) -> list[int]:
-        """The value of every step, by position, for the inputs in their order; the caller vouches for their range."""
+        """The value of every step, by position, for inputs in their order that are known to be in range."""
         values = [*inputs, *self._constants]
         append = values.append
         for function, left, right in self._code:
@@ -120,7 +125,7 @@ class Program:
         return values
 
     def evaluate(self, inputs: Mapping[str, int]) -> dict[str, int]:
-        """The value of every step by name. Raises ValueError for an input that is missing or out of its range."""
+        """The value of every step by name. Raises ValueError for an input that is missing or out of range."""
         for step in self.steps[: len(self.inputs)]:
             value = inputs.get(step.name)
             if value is None or not step.least <= value <= step.greatest:
@@ -156,7 +161,7 @@ class _Builder:
 
     def step(self, name: str, op: Op, left: str, right: str | int) -> str:
         other = self.const(right) if isinstance(right, int) else right
-        least, greatest = _interval(op, self._intervals[left], self._intervals[other])
+        least, greatest = interval(op, self._intervals[left], self._intervals[other])
         self._bound(name, least, greatest)
         self._operations.append((name, op, left, other))
         return name
@@ -206,7 +211,7 @@ class _Builder:
         return Program([*leaves, *operations], adjustments)
 
 
-def _interval(op: Op, left: tuple[int, int], right: tuple[int, int]) -> tuple[int, int]:
+def interval(op: Op, left: tuple[int, int], right: tuple[int, int]) -> tuple[int, int]:
     """Where the result of an operation lies, given where its operands lie."""
     (a, b), (c, d) = left, right
     if op is Op.ADD:
@@ -229,7 +234,7 @@ def _interval(op: Op, left: tuple[int, int], right: tuple[int, int]) -> tuple[in
 
 def scaled(amount: Decimal, decimals: int) -> int:
     """An amount of credits (at most six decimals) in units of 10**-decimals; `decimals` is at least six."""
-    return to_micro(amount) * 10 ** (decimals - 6)
+    return to_micro(amount) * POWERS[decimals - 6]
 
 
 def compile_card(card: RateCard) -> dict[str, Program]:

@@ -1,9 +1,10 @@
 """Rate cards: what a unit of work costs, dated, versioned and named by the hash of their content.
 
-A card is authored in TOML or JSON and read once; whatever cannot be right is refused then, all problems in one
-error. Amounts are written as text or as decimal literals and never pass through a float. The base price buys a
-plain run: answers of `length_default`, `instruction_dataset`, no recipe, no grounding, no safety analysis, no
-expansion. Everything else needs a price of its own, or `included = true`; what has neither cannot be bought.
+A card is authored in TOML or JSON and read once; whatever cannot be right is refused then, all problems in
+one error. Amounts are written as text or as decimal literals and never pass through a float. The base price
+buys a plain run: answers of `length_default`, `instruction_dataset`, no recipe, no grounding, no safety
+analysis, no expansion. Everything else needs a price of its own, or `included = true`; what has neither
+cannot be bought.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import bisect
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from estimator.credits import format_credits, to_micro
@@ -107,9 +109,10 @@ class MinutesModel(Part):
 class RateCard(Part):
     """One price list, in force from `effective_from` until a later one is.
 
-    Every amount is in credits. `rows_max` and `targets_max` bound what a run may ask for, and with the greatest
-    prices of the card they prove that no step of the pricing can leave 64 bits. Unit prices are worked out exactly
-    and rounded half-even, once, to `unit_decimals`; the total is rounded up, once, to `quantum`.
+    Every amount is in credits. `rows_max` and `targets_max` bound what a run may ask for, and with the
+    greatest prices of the card they prove that no step of the pricing can leave 64 bits. Unit prices are
+    worked out exactly and rounded half-even, once, to `unit_decimals`; the total is rounded up, once, to
+    `quantum`.
     """
 
     name: Name
@@ -129,16 +132,12 @@ class RateCard(Part):
     image: Section | None = None
     minutes: MinutesModel = Field(default_factory=MinutesModel)
 
-    _programs: dict[str, Program] = PrivateAttr(default_factory=dict)
-    _id: str = PrivateAttr(default="")
-
     @model_validator(mode="after")
     def _holds_together(self) -> RateCard:
         problems = list(self._problems())
         if problems:
             raise problems_error(problems)
-        self._programs.update(compile_card(self))
-        self._id = hashlib.sha256(self.to_json().encode()).hexdigest()
+        _ = self.programs  # a card that could overflow is refused here, not at its first estimate
         return self
 
     def _problems(self) -> Iterable[Issue]:
@@ -153,26 +152,34 @@ class RateCard(Part):
             for problem in section.tier_problems(units_max):
                 yield problem._replace(path=f"{modality}.{problem.path}")
 
-    @property
+    @cached_property
     def id(self) -> str:
         """SHA-256 (hex) of the canonical content: equal content, however written, has one id."""
-        return self._id
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
 
-    @property
+    @cached_property
     def sections(self) -> dict[str, Section]:
         """The priced modalities, by name."""
         return {"text": self.text} if self.image is None else {"text": self.text, "image": self.image}
 
-    @property
-    def programs(self) -> Mapping[str, Program]:
+    @cached_property
+    def programs(self) -> dict[str, Program]:
         """The compiled program of each priced modality."""
-        return self._programs
+        return compile_card(self)
 
     def __hash__(self) -> int:
-        return hash(self._id)
+        return hash(self.id)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Only the content travels between processes: what is worked out from it is worked out again."""
+        state = super().__getstate__()
+        fields = type(self).model_fields
+        return state | {
+            "__dict__": {name: item for name, item in state["__dict__"].items() if name in fields}
+        }
 
     def to_json(self) -> str:
-        """The canonical content: every default spelled out, keys sorted, amounts as text. `from_json` reads it."""
+        """The canonical content: defaults spelled out, keys sorted, amounts as text. `from_json` reads it."""
         content = self.model_dump(exclude_none=True)
         for modality, section in self.sections.items():
             content[modality]["order"] = section.dimensions
@@ -263,8 +270,8 @@ class RateCardBook:
         for earlier, later in zip(self._cards, self._cards[1:], strict=False):
             if earlier.effective_from == later.effective_from:
                 message = (
-                    f"Rate cards {earlier.name!r} and {later.name!r} both start at {later.effective_from.isoformat()}. "
-                    "Give one of them another effective_from."
+                    f"Rate cards {earlier.name!r} and {later.name!r} both start at "
+                    f"{later.effective_from.isoformat()}. Give one of them another effective_from."
                 )
                 raise RateCardInvalid((Issue("effective_from", "duplicate", message),))
 
@@ -284,7 +291,7 @@ class RateCardBook:
         return self._cards
 
     def at(self, moment: datetime) -> RateCard:
-        """The card in force at a moment. Raises `RateCardNotFound` for one with no zone or before the first."""
+        """The card in force at a moment. Raises `RateCardNotFound` for a naive or too early one."""
         if moment.tzinfo is None:
             raise RateCardNotFound(
                 moment.isoformat(),

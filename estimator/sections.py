@@ -1,13 +1,14 @@
 """One priced modality of a rate card (`[text]`, `[image]`): base price, surcharges, tiers, and unit prices.
 
-A unit of billing is one row, or one block of `block_rows` rows. The base price and every `add` are credits per
-unit of billing.
+A unit of billing is one row, or one block of `block_rows` rows. The base price and every `add` are credits
+per unit of billing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact
+from functools import cached_property
 from typing import Annotated, Literal, NamedTuple, get_args
 
 from pydantic import (
@@ -16,7 +17,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PrivateAttr,
     StringConstraints,
     model_validator,
 )
@@ -127,7 +127,7 @@ class RecipeSurcharge(Surcharge):
 
 
 class Tier(Part):
-    """Units of billing after the tier before, `up_to` and including this one, and what multiplies their price."""
+    """The units of billing after the tier before and up to `up_to`, and what multiplies their price."""
 
     up_to: Count | None = None
     multiply: Multiplier
@@ -164,13 +164,8 @@ class Section(Part):
     tiers_mode: Literal["graduated", "volume", "cliff"] = "graduated"
     tiers: tuple[Tier, ...] = ()
 
-    _recipes_default: tuple[str, ...] = PrivateAttr(default=())
-
     @model_validator(mode="after")
     def _holds_together(self) -> Section:
-        self._recipes_default = tuple(
-            name for name in RECIPES if name in self.recipes and self._runs_unasked(name)
-        )
         problems = [*self._base_problems(), *self._order_problems()]
         if problems:
             raise problems_error(problems)
@@ -272,13 +267,11 @@ class Section(Part):
         } | {f"recipes.{name}": True for name in self.recipes}
         return tuple(name for name in DIMENSIONS if present.get(name, False))
 
-    def _runs_unasked(self, name: str) -> bool:
-        return self.recipes[name].default  # type: ignore[index]
-
-    @property
+    @cached_property
     def recipes_default(self) -> tuple[str, ...]:
         """The recipes that run when a request does not mention them, in the order of `RECIPES`."""
-        return self._recipes_default
+        unasked = {name for name, surcharge in self.recipes.items() if surcharge.default}
+        return tuple(name for name in RECIPES if name in unasked)
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -300,7 +293,7 @@ class Section(Part):
         return rows if self.block_rows is None else max(self.blocks_min, -(-rows // self.block_rows))
 
     def missing(self, configuration: Configuration) -> Iterator[str]:
-        """The dimensions (`length.detailed`, `grounding`) that a configuration uses and this section lacks."""
+        """The dimensions (`length.detailed`, `grounding`) that a configuration uses and lack a price."""
         chosen = configuration
         if chosen.length not in self.length and (self.length or chosen.length != self.length_default):
             yield f"length.{chosen.length}"
@@ -355,7 +348,8 @@ class Section(Part):
     def unit_prices_max(self, decimals: int) -> tuple[int, ...]:
         """The greatest unit price of each tier over all configurations, in units of 10**-decimals.
 
-        Every surcharge keeps the order of prices, so the dearest choice in each dimension is the dearest of all.
+        Every surcharge keeps the order of prices, so the dearest choice in each dimension is the dearest of
+        all.
         """
         dearest = self.base
         for dimension in self.dimensions:

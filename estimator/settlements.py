@@ -2,7 +2,8 @@
 
     policy      succeeded                        failed or cancelled
     requested   the plan as it was asked         the plan for the rows processed
-    delivered   the plan, billing the rows delivered (on an input basis: processed; on an added basis: the excess)
+    delivered   the plan, billing the rows delivered (on an input basis: processed; on an added basis: the
+    excess)
 
 A run that processed nothing costs nothing, whatever the policy, the minimum and the fee.
 """
@@ -62,7 +63,7 @@ class RunOutcome:
 
 
 class Settlement(NamedTuple):
-    """What a run costs after all. `line_items` sum to `credits`; `freed` is what the estimate held beyond that."""
+    """What a run costs after all. `line_items` sum to `credits`; `freed` is what the estimate held beyond."""
 
     credits: Decimal
     freed: Decimal

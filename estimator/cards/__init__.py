@@ -1,7 +1,7 @@
 """The rate cards that ship with the package.
 
-`observed` restates the only rates known in public, inferred and not official; `example` is fictional and uses every
-dimension a card can have. An operator writes their own.
+`observed` restates the only rates known in public, inferred and not official; `example` is fictional and uses
+every dimension a card can have. An operator writes their own.
 """
 
 from __future__ import annotations
