@@ -10,7 +10,7 @@ from estimator import RunResponse
 from estimator.credits import from_micro
 from ledger.commands import format_grant_id, format_reservation_id, format_run_id
 from ledger.instants import from_instant, from_optional
-from ledger.states import AVAILABLE, CONSUMED, EXPIRED, HELD, ISSUED, Posting
+from ledger.states import AVAILABLE, CONSUMED, EXPIRED, HELD, Posting
 from ledger.values import (
     Balance,
     EntryKind,
@@ -91,8 +91,7 @@ def slices(posting: Posting) -> list[Slice]:
         if HELD in (source, target):
             amounts[number] = amounts.get(number, 0) + amount
     return [
-        Slice(format_grant_id(posting.account_id, number), from_micro(amount))
-        for number, amount in amounts.items()
+        Slice(format_grant_id(posting.account_id, number), from_micro(amount)) for number, amount in amounts.items()
     ]
 
 
@@ -137,6 +136,3 @@ def balance(account_id: str, at: int, buckets: tuple[int, ...] | list[int]) -> B
     _, *amounts = buckets
     available, held, consumed, expired, revoked = map(from_micro, amounts)
     return Balance(account_id, from_instant(at), available, held, consumed, expired, revoked)
-
-
-__all__ = ["ISSUED", "answer", "balance", "expiry", "moved", "reservation", "slices"]

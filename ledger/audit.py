@@ -42,9 +42,7 @@ class Finding:
         return f"{where}: {self.code}: {self.message}"
 
 
-def audit(
-    session: Session, *, account_id: str | None = None, at: datetime | None = None
-) -> Iterator[Finding]:
+def audit(session: Session, *, account_id: str | None = None, at: datetime | None = None) -> Iterator[Finding]:
     """Yield what does not add up, account by account; nothing when the book proves itself.
 
     `at` leaves out entries that took effect after that moment, and with them the tables of accounts that have any.
@@ -201,7 +199,7 @@ class _Audit:
     def _check_grants(self) -> Iterator[Finding]:
         account_id = self.state.account_id
         statement = text(
-            f"SELECT number, priority, expires_at, amount, {', '.join(BUCKETS[1:])} FROM ledger_grant"  # noqa: S608
+            f"SELECT number, priority, expires_at, amount, {', '.join(BUCKETS[1:])} FROM ledger_grant"
             " WHERE account_id = :account_id ORDER BY number"
         )
         found = {row[0]: tuple(row[1:]) for row in self.connection.execute(statement, {"account_id": account_id})}
@@ -246,7 +244,7 @@ def _audit_orphans(connection: Connection) -> Iterator[Finding]:
     """Rows of accounts that do not exist, which foreign keys should have refused."""
     for table in ("ledger_entry", "ledger_transfer", "ledger_grant", "ledger_reservation", "ledger_card"):
         statement = text(
-            f"SELECT DISTINCT account_id FROM {table} t WHERE NOT EXISTS"  # noqa: S608
+            f"SELECT DISTINCT account_id FROM {table} t WHERE NOT EXISTS"
             " (SELECT 1 FROM ledger_account a WHERE a.account_id = t.account_id) ORDER BY 1"
         )
         for account_id in connection.execute(statement).scalars():

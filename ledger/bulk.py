@@ -66,9 +66,7 @@ def execute_writes(connection: Connection, writes: Sequence[Write]) -> None:
     if connection.dialect.name == "postgresql":
         parts = tuple((write.shape, write.is_update, len(write.rows) == 1) for write in writes)
         values = [value for write in writes for value in _parameters(write.shape.types, write.rows)]
-        connection.execute(
-            _postgresql_write(parts), {f"a{index}": value for index, value in enumerate(values)}
-        )
+        connection.execute(_postgresql_write(parts), {f"a{index}": value for index, value in enumerate(values)})
     else:
         _write_sqlite(connection, writes)
 
@@ -203,7 +201,9 @@ def _postgresql_select(query: KeyedQuery, is_single: bool) -> Any:
     types = [_type_of(column) for column in query.keys]
     names = [column.name for column in query.keys]
     if is_single:
-        values = [f"CAST(:k{index} AS {kind}) AS {name}" for index, (kind, name) in enumerate(zip(types, names, strict=True))]
+        values = [
+            f"CAST(:k{index} AS {kind}) AS {name}" for index, (kind, name) in enumerate(zip(types, names, strict=True))
+        ]
         relation = f"(SELECT {', '.join(values)}) AS k"
     else:
         arrays = ", ".join(f"CAST(:k{index} AS {kind}[])" for index, kind in enumerate(types))

@@ -78,9 +78,7 @@ def parse_grant_id(grant_id: str) -> tuple[str, int]:
     return _parse_id(grant_id, "/g", GrantNotFound)
 
 
-def _parse_id(
-    text: str, mark: str, missing: type[ReservationNotFound] | type[GrantNotFound]
-) -> tuple[str, int]:
+def _parse_id(text: str, mark: str, missing: type[ReservationNotFound] | type[GrantNotFound]) -> tuple[str, int]:
     if not isinstance(text, str):
         raise missing(repr(text))
     account_id, found, number = text.rpartition(mark)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from estimator.credits import from_micro
 from ledger import answers
 from ledger.commands import format_grant_id, format_reservation_id
 from ledger.instants import from_instant
@@ -62,7 +63,7 @@ def to_entry(posting: Posting) -> Entry:
                 format_grant_id(posting.account_id, grant),
                 Bucket(BUCKETS[source]),
                 Bucket(BUCKETS[target]),
-                answers.from_micro(amount),
+                from_micro(amount),
             )
             for grant, source, target, amount in posting.moves
         ),

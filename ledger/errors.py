@@ -117,9 +117,7 @@ class AccountNotFound(LedgerError):
     account_id: str
 
     def __init__(self, account_id: str) -> None:
-        super().__init__(
-            f"No account {account_id!r} exists. Check the id, or open it first.", account_id=account_id
-        )
+        super().__init__(f"No account {account_id!r} exists. Check the id, or open it first.", account_id=account_id)
 
 
 class GrantNotFound(LedgerError):

@@ -66,7 +66,7 @@ def _open_accounts(connection: Connection, commands: Sequence[Command], now: int
     for command in commands:
         if isinstance(command, OpenAccount):
             moments.setdefault(command.account_id, now if command.at is None else to_instant(command.at))
-    opened = []
+    opened: list[str] = []
     for account_id in sorted(moments):
         opened_at = moments[account_id]
         values = {"account_id": account_id, "opened_at": opened_at, "head": genesis(account_id, opened_at)}

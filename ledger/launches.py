@@ -63,9 +63,7 @@ def launch(
         return first
     if request.estimate:
         return _answer_estimate(session, account_id, dataset_id, quote, moment)
-    return carry_out(
-        session, LaunchRun(account_id, dataset_id, request, plan, card, quote, expires_in, moment), Launch
-    )
+    return carry_out(session, LaunchRun(account_id, dataset_id, request, plan, card, quote, expires_in, moment), Launch)
 
 
 def find_launch(session: Session, account_id: str, dataset_id: str, request: RunRequest) -> Launch | None:
@@ -85,9 +83,7 @@ def find_launch(session: Session, account_id: str, dataset_id: str, request: Run
     return first if isinstance(first, Launch) else None
 
 
-def _answer_estimate(
-    session: Session, account_id: str, dataset_id: str, quote: Estimate, moment: datetime
-) -> Launch:
+def _answer_estimate(session: Session, account_id: str, dataset_id: str, quote: Estimate, moment: datetime) -> Launch:
     available = get_balance(session, account_id, at=moment).available
     response = RunResponse.of(quote, available_credits=available, itemised=True)
     return Launch(account_id, dataset_id, None, None, response)
@@ -108,5 +104,3 @@ def settle_run(
     `AccountNotFound`, `OutcomeRejected`.
     """
     return carry_out(session, SettleRun(account_id, run_id, outcome, at), RunSettlement)
-
-

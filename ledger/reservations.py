@@ -143,7 +143,7 @@ def _select(
     connection = session.connection()
     columns = ", ".join(f"t.{name}" for name in RowShape.of(ReservationRow).columns)
     statement = text(
-        f"SELECT {columns} FROM ledger_reservation t WHERE t.account_id = :account_id AND {conditions}"  # noqa: S608
+        f"SELECT {columns} FROM ledger_reservation t WHERE t.account_id = :account_id AND {conditions}"
         " ORDER BY t.number LIMIT :limit"
     )
     values = values | {"account_id": account_id, "limit": limit}

@@ -17,7 +17,7 @@ never goes back: a moment before its latest entry is taken as that entry's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -144,7 +144,7 @@ def record_lapses(state: AccountState, at: int, now: int) -> list[Posting]:
     events.sort(key=lambda event: event[:3])
     postings = []
     for moment, _, _, lapsed in events:
-        moment = max(moment, state.at)  # noqa: PLW2901  # an account's time never goes back
+        moment = max(moment, state.at)  # an account's time never goes back
         if isinstance(lapsed, Hold):
             postings.append(_close(state, lapsed, EntryKind.EXPIRE, 0, moment, now))
         elif lapsed.buckets[AVAILABLE]:
@@ -204,9 +204,7 @@ def _check_available(state: AccountState, amount: int, payable: Callable[[], int
         raise InsufficientCredits(state.account_id, from_micro(amount), from_micro(available), rows)
 
 
-def _hold(
-    state: AccountState, amount: int, at: int, now: int, details: dict[str, Any], binding: Binding
-) -> Posting:
+def _hold(state: AccountState, amount: int, at: int, now: int, details: dict[str, Any], binding: Binding) -> Posting:
     """Move an amount that is there from available to held, slice by slice in burn order."""
     slices = _draw(state, amount)
     number = state.sequence + 1

@@ -64,9 +64,7 @@ _LIVE_GRANTS = _query(
 )
 _KEYED_ENTRIES = _query("ledger_entry t USING (account_id, scope, key)", _BY_KEY, ENTRY)
 _ENTRIES = _query("ledger_entry t ON t.account_id = k.account_id AND t.sequence = k.number", _BY_NUMBER, ENTRY)
-_MOVE = tuple(
-    _TRANSFER[name] for name in ("account_id", "sequence", "grant_number", "source", "target", "amount")
-)
+_MOVE = tuple(_TRANSFER[name] for name in ("account_id", "sequence", "grant_number", "source", "target", "amount"))
 _TRANSFERS = _query(
     "ledger_transfer t ON t.account_id = k.account_id AND t.sequence = k.number"
     " ORDER BY t.account_id, t.sequence, t.ordinal",
@@ -185,14 +183,11 @@ def _account(row: Any) -> AccountState:
 
 def _fill_grants(connection: Connection, accounts: dict[str, AccountState]) -> None:
     live = [(account_id,) for account_id, state in accounts.items() if state.sequence]
-    for account_id, number, priority, expires_at, *buckets in _LIVE_GRANTS.fetch(connection, live
-    ):
+    for account_id, number, priority, expires_at, *buckets in _LIVE_GRANTS.fetch(connection, live):
         accounts[account_id].grants[number] = GrantState(number, priority, expires_at, buckets)
 
 
-def _fill_keys(
-    connection: Connection, accounts: dict[str, AccountState], keys: Iterable[tuple[str, str, str]]
-) -> None:
+def _fill_keys(connection: Connection, accounts: dict[str, AccountState], keys: Iterable[tuple[str, str, str]]) -> None:
     rows = _KEYED_ENTRIES.fetch(connection, (key for key in keys if key[0] in accounts))
     for posting in postings_of(connection, rows):
         accounts[posting.account_id].keys[posting.scope, str(posting.key)] = posting
@@ -285,10 +280,22 @@ def postings_of(connection: Connection, rows: Sequence[Any]) -> list[Posting]:
 
 def posting_of(row: Any, moves: list[Any]) -> Posting:
     """One entry row, all columns in the table's order, and its transfers."""
-    *head, digest, reservation, details, issued, available, held, consumed, expired, revoked, entry_hash = row
-    buckets = (issued, available, held, consumed, expired, revoked)
-    digest = None if digest is None else bytes(digest)
-    return Posting(*head, digest, reservation, details, moves, buckets, bytes(entry_hash))
+    account_id, sequence, kind, at, recorded_at, scope, key, digest, reservation, details, *buckets, entry_hash = row
+    return Posting(
+        account_id,
+        sequence,
+        kind,
+        at,
+        recorded_at,
+        scope,
+        key,
+        None if digest is None else bytes(digest),
+        reservation,
+        details,
+        moves,
+        tuple(buckets),
+        bytes(entry_hash),
+    )
 
 
 def read_moves(
@@ -296,8 +303,7 @@ def read_moves(
 ) -> dict[tuple[str, int], list[tuple[int, int, int, int]]]:
     """Transfers by account and sequence, in their order."""
     moves: dict[tuple[str, int], list[tuple[int, int, int, int]]] = {}
-    for account_id, sequence, grant, source, target, amount in _TRANSFERS.fetch(connection, keys
-    ):
+    for account_id, sequence, grant, source, target, amount in _TRANSFERS.fetch(connection, keys):
         moves.setdefault((account_id, sequence), []).append((grant, _INDEX[source], _INDEX[target], amount))
     return moves
 

@@ -11,7 +11,7 @@ from ledger.accounts import buckets_before
 from ledger.commands import check_text
 from ledger.entries import read_windows, to_entry
 from ledger.errors import CommandInvalid
-from ledger.instants import clock, from_optional, to_instant
+from ledger.instants import clock, from_instant, from_optional, to_instant
 from ledger.present import read_present
 from ledger.states import BUCKETS, Posting
 from ledger.values import Statement
@@ -44,7 +44,7 @@ def get_statement(
     return Statement(
         account_id=account_id,
         since=from_optional(start),
-        until=answers.from_instant(end),
+        until=from_instant(end),
         opening=answers.balance(account_id, end if start is None else start, opening),
         entries=tuple(to_entry(posting) for posting in postings),
         closing=answers.balance(account_id, end, closing),
@@ -55,9 +55,7 @@ def _within(posting: Posting, start: int | None, end: int) -> bool:
     return (start is None or posting.at >= start) and posting.at < end
 
 
-def _buckets_before(
-    session: Session, account_id: str, start: int, unrecorded: list[Posting]
-) -> tuple[int, ...]:
+def _buckets_before(session: Session, account_id: str, start: int, unrecorded: list[Posting]) -> tuple[int, ...]:
     """The balance before a moment, counting lapses that have not been recorded yet."""
     earlier = [posting for posting in unrecorded if posting.at < start]
     return earlier[-1].buckets if earlier else buckets_before(session, account_id, start)

@@ -235,9 +235,7 @@ class TransferRow(LedgerRow, table=True):
         CheckConstraint("source <> target", name="moves"),
         CheckConstraint(f"source IN ('issued', {_IN_BUCKETS})", name="source_known"),
         CheckConstraint(f"target IN ({_IN_BUCKETS})", name="target_known"),
-        ForeignKeyConstraint(
-            ["account_id", "sequence"], ["ledger_entry.account_id", "ledger_entry.sequence"]
-        ),
+        ForeignKeyConstraint(["account_id", "sequence"], ["ledger_entry.account_id", "ledger_entry.sequence"]),
     )
 
     account_id: str = _id(primary_key=True)

@@ -55,9 +55,7 @@ def _find_server(stack: ExitStack) -> str:
     """The URL of a server to make databases in, or a sentence that says why there is none."""
     given = os.environ.get("LEDGER_TEST_DATABASE_URL")
     try:
-        databases = (
-            Databases(make_url(given)) if given else stack.enter_context(PostgresServer.start()).databases
-        )
+        databases = Databases(make_url(given)) if given else stack.enter_context(PostgresServer.start()).databases
     except PostgresUnavailable as error:
         return str(error)
     databases.drop(databases.url(_TEMPLATE))

@@ -83,9 +83,7 @@ class PostgresServer:
     databases: Databases = field(init=False)
 
     def __post_init__(self) -> None:
-        address = URL.create(
-            "postgresql+psycopg", "postgres", database="postgres", query={"host": str(self.folder)}
-        )
+        address = URL.create("postgresql+psycopg", "postgres", database="postgres", query={"host": str(self.folder)})
         self.databases = Databases(address)
 
     @classmethod

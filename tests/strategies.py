@@ -35,9 +35,7 @@ def tiers(draw: st.DrawFn, mode: str) -> list[dict[str, Any]]:
     """Tiers in order; in cliff mode each bills at least what the one before did, at a price no lower."""
     ends = sorted(draw(st.sets(st.integers(1, 3_000), max_size=3)))
     if mode != "cliff":
-        return [{"up_to": end, "multiply": draw(multipliers)} for end in ends] + [
-            {"multiply": draw(multipliers)}
-        ]
+        return [{"up_to": end, "multiply": draw(multipliers)} for end in ends] + [{"multiply": draw(multipliers)}]
     rising = sorted(draw(st.lists(multipliers, min_size=len(ends) + 1, max_size=len(ends) + 1)), key=Decimal)
     steps: list[dict[str, Any]] = [{"up_to": end, "multiply": rising[n]} for n, end in enumerate(ends)]
     return [*steps, {"multiply": rising[-1], "bill": draw(st.integers(max(ends, default=0) + 1, 10_000))}]
@@ -62,9 +60,7 @@ def sections(draw: st.DrawFn) -> dict[str, Any]:
         name: draw(surcharges) | {"default": draw(st.booleans())}
         for name in sorted(draw(st.sets(st.sampled_from(RECIPES))))
     }
-    section["training"] = {
-        name: draw(surcharges) for name in sorted(draw(st.sets(st.sampled_from(TRAINING_TYPES))))
-    }
+    section["training"] = {name: draw(surcharges) for name in sorted(draw(st.sets(st.sampled_from(TRAINING_TYPES))))}
     for name in ("grounding", "safety", "expansion"):
         if draw(st.booleans()):
             section[name] = draw(surcharges)
