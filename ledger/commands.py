@@ -35,11 +35,16 @@ def check_text(value: object, name: str) -> str:
         raise CommandInvalid(name, f"must be a text of 1 to {TEXT_MAX} characters, not {type(value).__name__}.")
     if not 1 <= len(value) <= TEXT_MAX:
         raise CommandInvalid(name, f"has {len(value)} characters; give 1 to {TEXT_MAX}.")
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        raise CommandInvalid(name, "holds half of a surrogate pair; send well-formed Unicode.")
-    if "\x00" in value:
-        raise CommandInvalid(name, "holds a NUL character; remove it.")
+    if not is_storable(value):
+        raise CommandInvalid(name, "holds a NUL character or half of a surrogate pair; send well-formed text.")
     return value
+
+
+def is_storable(value: str) -> bool:
+    """True for a text that every database stores as it is."""
+    if value.isascii():
+        return "\x00" not in value
+    return not any(character == "\x00" or "\ud800" <= character <= "\udfff" for character in value)
 
 
 def check_amount(value: object, *, least: int) -> int:
@@ -82,7 +87,7 @@ def _parse_id(text: str, mark: str, missing: type[ReservationNotFound] | type[Gr
     if not isinstance(text, str):
         raise missing(repr(text))
     account_id, found, number = text.rpartition(mark)
-    if not (found and account_id and _is_number(number)) or "\x00" in text:
+    if not (found and account_id and _is_number(number) and is_storable(text)):
         raise missing(text)
     return account_id, int(number)
 
@@ -92,7 +97,7 @@ def parse_run_id(run_id: str) -> tuple[str, int]:
     if not isinstance(run_id, str):
         raise RunNotFound(repr(run_id))
     dataset_id, _, started = run_id.removeprefix("dataset-").rpartition("-")
-    if not (run_id.startswith("dataset-") and dataset_id and _is_number(started)) or "\x00" in run_id:
+    if not (run_id.startswith("dataset-") and dataset_id and _is_number(started) and is_storable(run_id)):
         raise RunNotFound(run_id)
     return dataset_id, int(started)
 
