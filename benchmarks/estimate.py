@@ -71,9 +71,7 @@ def theirs() -> list[Candidate]:
 
 def import_milliseconds(module: str) -> float:
     """The least time that a fresh interpreter takes to import a module, its own start left out."""
-    code = (
-        "import time; start = time.perf_counter_ns(); import " + module + "; print(time.perf_counter_ns() - start)"
-    )
+    code = "import time; start = time.perf_counter_ns(); import " + module + "; print(time.perf_counter_ns() - start)"
     taken = [
         int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
         for _ in range(IMPORT_ROUNDS)

@@ -15,7 +15,9 @@ _COUNTRY = re.compile(r"[A-Za-z]{2}")
 
 def mapping_issues(mapping: ColumnMapping, columns: Collection[str]) -> list[Issue]:
     """Modes that exclude each other, parts that a mode lacks, and columns that the dataset has not."""
-    issues = [*_mode_issues(mapping)]
+    issues: list[Issue] = []
+    if mapping.prompt is None or mapping.chat is not None or mapping.universal_prompt is not None:
+        issues += _mode_issues(mapping)
     for path, name in _mapped_columns(mapping):
         if name not in columns:
             message = f"{name!r} is not a column of the dataset. {nearest(name, columns)}"
@@ -23,18 +25,23 @@ def mapping_issues(mapping: ColumnMapping, columns: Collection[str]) -> list[Iss
     return issues
 
 
-def _mapped_columns(mapping: ColumnMapping) -> Iterator[tuple[str, str]]:
-    if mapping.prompt is not None:
-        yield "prompt", mapping.prompt
-    if mapping.chat is not None:
-        yield "chat", mapping.chat
-    if mapping.completion is not None:
-        yield "completion", mapping.completion
+def is_empty(mapping: ColumnMapping) -> bool:
+    """True when nothing is mapped at all."""
+    framed = mapping.prompt is not None or mapping.chat is not None or mapping.universal_prompt is not None
+    return not (framed or mapping.completion is not None or mapping.context or mapping.image is not None)
+
+
+def _mapped_columns(mapping: ColumnMapping) -> list[tuple[str, str]]:
+    columns = [
+        ("prompt", mapping.prompt),
+        ("chat", mapping.chat),
+        ("completion", mapping.completion),
+        ("image", mapping.image),
+    ]
+    mapped = [(path, name) for path, name in columns if name is not None]
     if mapping.context:
-        for number, name in enumerate(mapping.context):
-            yield f"context.{number}", name
-    if mapping.image is not None:
-        yield "image", mapping.image
+        mapped += [(f"context.{number}", name) for number, name in enumerate(mapping.context)]
+    return mapped
 
 
 def _mode_issues(mapping: ColumnMapping) -> Iterator[Issue]:
@@ -61,9 +68,7 @@ def _mode_issues(mapping: ColumnMapping) -> Iterator[Issue]:
 def _chat_issues(mapping: ColumnMapping) -> Iterator[Issue]:
     for name in ("prompt", "universal_prompt", "completion", "context"):
         if getattr(mapping, name):
-            yield _conflict(
-                name, "cannot stand beside chat, which holds whole conversations. Keep one of the two."
-            )
+            yield _conflict(name, "cannot stand beside chat, which holds whole conversations. Keep one of the two.")
 
 
 def _conflict(name: str, message: str) -> Issue:
@@ -75,9 +80,7 @@ def training_issues(training_type: str | None, preference_pairs: bool) -> list[I
     if training_type is None or preference_pairs == (training_type == "preference_pairs"):
         return []
     switch = str(preference_pairs).lower()
-    message = (
-        f"is {switch} and training_type is {training_type!r}. Leave the switch out and keep training_type."
-    )
+    message = f"is {switch} and training_type is {training_type!r}. Leave the switch out and keep training_type."
     return [Issue("recipe_specification.recipes.preference_pairs", "training_conflict", message)]
 
 

@@ -31,6 +31,9 @@ _EXACT = Context(
     traps=[Inexact, InvalidOperation, Overflow],
 )
 POWERS: tuple[int, ...] = tuple(10**decimals for decimals in range(13))
+_UNITS = tuple(Decimal((0, (1,), -decimals)) for decimals in range(13))
+# Bound once: these run several times in every estimate and for every amount of a book.
+_multiply, _normalize, _quantize = _EXACT.multiply, _EXACT.normalize, _EXACT.quantize
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 
 
@@ -46,7 +49,7 @@ def to_micro(amount: Decimal | int, *, minimum: int | None = None) -> int:
     """
     if isinstance(amount, Decimal):
         try:
-            micro = int(_EXACT.scaleb(_EXACT.quantize(amount, _MICRO), _DECIMALS))
+            micro = int(_multiply(_quantize(amount, _MICRO), MICRO_PER_CREDIT))
         except (Inexact, InvalidOperation, ValueError):
             raise _refusal(amount) from None
     elif isinstance(amount, int) and not isinstance(amount, bool):
@@ -90,9 +93,7 @@ def from_micro(micro: int) -> Decimal:
 def unscaled(amount: int, decimals: int) -> Decimal:
     """The exact amount of an integer (of fewer than 40 digits) in units of 10**-decimals (at most 12)."""
     whole, rest = divmod(amount, POWERS[decimals])
-    if not rest:
-        return Decimal(whole)
-    return _EXACT.normalize(_EXACT.scaleb(Decimal(amount), -decimals))
+    return _normalize(_multiply(_UNITS[decimals], amount)) if rest else Decimal(whole)
 
 
 def parse_credits(text: str) -> Decimal:
@@ -105,8 +106,7 @@ def parse_credits(text: str) -> Decimal:
     if not _PLAIN.fullmatch(stripped):
         raise AmountInvalid(
             text,
-            f"{reprlib.repr(text)} is not an amount of credits. "
-            "Write plain digits with a point, such as 12 or 0.5.",
+            f"{reprlib.repr(text)} is not an amount of credits. Write plain digits with a point, such as 12 or 0.5.",
         )
     return from_micro(to_micro(Decimal(stripped)))
 

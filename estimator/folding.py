@@ -12,8 +12,13 @@ from collections.abc import Mapping
 
 from estimator.programs import FUNCTIONS, Adjustment, Op, Program, Step, interval
 
+RESULTS = ("rows_output", "rows_billable", "units", "charge", "micro")
+"""The steps, present in every program, whose values a folded program still gives by name."""
+
 
 class _Folder:
+    """Rebuilds a program step by step, keeping only what is not yet known."""
+
     def __init__(self, known: Mapping[str, int]) -> None:
         self._known = known
         self._inputs: list[Step] = []
@@ -48,21 +53,25 @@ class _Folder:
         return folded
 
     def program(self, found: Mapping[str, Step], adjustments: list[tuple[str, Step, Step]]) -> Program:
-        """The folded program; every name of the original leads to the step that now holds its value."""
-        leaves = [*self._inputs, *self._constants.values()]
-        positions = {id(step): position for position, step in enumerate([*leaves, *self._operations])}
-        operations = [
-            step._replace(operands=tuple(positions[operand] for operand in step.operands))
-            for step in self._operations
-        ]
-        kept = [
-            Adjustment(code, positions[id(before)], positions[id(after)])
-            for code, before, after in adjustments
-            if before is not after
-        ]
-        return Program(
-            [*leaves, *operations], kept, {name: positions[id(step)] for name, step in found.items()}
-        )
+        """The folded program; names of the original lead to the steps that now hold their values."""
+        kept = [(code, before, after) for code, before, after in adjustments if before is not after]
+        needed = self._needed([*found.values(), *(step for _, *pair in kept for step in pair)])
+        constants = [step for step in self._constants.values() if id(step) in needed]
+        operations = [step for step in self._operations if id(step) in needed]
+        # An input stays even where nothing reads it, so that the inputs of a configuration can be told beforehand.
+        leaves = [*self._inputs, *constants]
+        positions = {id(step): position for position, step in enumerate([*leaves, *operations])}
+        placed = [step._replace(operands=tuple(positions[operand] for operand in step.operands)) for step in operations]
+        moved = [Adjustment(code, positions[id(before)], positions[id(after)]) for code, before, after in kept]
+        return Program([*leaves, *placed], moved, {name: positions[id(step)] for name, step in found.items()})
+
+    def _needed(self, results: list[Step]) -> set[int]:
+        """The steps that some result depends on, by identity."""
+        needed = {id(step) for step in results}
+        for step in reversed(self._operations):
+            if id(step) in needed:
+                needed.update(step.operands)
+        return needed
 
 
 def _same_as_operand(op: Op, left: Step, right: Step) -> Step | None:
@@ -79,7 +88,7 @@ def _same_as_operand(op: Op, left: Step, right: Step) -> Step | None:
 
 
 def fold(program: Program, known: Mapping[str, int]) -> Program:
-    """The program with some inputs known: fewer inputs, fewer steps, equal values under the same names."""
+    """The program with some inputs known: fewer inputs, fewer steps, equal values for `RESULTS`."""
     folder = _Folder(known)
     folded: list[Step] = []
     for step in program.steps:
@@ -88,6 +97,6 @@ def fold(program: Program, known: Mapping[str, int]) -> Program:
             folded.append(folder.operation(step, folded[left], folded[right]))
         else:
             folded.append(folder.leaf(step))
-    found = {name: folded[position] for name, position in program.positions.items()}
+    found = {name: folded[program.positions[name]] for name in RESULTS}
     adjustments = [(code, folded[before], folded[after]) for code, before, after in program.adjustments]
     return folder.program(found, adjustments)

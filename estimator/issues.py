@@ -100,9 +100,7 @@ def _wanted(what: str) -> Callable[[ErrorDetails], str]:
 
 def _length(detail: ErrorDetails) -> str:
     context = detail["ctx"]
-    bound = (
-        f"at most {context['max_length']}" if "max_length" in context else f"at least {context['min_length']}"
-    )
+    bound = f"at most {context['max_length']}" if "max_length" in context else f"at least {context['min_length']}"
     return f"has {len(detail['input'])} characters; give {bound}."
 
 

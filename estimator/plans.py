@@ -8,15 +8,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from estimator.conflicts import expansion_issues, mapping_issues, training_issues
+from estimator.conflicts import expansion_issues, is_empty, mapping_issues, training_issues
 from estimator.errors import Issue, RequestRejected, RowCountUnknown
 from estimator.issues import nearest
-from estimator.requests import LanguageExpansion, RunRequest
+from estimator.requests import BrandControls, LanguageExpansion, Recipes, RecipeSpecification, RunRequest
 from estimator.sections import LENGTHS, RECIPES, TRAINING_TYPES, Configuration, Section
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard
 
+Choices = tuple[str, tuple[str, ...], str, bool, bool]
+
+_CHOICES_MAX = 4096
 _PATHS = {
     "length": "brand_controls.length",
     "recipes": "recipe_specification.recipes",
@@ -29,8 +32,7 @@ _PATHS = {
 
 @dataclass(frozen=True, slots=True)
 class DatasetProfile:
-    """What is known of a dataset: its rows (None while uncounted), its columns, and the expansion saved on
-    it.
+    """What is known of a dataset: its rows (None while uncounted), its columns, and its saved expansion.
 
     Raises `RequestRejected` for a row count that is no count, or columns that are not distinct texts.
     """
@@ -52,9 +54,7 @@ class DatasetProfile:
             )
         if isinstance(self.columns, str) or not all(isinstance(name, str) for name in self.columns):
             issues.append(
-                Issue(
-                    "columns", "columns_invalid", "must be a sequence of column names. Give a tuple of text."
-                )
+                Issue("columns", "columns_invalid", "must be a sequence of column names. Give a tuple of text.")
             )
         else:
             object.__setattr__(self, "columns", tuple(self.columns))
@@ -63,8 +63,7 @@ class DatasetProfile:
 
 
 class RunPlan(NamedTuple):
-    """What a run will do, with nothing left to default. It names no card: any card with the prices can price
-    it.
+    """What a run will do, with nothing left to default. Any card that has the prices can price it.
 
     `sample_ppm` is the share of rows expanded for each of `targets`, in parts per million; both 0 without
     expansion. `recipes` holds the names that are on, in a fixed order.
@@ -102,9 +101,7 @@ class RunPlan(NamedTuple):
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of the plan's canonical JSON."""
-        return hashlib.sha256(
-            json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":")).encode()
-        ).hexdigest()
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe fields; `from_dict` reads them."""
@@ -134,9 +131,7 @@ def _stored_issues(fields: Mapping[str, Any]) -> Iterator[Issue]:
         "sample_ppm": lambda value: _counted(value) and value <= 1_000_000,
         "targets": _counted,
         "length": lambda value: value in LENGTHS,
-        "recipes": lambda value: (
-            isinstance(value, list | tuple) and list(value) == [n for n in RECIPES if n in value]
-        ),
+        "recipes": lambda value: isinstance(value, list | tuple) and list(value) == [n for n in RECIPES if n in value],
         "training_type": lambda value: value in TRAINING_TYPES,
         "grounding": lambda value: isinstance(value, bool),
         "safety": lambda value: isinstance(value, bool),
@@ -180,12 +175,12 @@ def plan_run(
     """
     issues: list[Issue] = []
     mapping = request.column_mapping
-    modality = "text"
+    section, modality = card.text, "text"
     if mapping is not None:
-        if mapping.image is not None:
-            modality = "image"
         issues += mapping_issues(mapping, profile.columns)
-    if not request.estimate and (mapping is None or not mapping.model_dump(exclude_none=True)):
+        if mapping.image is not None:
+            section, modality = _image_section(card, issues), "image"
+    if not request.estimate and (mapping is None or is_empty(mapping)):
         issues.append(
             Issue("column_mapping", "missing", "is required for a run. Map prompt, chat or universal_prompt.")
         )
@@ -198,17 +193,23 @@ def plan_run(
         sample_ppm = expansion.sample_ppm
         issues += found
     rows = _rows(request, profile, card, issues)
-    section = card.image if modality == "image" else card.text
-    if section is None:
-        issues.append(_price_missing("column_mapping.image", "image"))
-        section = card.text
-    plan = _resolved(request, section, modality, rows, sample_ppm, targets, issues)
-    _check_names(card, discount, voucher, issues)
+    choices, missing = _choices(request, section, targets > 0)
+    issues += missing
+    if discount is not None or voucher is not None:
+        _check_names(card, discount, voucher, issues)
     if issues:
         raise RequestRejected(issues)
     if profile.row_count is None:
         raise RowCountUnknown
-    return plan if discount is None and voucher is None else plan._replace(discount=discount, voucher=voucher)
+    return RunPlan(modality, rows, sample_ppm, targets, *choices, discount, voucher)
+
+
+def _image_section(card: RateCard, issues: list[Issue]) -> Section:
+    """The prices of a run with images; those of text stand in, so that other problems are still found."""
+    if card.image is not None:
+        return card.image
+    issues.append(_price_missing("column_mapping.image", "image"))
+    return card.text
 
 
 def _rows(request: RunRequest, profile: DatasetProfile, card: RateCard, issues: list[Issue]) -> int:
@@ -226,53 +227,63 @@ def _rows(request: RunRequest, profile: DatasetProfile, card: RateCard, issues: 
     return rows
 
 
-def _resolved(
-    request: RunRequest,
-    section: Section,
-    modality: str,
-    rows: int,
-    sample_ppm: int,
-    targets: int,
-    issues: list[Issue],
-) -> RunPlan:
+def _choices(request: RunRequest, section: Section, expanded: bool) -> tuple[Choices, list[Issue]]:
+    """Length, recipes, training type, grounding and safety, and the issues of what contradicts or has no price.
+
+    They depend on nothing but the few fields below, so a section remembers what it made of them.
+    """
     controls = request.brand_controls
-    length, grounding, safety = section.length_default, False, False
+    asked: tuple[Any, ...] = (None, None, None)
     if controls is not None:
-        length = controls.length or length
-        grounding = controls.hallucination_mitigation is True
-        safety = bool(controls.safety_categories)
+        asked = (controls.length, controls.hallucination_mitigation, controls.safety_categories)
     specification = request.recipe_specification
     switches = None if specification is None else specification.recipes
-    recipes = section.recipes_default if switches is None else _switched_on(switches, section)
+    if switches is not None:
+        asked += (
+            switches.deduplication,
+            switches.prompt_metadata_injection,
+            switches.prompt_rephrase,
+            switches.reasoning_traces,
+            switches.preference_pairs,
+        )
+    key = (request.training_type, expanded, asked)
+    known: tuple[Choices, list[Issue]] | None = section.choices.get(key)
+    if known is None:
+        known = _resolved(request, section, expanded)
+        if len(section.choices) >= _CHOICES_MAX:
+            section.choices.clear()
+        section.choices[key] = known
+    return known
+
+
+def _resolved(request: RunRequest, section: Section, expanded: bool) -> tuple[Choices, list[Issue]]:
+    controls = request.brand_controls or BrandControls()
+    specification = request.recipe_specification or RecipeSpecification()
+    switches = specification.recipes or Recipes()
+    issues: list[Issue] = []
     training_type = request.training_type
-    if switches is not None and switches.preference_pairs is not None:
+    if switches.preference_pairs is not None:
         issues += training_issues(training_type, switches.preference_pairs)
         if training_type is None and switches.preference_pairs:
             training_type = "preference_pairs"
-    plan = RunPlan(
-        modality,
-        rows,
-        sample_ppm,
-        targets,
-        length,
-        recipes,
+    choices: Choices = (
+        controls.length or section.length_default,
+        _switched_on(switches, section),
         training_type or "instruction_dataset",
-        grounding,
-        safety,
+        controls.hallucination_mitigation is True,
+        bool(controls.safety_categories),
     )
-    for dimension in section.missing(plan.configuration):
+    for dimension in section.missing(Configuration(*choices, expanded)):
         issues.append(_price_missing(_request_path(dimension, request), dimension))
-    return plan
+    return choices, issues
 
 
-def _switched_on(switches: Any, section: Section) -> tuple[str, ...]:
+def _switched_on(switches: Recipes, section: Section) -> tuple[str, ...]:
     """Recipes that the request turns on, or leaves to a card that turns them on."""
-    on = []
-    for name in RECIPES:
-        switch = getattr(switches, name)
-        if switch or (switch is None and name in section.recipes_default):
-            on.append(name)
-    return tuple(on)
+    asked = {name: getattr(switches, name) for name in RECIPES}
+    return tuple(
+        name for name, switch in asked.items() if switch or (switch is None and name in section.recipes_default)
+    )
 
 
 def _request_path(dimension: str, request: RunRequest) -> str:

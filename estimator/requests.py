@@ -71,13 +71,7 @@ def _finite(value: int | float | Decimal) -> int | float | Decimal:
 
 
 def _shown(value: object) -> str:
-    text = (
-        str(value).lower()
-        if isinstance(value, bool)
-        else repr(value)
-        if isinstance(value, str)
-        else str(value)
-    )
+    text = str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 40 else text[:37] + "..."
 
 
@@ -88,12 +82,8 @@ def _unordered(categories: tuple[str, ...] | None) -> tuple[str, ...] | None:
 Flag = Annotated[bool, Strict()]
 Text = Annotated[str, Strict()]
 ColumnName = Annotated[str, Strict(), StringConstraints(min_length=1)]
-Rows = Annotated[
-    int, PlainValidator(_read_rows), WithJsonSchema({"type": "number", "minimum": 1, "multipleOf": 1})
-]
-Rate = Annotated[
-    Decimal, PlainValidator(_read_rate), WithJsonSchema({"type": "number", "minimum": 0.01, "maximum": 1})
-]
+Rows = Annotated[int, PlainValidator(_read_rows), WithJsonSchema({"type": "number", "minimum": 1, "multipleOf": 1})]
+Rate = Annotated[Decimal, PlainValidator(_read_rate), WithJsonSchema({"type": "number", "minimum": 0.01, "maximum": 1})]
 
 
 class _Part(BaseModel):
@@ -107,9 +97,7 @@ class ColumnMapping(_Part):
     chat: ColumnName | None = Field(
         None, description="Column that holds whole conversations; stands alone, except for an image."
     )
-    completion: ColumnName | None = Field(
-        None, description="Column that holds the answers; not in chat mode."
-    )
+    completion: ColumnName | None = Field(None, description="Column that holds the answers; not in chat mode.")
     context: tuple[ColumnName, ...] | None = Field(
         None, description="Columns shown beside the prompt; not in chat mode."
     )
@@ -129,9 +117,7 @@ class Recipes(_Part):
     preference_pairs: Flag | None = Field(
         None, description="Older spelling of `training_type: preference_pairs`; the two must agree."
     )
-    prompt_metadata_injection: Flag | None = Field(
-        None, description="Write constraints and context into prompts."
-    )
+    prompt_metadata_injection: Flag | None = Field(None, description="Write constraints and context into prompts.")
     prompt_rephrase: Flag | None = Field(None, description="Reword prompts.")
     reasoning_traces: Flag | None = Field(None, description="Write the reasoning out before each answer.")
 
@@ -139,18 +125,14 @@ class Recipes(_Part):
 class RecipeSpecification(_Part):
     """The recipes of a run and the version of their schema."""
 
-    version: Text | None = Field(
-        None, description="Kept, and never read: the rate card in force sets the price."
-    )
+    version: Text | None = Field(None, description="Kept, and never read: the rate card in force sets the price.")
     recipes: Recipes | None = Field(None, description="Which recipes run.")
 
 
 class BrandControls(_Part):
     """What the generated answers should be like."""
 
-    length: Length | None = Field(
-        None, description="How long answers are; left out, the rate card's default."
-    )
+    length: Length | None = Field(None, description="How long answers are; left out, the rate card's default.")
     hallucination_mitigation: Flag | None = Field(None, description="Ground answers in a web search.")
     safety_categories: Annotated[tuple[SafetyCategory, ...] | None, AfterValidator(_unordered)] = Field(
         None,
@@ -178,9 +160,7 @@ class LanguagePair(_Part):
 class LanguageExpansion(_Part):
     """Adds, for each target, a translated or localised variant of a share of the rows."""
 
-    type: Literal["translate", "localize"] = Field(
-        description="Whether `languages` or `pairs` name the targets."
-    )
+    type: Literal["translate", "localize"] = Field(description="Whether `languages` or `pairs` name the targets.")
     languages: tuple[Text, ...] | None = Field(None, description="Target languages; for translate only.")
     pairs: tuple[LanguagePair, ...] | None = Field(None, description="Target pairs; for localize only.")
     sample_rate: Rate = Field(description="Share of the input rows that each target gets, 0.01 to 1.")
@@ -195,17 +175,11 @@ class LanguageExpansion(_Part):
 class RunRequest(_Part):
     """A request to run an augmentation, or with `estimate` only to price it. Every field may be left out."""
 
-    column_mapping: ColumnMapping | None = Field(
-        None, description="Needed for a run, optional for an estimate."
-    )
+    column_mapping: ColumnMapping | None = Field(None, description="Needed for a run, optional for an estimate.")
     recipe_specification: RecipeSpecification | None = Field(None, description="Which recipes run.")
     brand_controls: BrandControls | None = Field(None, description="What the answers should be like.")
-    job_specification: JobSpecification | None = Field(
-        None, description="How much to process, and the retry key."
-    )
-    training_type: TrainingType | None = Field(
-        None, description="What the output is for; default instructions."
-    )
+    job_specification: JobSpecification | None = Field(None, description="How much to process, and the retry key.")
+    training_type: TrainingType | None = Field(None, description="What the output is for; default instructions.")
     estimate: Flag | None = Field(None, description="True to get the price and start nothing.")
     language_expansion: LanguageExpansion | None = Field(
         None, description="Left out: the dataset's saved expansion. Null: none. An object: this one."

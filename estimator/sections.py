@@ -6,10 +6,10 @@ per unit of billing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact
 from functools import cached_property
-from typing import Annotated, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -52,9 +52,7 @@ _ROUNDING = Context(prec=400, rounding=ROUND_HALF_EVEN, Emin=-999_999, Emax=999_
 def _read_amount(value: object) -> Decimal:
     """A price as written. A float has already lost what was written, so it is refused."""
     if isinstance(value, float):
-        raise PydanticCustomError(
-            "float_refused", 'is a binary float. Write the amount as text, such as "0.01".'
-        )
+        raise PydanticCustomError("float_refused", 'is a binary float. Write the amount as text, such as "0.01".')
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         raise PydanticCustomError("amount_invalid", 'must be an amount. Write it as text, such as "0.01".')
     try:
@@ -62,9 +60,7 @@ def _read_amount(value: object) -> Decimal:
     except ArithmeticError:
         amount = Decimal("NaN")
     if not amount.is_finite():
-        raise PydanticCustomError(
-            "amount_invalid", 'is not a finite amount. Write it as text, such as "0.01".'
-        )
+        raise PydanticCustomError("amount_invalid", 'is not a finite amount. Write it as text, such as "0.01".')
     return _checked_size(amount)
 
 
@@ -96,6 +92,18 @@ class Part(BaseModel):
     """Base of the parts of a card: frozen, and with no field that is not declared."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Only the content travels between processes: what is worked out from it is worked out again."""
+        state = super().__getstate__()
+        fields = type(self).model_fields
+        return state | {"__dict__": {name: item for name, item in state["__dict__"].items() if name in fields}}
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A changed copy, checked as if it had been read: a card never keeps the id or program of another."""
+        return type(self).model_validate(
+            {name: getattr(self, name) for name in self.model_fields_set} | dict(update or {})
+        )
 
 
 class Surcharge(Part):
@@ -183,9 +191,7 @@ class Section(Part):
         elif by_block and (self.block_rows is None or self.block is None):
             yield Issue("", "base_price", "is priced by block. Give both block_rows and block.")
         if self.blocks_min and not by_block:
-            yield Issue(
-                "blocks_min", "base_price", "needs a price by block. Remove it, or give block_rows and block."
-            )
+            yield Issue("blocks_min", "base_price", "needs a price by block. Remove it, or give block_rows and block.")
         if self.length and self.length_default not in self.length:
             yield Issue(
                 "length",
@@ -199,16 +205,12 @@ class Section(Part):
         priced = self._priced()
         for name in dict.fromkeys(self.order):
             if name not in priced:
-                yield Issue(
-                    "order", "order_invalid", f"names {name!r}, which has no price. {nearest(name, priced)}"
-                )
+                yield Issue("order", "order_invalid", f"names {name!r}, which has no price. {nearest(name, priced)}")
             elif self.order.count(name) > 1:
                 yield Issue("order", "order_invalid", f"names {name!r} more than once. Name it once.")
         missing = [name for name in priced if name not in self.order]
         if missing:
-            yield Issue(
-                "order", "order_invalid", f"leaves out {', '.join(missing)}. Say where each is applied."
-            )
+            yield Issue("order", "order_invalid", f"leaves out {', '.join(missing)}. Say where each is applied.")
 
     def tier_problems(self, units_max: int) -> Iterator[Issue]:
         """What is wrong with the tiers of a section that bills at most `units_max` units."""
@@ -217,9 +219,7 @@ class Section(Part):
         for number, tier in enumerate(self.tiers):
             path, last = f"tiers.{number}", number == len(self.tiers) - 1
             if tier.up_to is None and not last:
-                yield Issue(
-                    path, "tiers_invalid", "has no up_to, so the tiers after it are never reached. Give one."
-                )
+                yield Issue(path, "tiers_invalid", "has no up_to, so the tiers after it are never reached. Give one.")
             elif tier.up_to is not None:
                 if tier.up_to <= reached:
                     yield Issue(
@@ -237,19 +237,13 @@ class Section(Part):
             bill = self._tier_bill(tier)
             if self.tiers_mode != "cliff":
                 if tier.bill is not None:
-                    yield Issue(
-                        path, "tiers_invalid", 'has bill, which only tiers_mode = "cliff" uses. Remove it.'
-                    )
+                    yield Issue(path, "tiers_invalid", 'has bill, which only tiers_mode = "cliff" uses. Remove it.')
             elif bill is None:
-                yield Issue(
-                    path, "tiers_invalid", "is unbounded and a step, so it needs bill: the units it charges."
-                )
+                yield Issue(path, "tiers_invalid", "is unbounded and a step, so it needs bill: the units it charges.")
             else:
                 charged = _EXACT.multiply(tier.multiply, bill)
                 if charged < billed:
-                    yield Issue(
-                        path, "tiers_fall", "costs less than the step before it. Raise its bill or multiply."
-                    )
+                    yield Issue(path, "tiers_fall", "costs less than the step before it. Raise its bill or multiply.")
                 billed = max(billed, charged)
 
     @staticmethod
@@ -273,6 +267,11 @@ class Section(Part):
         unasked = {name for name, surcharge in self.recipes.items() if surcharge.default}
         return tuple(name for name in RECIPES if name in unasked)
 
+    @cached_property
+    def choices(self) -> dict[Any, Any]:
+        """A cache for plans: what the choices of a request come to under this section."""
+        return {}
+
     @property
     def dimensions(self) -> tuple[str, ...]:
         """The priced dimensions, in the order they are applied."""
@@ -287,9 +286,7 @@ class Section(Part):
 
     def units_max(self, rows_max: int, targets_max: int) -> int:
         """The most units of billing that a run within the card's limits can have."""
-        rows = {"input": rows_max, "added": rows_max * targets_max}.get(
-            self.basis, rows_max * (1 + targets_max)
-        )
+        rows = {"input": rows_max, "added": rows_max * targets_max}.get(self.basis, rows_max * (1 + targets_max))
         return rows if self.block_rows is None else max(self.blocks_min, -(-rows // self.block_rows))
 
     def missing(self, configuration: Configuration) -> Iterator[str]:

@@ -47,9 +47,7 @@ class RunOutcome:
             if value is None and name == "rows_delivered":
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                issues.append(
-                    Issue(name, "count_invalid", f"must be a whole number of 0 or more, not {value!r}.")
-                )
+                issues.append(Issue(name, "count_invalid", f"must be a whole number of 0 or more, not {value!r}."))
         if issues:
             raise OutcomeRejected(issues)
 
@@ -136,9 +134,7 @@ def _rows_billed(plan: RunPlan, card: RateCard, outcome: RunOutcome) -> int:
 
 def _outcome_issues(plan: RunPlan, card: RateCard, outcome: RunOutcome) -> Iterator[Issue]:
     if outcome.rows_processed > plan.rows:
-        message = (
-            f"is {outcome.rows_processed} and the plan has {plan.rows} rows. Report what this run processed."
-        )
+        message = f"is {outcome.rows_processed} and the plan has {plan.rows} rows. Report what this run processed."
         yield Issue("rows_processed", "beyond_plan", message)
     delivered = outcome.rows_delivered
     if delivered is None:
@@ -147,9 +143,7 @@ def _outcome_issues(plan: RunPlan, card: RateCard, outcome: RunOutcome) -> Itera
             message = f"is needed: rate card {card.name!r} bills the rows delivered. Count and report them."
             yield Issue("rows_delivered", "missing", message)
     elif delivered > plan.rows_output:
-        message = (
-            f"is {delivered} and the plan gives {plan.rows_output} rows. Report what this run delivered."
-        )
+        message = f"is {delivered} and the plan gives {plan.rows_output} rows. Report what this run delivered."
         yield Issue("rows_delivered", "beyond_plan", message)
     elif delivered and not outcome.rows_processed:
         message = f"is {delivered} though no row was processed. Report the rows processed as well."

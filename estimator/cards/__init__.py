@@ -7,7 +7,6 @@ every dimension a card can have. An operator writes their own.
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
 
 from estimator.errors import RateCardNotFound
 from estimator.issues import nearest
@@ -24,14 +23,14 @@ def shipped() -> dict[str, RateCard]:
 def shipped_card(name: str) -> RateCard:
     """The shipped card of a name. Raises `RateCardNotFound`."""
     if name not in _NAMES:
-        raise RateCardNotFound(
-            name, f"No rate card named {name!r} ships with the package. {nearest(name, _NAMES)}"
-        )
+        raise RateCardNotFound(name, f"No rate card named {name!r} ships with the package. {nearest(name, _NAMES)}")
     return _read(name)
 
 
 @cache
 def _read(name: str) -> RateCard:
+    from importlib.resources import files  # a tenth of the package's import time, for who never asks
+
     return RateCard.from_toml(files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
 
 

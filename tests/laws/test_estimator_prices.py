@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from estimator import RateCard, RunPlan, affordable_rows, estimate, from_micro, price_micro, settle, to_micro
+from estimator.folding import RESULTS
 from estimator.pricing import pricing_of
 from tests.estimator import reference
 from tests.strategies import outcomes, plans, priced_plans
@@ -58,9 +59,7 @@ def test_the_same_plan_and_card_give_the_same_bytes_whatever_was_priced_before(
 
 
 @given(priced_plans(), st.data())
-def test_affordable_rows_is_the_exact_inverse_of_the_price(
-    case: tuple[RateCard, RunPlan], data: st.DataObject
-) -> None:
+def test_affordable_rows_is_the_exact_inverse_of_the_price(case: tuple[RateCard, RunPlan], data: st.DataObject) -> None:
     card, plan = case
     most = price_micro(plan._replace(rows=card.rows_max), card)
     budget = data.draw(st.one_of(st.just(price_micro(plan, card)), st.integers(0, most + 10)))
@@ -107,7 +106,11 @@ def test_folding_a_configuration_into_the_program_changes_no_value(
     values = program.evaluate({name: inputs[name] for name in program.inputs})
     pricing = pricing_of(plan, card, limited=True)
     folded = pricing.run(plan, limit)
-    assert {name: folded[position] for name, position in pricing.program.positions.items()} | {
-        "max_rows": values["max_rows"],
-        "billable_max": limit,
-    } == values
+    assert {name: folded[position] for name, position in pricing.program.positions.items()} == {
+        name: values[name] for name in RESULTS
+    }
+    stages = {code: folded[after] - folded[before] for code, before, after in pricing.program.adjustments}
+    steps = list(values.values())
+    for code, before, after in program.adjustments:
+        assert steps[after] - steps[before] == stages.get(code, 0)
+    assert len(pricing.program.steps) <= len(program.steps)
