@@ -18,11 +18,15 @@ ROUND_NS = 20_000_000
 
 @dataclass(frozen=True)
 class Candidate:
-    """Something to time. `check` is given the result of one call and raises when it is not what it should be."""
+    """Something to time. `check` is given the result of one call and raises when it is not what it should be.
+
+    `prepare` is told how many calls come next, and does what is not to be timed of them.
+    """
 
     name: str
     call: Callable[[], Any]
     check: Callable[[Any], None]
+    prepare: Callable[[int], None] = lambda _calls: None
 
 
 @dataclass(frozen=True)
@@ -38,15 +42,16 @@ class Timing:
 def compare(candidates: Sequence[Candidate], *, rounds: int = 15) -> list[Timing]:
     """Check every candidate, then time all of them in turns, `rounds` times, with the collector off."""
     for candidate in candidates:
+        candidate.prepare(1)
         candidate.check(candidate.call())
-    loops = [_loops(candidate.call) for candidate in candidates]
+    loops = [_loops(candidate) for candidate in candidates]
     samples: list[list[float]] = [[] for _ in candidates]
     gc.collect()
     gc.disable()
     try:
         for _ in range(rounds):
             for taken, candidate, count in zip(samples, candidates, loops, strict=True):
-                taken.append(_elapsed_ns(candidate.call, count) / count / 1000)
+                taken.append(_elapsed_ns(candidate, count) / count / 1000)
     finally:
         gc.enable()
     return [
@@ -55,12 +60,14 @@ def compare(candidates: Sequence[Candidate], *, rounds: int = 15) -> list[Timing
     ]
 
 
-def _loops(call: Callable[[], Any]) -> int:
-    call()
-    return max(1, ROUND_NS // max(1, _elapsed_ns(call, 3) // 3))
+def _loops(candidate: Candidate) -> int:
+    _elapsed_ns(candidate, 1)
+    return max(1, ROUND_NS // max(1, _elapsed_ns(candidate, 3) // 3))
 
 
-def _elapsed_ns(call: Callable[[], Any], count: int) -> int:
+def _elapsed_ns(candidate: Candidate, count: int) -> int:
+    candidate.prepare(count)
+    call = candidate.call
     start = time.perf_counter_ns()
     for _ in range(count):
         call()
