@@ -7,8 +7,7 @@ through the driver's `executemany`. Which rows, and what they say, is decided el
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from json import dumps
@@ -81,20 +80,29 @@ def _write_sqlite(connection: Connection, writes: Sequence[Write]) -> None:
             cursor.executemany(_sqlite_write(write.shape, write.is_update), list(rows))
 
 
-@contextmanager
-def sqlite_cursor(connection: Connection) -> Iterator[Any]:
-    """A cursor of the SQLite driver; its errors are raised as SQLAlchemy raises them.
+class sqlite_cursor:  # noqa: N801  # a context manager, used as a function is
+    """A cursor of the SQLite driver for a `with` block; its errors are raised as SQLAlchemy raises them.
 
     Where the database is a function call away, wrapping each of ten small statements would cost most of the time.
     """
-    dialect = connection.dialect
-    cursor = connection.connection.cursor()
-    try:
-        yield cursor
-    except dialect.loaded_dbapi.Error as error:
-        raise DBAPIError.instance(None, None, error, dialect.loaded_dbapi.Error, dialect=dialect) from error
-    finally:
-        cursor.close()
+
+    __slots__ = ("_connection", "_cursor")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> Any:
+        self._cursor = self._connection.connection.cursor()
+        return self._cursor
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._cursor.close()
+        if error is None:
+            return
+        dialect = self._connection.dialect
+        base = dialect.loaded_dbapi.Error
+        if isinstance(error, base):
+            raise DBAPIError.instance(None, None, error, base, dialect=dialect) from error
 
 
 def _parameters(types: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[str | None]:

@@ -159,11 +159,17 @@ def fill(connection: Connection, accounts: dict[str, AccountState], needs: Needs
     _fill_grants(connection, accounts)
     _fill_keys(connection, accounts, needs.keys)
     rows = _reservation_rows(connection, accounts, needs)
+    if rows:
+        _fill_reservations(connection, accounts, rows)
+    if needs.datasets or needs.runs:
+        _fill_runs(connection, accounts, needs)
+
+
+def _fill_reservations(connection: Connection, accounts: dict[str, AccountState], rows: list[Any]) -> None:
     held = [(row[0], row[1]) for row in rows if row[2] == "held"]
     slices = read_moves(connection, held)
     for account_id, number, *values in rows:
         _add_reservation(accounts[account_id], number, values, slices.get((account_id, number), ()))
-    _fill_runs(connection, accounts, needs)
 
 
 def _account(row: Any) -> AccountState:
@@ -205,6 +211,8 @@ def _reservation_rows(connection: Connection, accounts: dict[str, AccountState],
     due = [
         (account_id,) for account_id, state in accounts.items() if state.due_at is not None and state.due_at <= horizon
     ]
+    if not (due or needs.holds or needs.runs or needs.datasets):
+        return []
     rows = [
         *read_reservations(connection, needs.holds),
         *_OF_RUNS.fetch(connection, needs.runs),
