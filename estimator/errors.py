@@ -90,9 +90,7 @@ class _IssuesError(EstimatorError):
     def __init__(self, issues: Iterable[Issue]) -> None:
         listed = tuple(issues)
         joined = " ".join(str(issue) for issue in listed)
-        super().__init__(
-            joined if len(listed) == 1 else f"The {self.subject} has {len(listed)} problems. {joined}"
-        )
+        super().__init__(joined if len(listed) == 1 else f"The {self.subject} has {len(listed)} problems. {joined}")
         self.issues = listed
 
 

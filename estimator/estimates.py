@@ -148,9 +148,10 @@ def estimate(plan: RunPlan, card: RateCard, *, billable_max: int | None = None) 
         pricing = pricing_of(plan, card, limited=True)
         values = pricing.run(plan, billable_max)
     rows_output, units = values[pricing.rows_output_at], values[pricing.units_at]
-    return Estimate(
+    minutes = (unscaled(pricing.p50.hundredths(rows_output), 2), unscaled(pricing.p95.hundredths(rows_output), 2))
+    fields = (
         from_micro(values[pricing.micro_at]),
-        Minutes(unscaled(pricing.p50.hundredths(rows_output), 2), unscaled(pricing.p95.hundredths(rows_output), 2)),
+        _new(Minutes, minutes),
         _line_items(pricing, card.unit_decimals, values, units),
         card.id,
         card.name,
@@ -160,6 +161,7 @@ def estimate(plan: RunPlan, card: RateCard, *, billable_max: int | None = None) 
         units,
         pricing.credit_multiplier,
     )
+    return _new(Estimate, fields)
 
 
 def _line_items(pricing: Pricing, decimals: int, values: Sequence[int], units: int) -> tuple[LineItem, ...]:

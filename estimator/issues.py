@@ -137,6 +137,7 @@ _SENTENCES: Mapping[str, tuple[str, Callable[[ErrorDetails], str]]] = {
     "int_parsing": ("wrong_type", _wanted("a whole number")),
     "int_from_float": ("wrong_type", _wanted("a whole number")),
     "string_unicode": ("invalid_text", lambda _: "holds half of a surrogate pair; send well-formed Unicode."),
+    "string_pattern_mismatch": ("invalid_text", lambda _: "holds a NUL character; remove it."),
     "string_too_short": ("invalid_length", _length),
     "string_too_long": ("invalid_length", _length),
     "too_short": ("invalid_length", _too_few),

@@ -22,12 +22,8 @@ class RunResponse(BaseModel):
 
     run_id: str | None = Field(None, description="Names the run that was started; null when none was.")
     estimate: bool = Field(description="True when nothing was started.")
-    credits: Decimal = Field(
-        alias="estimatedCreditsConsumed", description="Credits estimated, and for a run reserved."
-    )
-    minutes: Decimal = Field(
-        alias="estimatedMinutes", description="Minutes that half of such runs stay below."
-    )
+    credits: Decimal = Field(alias="estimatedCreditsConsumed", description="Credits estimated, and for a run reserved.")
+    minutes: Decimal = Field(alias="estimatedMinutes", description="Minutes that half of such runs stay below.")
     multimodal: bool = Field(
         False, alias="multimodalPricingApplied", description="True when an image column is mapped."
     )
@@ -36,9 +32,7 @@ class RunResponse(BaseModel):
         alias="creditMultiplier",
         description="Credits per 100 output rows of a multimodal run; absent for text.",
     )
-    available_credits: Decimal | None = Field(
-        None, description="What the account can still spend, where asked."
-    )
+    available_credits: Decimal | None = Field(None, description="What the account can still spend, where asked.")
     line_items: tuple[dict[str, Any], ...] = Field((), description="What the credits are for, where asked.")
 
     @model_validator(mode="after")
