@@ -52,7 +52,7 @@ class DatasetProfile:
                     f"must be a count of 0 or more rows, or None, not {rows!r}.",
                 )
             )
-        if isinstance(self.columns, str) or not all(isinstance(name, str) for name in self.columns):
+        if not isinstance(self.columns, list | tuple) or not all(isinstance(name, str) for name in self.columns):
             issues.append(
                 Issue("columns", "columns_invalid", "must be a sequence of column names. Give a tuple of text.")
             )

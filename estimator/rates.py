@@ -165,6 +165,10 @@ class RateCard(Part):
         """The compiled program of each priced modality."""
         return compile_card(self)
 
+    def __eq__(self, other: object) -> bool:
+        """Cards of the same content are one card, however each was written."""
+        return self.id == other.id if isinstance(other, RateCard) else NotImplemented
+
     def __hash__(self) -> int:
         return hash(self.id)
 

@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from estimator.credits import from_micro, to_micro
+from estimator.credits import from_micro, to_micro, unscaled
 from estimator.errors import AmountInvalid, Issue
 from estimator.issues import nearest, problems_error
 from estimator.requests import Length, TrainingType
@@ -70,9 +70,10 @@ def _checked_size(amount: Decimal) -> Decimal:
     if amount > _AMOUNT_MAX:
         raise PydanticCustomError("out_of_range", "is more than a million million. Give a smaller amount.")
     try:
-        return _EXACT.abs(_EXACT.quantize(amount, _PICO))
+        picos = _EXACT.scaleb(_EXACT.quantize(amount, _PICO), 12)
     except Inexact:
         raise PydanticCustomError("over_precise", "has more than twelve decimals. Round it first.") from None
+    return unscaled(int(picos), 12)
 
 
 def _whole_micro(amount: Decimal) -> Decimal:
