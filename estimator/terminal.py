@@ -1,0 +1,171 @@
+"""What every command shares: one document or table on stdout, one sentence on stderr, an exit status to script with.
+
+0    done
+1    done, and it found something wrong (`audit`), or a claim of the tour did not hold
+2    bad input: options, a request, a dataset, a rate card, an amount or a moment
+3    refused by the ledger: not enough credits, nothing of that id, wrong state, key used otherwise
+4    the database cannot be used, or its tables are not up to date
+70   a defect of this program
+130  interrupted
+141  whoever read the output stopped reading
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console, RenderableType
+from rich.text import Text
+from typer.core import TyperGroup
+
+from estimator.errors import EstimatorError
+
+EPILOG = (
+    "Exit status: 0 done; 1 something wrong was found; 2 bad input; 3 refused by the ledger; "
+    "4 database unavailable or not upgraded."
+)
+
+# typer exports the leaf of these classes only; the base has lived in different packages over its releases.
+_ClickError: type[Any] = typer.BadParameter.__mro__[2]
+
+
+class ExitStatus(IntEnum):
+    """What the process answers to its caller; see the head of this module."""
+
+    DONE = 0
+    FOUND = 1
+    BAD_INPUT = 2
+    REFUSED = 3
+    UNAVAILABLE = 4
+    DEFECT = 70
+    INTERRUPTED = 130
+    PIPE_CLOSED = 141
+
+
+class CommandFailed(Exception):
+    """A command cannot go on: a stable `code`, a sentence to act on, and the exit status to end with."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        status: ExitStatus = ExitStatus.BAD_INPUT,
+        fields: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+        self._fields = fields
+
+    def to_dict(self) -> dict[str, Any]:
+        """Code, message and, where another error is behind this one, its typed fields."""
+        return self._fields or {"code": self.code, "message": self.message}
+
+
+class CommandGroup(TyperGroup):
+    """A group of commands that ends every failure with one sentence and a documented status, never a traceback."""
+
+    def explain(self, error: Exception) -> CommandFailed | None:
+        """The failure that an exception stands for; None for one that nobody foresaw."""
+        if isinstance(error, CommandFailed):
+            return error
+        if isinstance(error, EstimatorError):
+            return CommandFailed(error.code, error.message, ExitStatus.BAD_INPUT, error.to_dict())
+        if isinstance(error, _ClickError):
+            return CommandFailed("usage", _usage_sentence(error))
+        if isinstance(error, OSError):
+            reason = error.strerror or type(error).__name__
+            what = f" {error.filename!r}" if error.filename else ""
+            return CommandFailed("unreadable", f"Cannot use{what}: {reason}. Check the path and your rights to it.")
+        return None
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run the command line and exit."""
+        given = extra.get("args", args[0] if args else None)
+        arguments = list(sys.argv[1:] if given is None else given)
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")  # a column may be named in what this terminal lacks
+        try:
+            status = super().main(*args, **(extra | {"standalone_mode": False}))
+        except (typer.Abort, KeyboardInterrupt):
+            message = "Interrupted. Run the command again, with the same key if it had one, to be sure of its result."
+            _fail(CommandFailed("interrupted", message, ExitStatus.INTERRUPTED), arguments)
+        except Exception as error:  # noqa: BLE001  # the last place that can turn it into a sentence
+            _fail(self.explain(error) or _defect(error), arguments)
+        sys.exit(status if isinstance(status, int) else ExitStatus.DONE)
+
+
+def _usage_sentence(error: Any) -> str:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "credits"
+    problem = " ".join(error.format_message().split()).rstrip(".")
+    if type(error).__name__ == "NoArgsIsHelpError" or not problem:
+        problem = "A command is missing"
+    return f"{problem}. See `{path} --help`."
+
+
+def _defect(error: Exception) -> CommandFailed:
+    if os.environ.get("CREDITS_TRACEBACK"):
+        raise error
+    message = (
+        f"This is a defect of the program ({type(error).__name__}: {error}). "
+        "Run it again with CREDITS_TRACEBACK=1 and report what it prints."
+    )
+    return CommandFailed("defect", message, ExitStatus.DEFECT)
+
+
+def _fail(failure: CommandFailed, arguments: Sequence[str]) -> NoReturn:
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    try:
+        if "--json" in options:
+            sys.stderr.write(json.dumps(failure.to_dict()) + "\n")
+        else:
+            sentence = Text(printable(" ".join(failure.message.split())), style="red")
+            Console(stderr=True, highlight=False).print(sentence, soft_wrap=True)
+        sys.stderr.flush()
+    except BrokenPipeError:
+        _stop_writing(sys.stderr)
+    sys.exit(failure.status)
+
+
+def printable(text: object) -> str:
+    """The text with control characters as escapes, so that no value can move the cursor or hide."""
+    return "".join(character if character.isprintable() else _escaped(character) for character in str(text))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def emit(document: Any, *renderables: RenderableType, as_json: bool) -> None:
+    """Print the document as JSON, or else what a person reads; all of it in one write."""
+    if as_json:
+        output = json.dumps(document, indent=2) + "\n"
+    else:
+        console = Console(highlight=False)
+        with console.capture() as capture:
+            for renderable in renderables:
+                console.print(renderable)
+        output = capture.get()
+    try:
+        sys.stdout.write(output)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _stop_writing(sys.stdout)
+        raise typer.Exit(ExitStatus.PIPE_CLOSED) from None
+
+
+def _stop_writing(stream: Any) -> None:
+    """Send what is still buffered nowhere, so that the interpreter has nothing to complain of when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+__all__ = ["EPILOG", "CommandFailed", "CommandGroup", "ExitStatus", "emit", "printable"]

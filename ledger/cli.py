@@ -1,0 +1,77 @@
+"""The command `credits`: every command of both packages, and what each kind of failure ends with."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from estimator import cli as estimator_cli
+from estimator.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus
+from ledger import cli_ledger, cli_runs, cli_tour
+from ledger.database import explain_database
+from ledger.errors import AuditFailed, CommandInvalid, LedgerError, SchemaMismatch
+
+
+class CreditsGroup(CommandGroup):
+    """Adds what the ledger and its database refuse."""
+
+    def explain(self, error: Exception) -> CommandFailed | None:
+        """The failure that an exception stands for."""
+        if isinstance(error, LedgerError):
+            return CommandFailed(error.code, error.message, _status_of(error), error.to_dict())
+        if isinstance(error, SQLAlchemyError):
+            return explain_database(error)
+        return super().explain(error)
+
+
+def _status_of(error: LedgerError) -> ExitStatus:
+    statuses = {
+        CommandInvalid: ExitStatus.BAD_INPUT,
+        SchemaMismatch: ExitStatus.UNAVAILABLE,
+        AuditFailed: ExitStatus.FOUND,
+    }
+    return statuses.get(type(error), ExitStatus.REFUSED)
+
+
+app = typer.Typer(
+    name="credits",
+    cls=CreditsGroup,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
+)
+app.add_typer(cli_tour.app)
+app.add_typer(estimator_cli.app)
+app.add_typer(cli_ledger.app)
+app.add_typer(cli_runs.app)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(version("run-credits"))
+        raise typer.Exit
+
+
+@app.callback()
+def credits(  # noqa: A001  # the name of the command
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Say what a run will cost, hold the credits, settle them, and prove every figure afterwards.
+
+    Start with `credits tour`.
+    """
+
+
+def main() -> None:
+    """Run the command line; what the installed script calls."""
+    app(prog_name="credits")
+
+
+__all__ = ["app", "main"]

@@ -1,0 +1,259 @@
+"""The commands that read and write the book."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from sqlalchemy.orm import Session
+
+from estimator.cli_options import JsonOption, parse_moment
+from estimator.credits import parse_credits
+from estimator.rendering import facts, line
+from estimator.terminal import EPILOG, CommandGroup, ExitStatus, emit
+from ledger.accounts import get_balance, list_accounts, open_account, require_account
+from ledger.audit import audit
+from ledger.database import DatabaseOption, in_database, opened
+from ledger.grants import grant_credits
+from ledger.migrations import upgrade
+from ledger.rendering import (
+    balance_table,
+    findings_table,
+    plain,
+    reservations_table,
+    statement_table,
+    value_table,
+)
+from ledger.reservations import capture, expire_due, list_reservations, release
+from ledger.statements import get_statement
+from ledger.values import Expiry, ReservationState
+
+app = typer.Typer(cls=CommandGroup)
+database_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Prepare the database.", epilog=EPILOG)
+account_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Open and look up accounts.", epilog=EPILOG)
+app.add_typer(database_app, name="db")
+app.add_typer(account_app, name="account")
+
+AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.", show_default=False)]
+ReservationArgument = Annotated[
+    str, typer.Argument(metavar="RESERVATION", help="The reservation's id, such as acme/r2.", show_default=False)
+]
+KeyOption = Annotated[
+    str | None,
+    typer.Option("--key", metavar="KEY", help="Makes a retry safe: the same key and command are answered once."),
+]
+AtOption = Annotated[
+    str | None,
+    typer.Option("--at", metavar="MOMENT", help="ISO 8601 with a zone, such as 2026-01-31T09:00:00Z; now if left out."),
+]
+
+
+@database_app.command("upgrade", epilog=EPILOG)
+def upgrade_command(database_url: DatabaseOption = "", as_json: JsonOption = False) -> None:
+    """Create the ledger's tables, or bring them up to date. Safe to repeat, and beside a host's own tables."""
+    with opened(database_url, create=True) as engine:
+        revision = upgrade(engine)
+    emit({"revision": revision}, line(f"The ledger's tables are at revision {revision}."), as_json=as_json)
+
+
+@account_app.command("open", epilog=EPILOG)
+def open_command(
+    account: AccountArgument, at: AtOption = None, database_url: DatabaseOption = "", as_json: JsonOption = False
+) -> None:
+    """Open an account. One that is open already stays as it is."""
+    moment = parse_moment(at)
+    opening = in_database(database_url, lambda session: open_account(session, account, at=moment))
+    emit(plain(opening), value_table(opening), as_json=as_json)
+
+
+@account_app.command("list", epilog=EPILOG)
+def list_command(database_url: DatabaseOption = "", as_json: JsonOption = False) -> None:
+    """Name every account, in order."""
+    accounts = in_database(database_url, list_accounts)
+    lines: list[RenderableType] = [line(account) for account in accounts]
+    emit(accounts, *(lines or [line("No account is open yet.")]), as_json=as_json)
+
+
+@account_app.command("show", epilog=EPILOG)
+def show_command(account: AccountArgument, database_url: DatabaseOption = "", as_json: JsonOption = False) -> None:
+    """Show an account's balance and what is held of it (the oldest 100 holds)."""
+
+    def look_up(session: Session) -> tuple[object, ...]:
+        held = list_reservations(session, account, state=ReservationState.HELD)
+        return get_balance(session, account), held
+
+    balance, held = in_database(database_url, look_up)
+    document = {"balance": plain(balance), "held": plain(held)}
+    tables: list[RenderableType] = [balance_table(balance)]  # type: ignore[arg-type]
+    if held:
+        tables.append(reservations_table(held))  # type: ignore[arg-type]
+    emit(document, *tables, as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def grant(
+    account: AccountArgument,
+    amount: Annotated[str, typer.Argument(metavar="CREDITS", help="Such as 500 or 0.25.", show_default=False)],
+    expires_at: Annotated[
+        str | None,
+        typer.Option("--expires-at", metavar="MOMENT", help="When what is left of it expires; never if left out."),
+    ] = None,
+    priority: Annotated[int, typer.Option("--priority", metavar="N", help="Lower is burnt first, 0 to 32767.")] = 100,
+    key: KeyOption = None,
+    at: AtOption = None,
+    database_url: DatabaseOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Issue credits to an account."""
+    issued = parse_credits(amount)
+    moment, expiry = parse_moment(at), parse_moment(expires_at, "--expires-at")
+    granted = in_database(
+        database_url,
+        lambda session: grant_credits(
+            session, account, issued, key=key, priority=priority, expires_at=expiry, at=moment
+        ),
+    )
+    emit(plain(granted), value_table(granted), as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def balance(
+    account: AccountArgument, at: AtOption = None, database_url: DatabaseOption = "", as_json: JsonOption = False
+) -> None:
+    """Show where an account's credits are, now or at any other moment."""
+    moment = parse_moment(at)
+    found = in_database(database_url, lambda session: get_balance(session, account, at=moment))
+    emit(plain(found), balance_table(found), as_json=as_json)
+
+
+@app.command("capture", epilog=EPILOG)
+def capture_command(
+    reservation: ReservationArgument,
+    amount: Annotated[
+        str | None, typer.Argument(metavar="[CREDITS]", help="All that is held if left out.", show_default=False)
+    ] = None,
+    key: KeyOption = None,
+    at: AtOption = None,
+    database_url: DatabaseOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Consume part of a hold, or all of it, and free the rest."""
+    consumed = None if amount is None else parse_credits(amount)
+    moment = parse_moment(at)
+    captured = in_database(database_url, lambda session: capture(session, reservation, consumed, key=key, at=moment))
+    emit(plain(captured), value_table(captured), as_json=as_json)
+
+
+@app.command("release", epilog=EPILOG)
+def release_command(
+    reservation: ReservationArgument,
+    key: KeyOption = None,
+    at: AtOption = None,
+    database_url: DatabaseOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Free all of a hold."""
+    moment = parse_moment(at)
+    released = in_database(database_url, lambda session: release(session, reservation, key=key, at=moment))
+    emit(plain(released), value_table(released), as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def reservations(
+    account: AccountArgument,
+    state: Annotated[ReservationState | None, typer.Option("--state", help="Only those in this state.")] = None,
+    after: Annotated[
+        str | None, typer.Option("--after", metavar="RESERVATION", help="Continue behind this one.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="The most to list.")] = 100,
+    at: AtOption = None,
+    database_url: DatabaseOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """List an account's reservations, oldest first."""
+    moment = parse_moment(at)
+    found = in_database(
+        database_url,
+        lambda session: list_reservations(session, account, state=state, at=moment, after=after, limit=limit),
+    )
+    tables: list[RenderableType] = [reservations_table(found) if found else line("No reservation fits.")]
+    if len(found) == limit:
+        tables.append(line(f"There may be more. See them with --after {found[-1].reservation_id}"))
+    emit(plain(found), *tables, as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def statement(
+    account: AccountArgument,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="MOMENT", help="From this moment on; from the first entry if left out."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="MOMENT", help="Before this moment; until now if left out.")
+    ] = None,
+    database_url: DatabaseOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """List an account's entries of a period, between its opening and its closing balance."""
+    start, end = parse_moment(since, "--since"), parse_moment(until, "--until")
+    found = in_database(database_url, lambda session: get_statement(session, account, since=start, until=end))
+    emit(plain(found), statement_table(found), as_json=as_json)
+
+
+AccountOption = Annotated[
+    str | None, typer.Option("--account", metavar="ACCOUNT", help="Only this account; every account if left out.")
+]
+
+
+@app.command("audit", epilog=EPILOG)
+def audit_command(
+    account: AccountOption = None,
+    at: AtOption = None,
+    database_url: DatabaseOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Prove the book from its own entries. Ends with status 1 when anything does not add up."""
+    moment = parse_moment(at)
+
+    def prove(session: Session) -> tuple[list[str], list[object]]:
+        if account is not None:
+            require_account(session, account)
+        accounts = [account] if account is not None else list_accounts(session)
+        return accounts, list(audit(session, account_id=account, at=moment))
+
+    accounts, findings = in_database(database_url, prove)
+    document = {"clean": not findings, "accounts": len(accounts), "findings": plain(findings)}
+    if findings:
+        message = "The book does not prove itself. Stop writing to these accounts and compare them with a backup."
+        emit(document, findings_table(findings), line(message, style="red"), as_json=as_json)  # type: ignore[arg-type]
+        raise typer.Exit(ExitStatus.FOUND)
+    counted = f"{len(accounts):,} account{'' if len(accounts) == 1 else 's'}"
+    emit(
+        document, line(f"{counted} audited: every credit is somewhere, and every entry is as it was."), as_json=as_json
+    )
+
+
+@app.command(epilog=EPILOG)
+def expire(
+    account: AccountOption = None,
+    at: AtOption = None,
+    database_url: DatabaseOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Record the holds and grants that have lapsed. Balances count them at once, recorded or not."""
+    moment = parse_moment(at)
+    expiries: list[Expiry] = []
+    # Each page is a transaction of its own, so that writers of other accounts wait for a page at most.
+    while page := in_database(database_url, lambda session: expire_due(session, account_id=account, at=moment)):
+        expiries += page
+        if account is not None:
+            break
+    totals = {
+        "accounts": len(expiries),
+        "reservations": sum(len(expiry.reservations) for expiry in expiries),
+        "grants": sum(len(expiry.grants) for expiry in expiries),
+    }
+    table = facts((name.capitalize(), f"{count:,}") for name, count in totals.items())
+    emit(totals | {"expiries": plain(expiries)}, table, as_json=as_json)

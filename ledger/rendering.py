@@ -1,0 +1,215 @@
+"""What the ledger answers, as JSON-safe values and as Rich tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from estimator import RunResponse
+from estimator.credits import format_credits, from_micro
+from estimator.rendering import aligned, amount_cell, cell, facts, shown
+from ledger.audit import Finding
+from ledger.instants import from_optional
+from ledger.values import Balance, Entry, Launch, Reservation, RunSettlement, Statement
+
+_BUCKETS = ("available", "held", "consumed", "expired", "revoked", "issued")
+
+
+def plain(value: Any) -> Any:
+    """JSON-safe values: amounts as decimal text, moments as ISO 8601 in UTC, a wire response as the wire has it."""
+    if isinstance(value, RunResponse):
+        return value.to_wire()
+    if isinstance(value, Entry):
+        return _fields_of(value) | {"details": _details(value.details)}
+    if isinstance(value, Balance):
+        return _fields_of(value) | {"issued": format_credits(value.issued)}
+    if is_dataclass(value):
+        return _fields_of(value)
+    if isinstance(value, Decimal):
+        return format_credits(value)
+    if isinstance(value, datetime):
+        return moment_text(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return {name: plain(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def _fields_of(value: Any) -> dict[str, Any]:
+    return {field.name: plain(getattr(value, field.name)) for field in fields(value) if field.name != "details"}
+
+
+def _details(details: dict[str, Any]) -> dict[str, Any]:
+    """An entry's details with the journal's integers written out: micro-credits as amounts, instants as moments."""
+    written = dict(details)
+    if isinstance(written.get("amount"), int):
+        written["amount"] = format_credits(from_micro(written["amount"]))
+    for name in ("reserved_at", "expires_at"):
+        if isinstance(written.get(name), int):
+            written[name] = plain(from_optional(written[name]))
+    return written
+
+
+def moment_text(moment: datetime) -> str:
+    """ISO 8601 in UTC, exact."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _second(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def value_table(value: Any) -> Table:
+    """One answered value, a field a line."""
+    return facts((field.name.replace("_", " "), _shown(getattr(value, field.name))) for field in fields(value))
+
+
+def _shown(value: Any) -> object:
+    if isinstance(value, Decimal):
+        return shown(value)
+    if isinstance(value, datetime):
+        return moment_text(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(str(_shown(getattr(item, "grant_id", item))) for item in value) or None
+    return value
+
+
+def balance_table(balance: Balance) -> Table:
+    """An account's credits by bucket, and what was issued."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("Bucket")
+    table.add_column("Credits", justify="right", no_wrap=True)
+    amounts = aligned([getattr(balance, name) for name in _BUCKETS])
+    for name, amount in zip(_BUCKETS, amounts, strict=True):
+        style = "bold" if name in ("available", "issued") else ""
+        table.add_row(cell(name.capitalize(), style), amount_cell(amount, style), end_section=name == "revoked")
+    return table
+
+
+def balances_table(balances: Sequence[tuple[str, Balance]]) -> Table:
+    """Balances one below another, to see what moved between them; buckets that stay empty are left out."""
+    names = [n for n in _BUCKETS if n not in ("expired", "revoked") or any(getattr(b, n) for _, b in balances)]
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("Balance", no_wrap=True)
+    for name in names:
+        table.add_column(name.capitalize(), justify="right", no_wrap=True)
+    columns = [aligned([getattr(balance, name) for _, balance in balances]) for name in names]
+    for (label, _), *amounts in zip(balances, *columns, strict=True):
+        table.add_row(cell(label), *map(amount_cell, amounts))
+    return table
+
+
+def launch_table(launch: Launch) -> Table:
+    """A launch, or the estimate that was asked for instead."""
+    response = launch.response
+    return facts(
+        [
+            ("Run", launch.run_id or "none: the request asks for an estimate only"),
+            ("Reservation", launch.reservation_id),
+            ("Credits", shown(response.credits)),
+            ("Minutes", shown(response.minutes)),
+            ("Available", None if response.available_credits is None else shown(response.available_credits)),
+            ("Replay", "yes: nothing moved" if launch.replayed else "no"),
+        ]
+    )
+
+
+def settlement_table(settlement: RunSettlement) -> Table:
+    """What a run was charged and what it gave back."""
+    return facts(
+        [
+            ("Run", settlement.run_id),
+            ("Status", settlement.status),
+            ("Reservation", settlement.reservation_id),
+            ("Charged", shown(settlement.captured)),
+            ("Freed", shown(settlement.freed)),
+            ("Replay", "yes: nothing moved" if settlement.replayed else "no"),
+        ]
+    )
+
+
+def reservations_table(reservations: Sequence[Reservation]) -> Table:
+    """Reservations, one a line."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("Reservation", overflow="fold")
+    table.add_column("State", no_wrap=True)
+    for heading in ("Amount", "Captured", "Freed"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Run", overflow="fold")
+    columns = [aligned([getattr(r, name) for r in reservations]) for name in ("amount", "captured", "freed")]
+    for reservation, *amounts in zip(reservations, *columns, strict=True):
+        table.add_row(
+            cell(reservation.reservation_id),
+            reservation.state.value,
+            *map(amount_cell, amounts),
+            cell(reservation.run_id or ""),
+        )
+    return table
+
+
+def statement_table(statement: Statement) -> Table:
+    """Entries between the opening and the closing balance, each with the balance that it left."""
+    rows: list[tuple[str, str, str, str, Balance]] = [("", "", "opening", "", statement.opening)]
+    rows += [
+        (
+            str(entry.sequence),
+            _second(entry.at),
+            entry.kind.value,
+            entry.reservation_id or entry.key or "",
+            entry.balance,
+        )
+        for entry in statement.entries
+    ]
+    rows.append(("", "", "closing", "", statement.closing))
+    buckets = [name for name in _BUCKETS[:-1] if name in _BUCKETS[:3] or any(getattr(row[4], name) for row in rows)]
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("At (UTC)", no_wrap=True)
+    table.add_column("Entry", no_wrap=True)
+    table.add_column("Reference", overflow="fold")
+    for name in buckets:
+        table.add_column(name.capitalize(), justify="right", no_wrap=True)
+    columns = [aligned([getattr(row[4], name) for row in rows]) for name in buckets]
+    for (number, at, kind, reference, _), *amounts in zip(rows, *columns, strict=True):
+        style = "" if number else "bold"
+        table.add_row(
+            number, at, cell(kind, style), cell(reference), *(amount_cell(amount, style) for amount in amounts)
+        )
+    return table
+
+
+def findings_table(findings: Iterable[Finding]) -> Table:
+    """What the audit found, one a line."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("Account", overflow="fold")
+    table.add_column("Entry", justify="right", no_wrap=True)
+    table.add_column("Code", no_wrap=True)
+    table.add_column("Finding", overflow="fold")
+    for finding in findings:
+        number = "" if finding.sequence is None else str(finding.sequence)
+        table.add_row(cell(finding.account_id), number, finding.code, cell(finding.message))
+    return table
+
+
+__all__ = [
+    "balance_table",
+    "balances_table",
+    "findings_table",
+    "launch_table",
+    "moment_text",
+    "plain",
+    "reservations_table",
+    "settlement_table",
+    "statement_table",
+    "value_table",
+]
