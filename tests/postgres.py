@@ -100,9 +100,11 @@ class PostgresServer:
             programs, way = _way_to_run(programs, folder)
             server = cls(programs, way, folder, durable)
             server._initialise()
-            server.launch()
-            yield server
-            server.stop()
+            try:
+                server.launch()
+                yield server
+            finally:
+                server.stop()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
