@@ -45,6 +45,7 @@ def _mapped_columns(mapping: ColumnMapping) -> list[tuple[str, str]]:
 
 
 def _mode_issues(mapping: ColumnMapping) -> Iterator[Issue]:
+    """Conflicts of a mapping that is not simply one prompt and what may stand beside it."""
     if mapping.chat is not None:
         yield from _chat_issues(mapping)
     elif mapping.universal_prompt is not None:
@@ -55,7 +56,7 @@ def _mode_issues(mapping: ColumnMapping) -> Iterator[Issue]:
                 "universal_prompt",
                 "would make every row the same. Map at least one context column or an image beside it.",
             )
-    elif mapping.prompt is None:
+    else:
         present = [name for name in ("completion", "context", "image") if getattr(mapping, name)]
         if present:
             listed = " and ".join(present)

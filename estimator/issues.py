@@ -73,13 +73,10 @@ def _unknown_field(location: tuple[int | str, ...], model: type[BaseModel]) -> s
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
-    """Field names of the model that a path leads to; empty where the path leaves the models."""
+    """Field names of the model that a path leads to; names in a table and places in a list lead nowhere new."""
     for part in location:
-        if isinstance(part, str) and part in model.model_fields:
-            inner = _model_in(model.model_fields[part].annotation)
-            if inner is None:
-                return []
-            model = inner
+        if part in model.model_fields:
+            model = _model_in(model.model_fields[str(part)].annotation) or model
     return list(model.model_fields)
 
 
@@ -102,10 +99,6 @@ def _length(detail: ErrorDetails) -> str:
     context = detail["ctx"]
     bound = f"at most {context['max_length']}" if "max_length" in context else f"at least {context['min_length']}"
     return f"has {len(detail['input'])} characters; give {bound}."
-
-
-def _too_few(detail: ErrorDetails) -> str:
-    return f"needs at least {detail['ctx']['min_length']} entry; add one or leave the field out."
 
 
 def _choice(detail: ErrorDetails) -> str:
@@ -140,7 +133,6 @@ _SENTENCES: Mapping[str, tuple[str, Callable[[ErrorDetails], str]]] = {
     "string_pattern_mismatch": ("invalid_text", lambda _: "holds a NUL character; remove it."),
     "string_too_short": ("invalid_length", _length),
     "string_too_long": ("invalid_length", _length),
-    "too_short": ("invalid_length", _too_few),
     "literal_error": ("unknown_value", _choice),
     "enum": ("unknown_value", _choice),
     "greater_than_equal": ("out_of_range", _bound),

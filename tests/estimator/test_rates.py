@@ -185,6 +185,10 @@ def test_every_problem_of_a_card_comes_in_one_error() -> None:
 
 
 def test_unknown_fields_are_answered_with_the_nearest_name() -> None:
+    with pytest.raises(RateCardInvalid, match=r"discounts\.team\.percents: .*Did you mean 'percent'"):
+        card(discounts={"team": {"percent": "5", "percents": "5"}})
+    with pytest.raises(RateCardInvalid, match=r"text\.tiers\.0\.upto: .*Did you mean 'up_to'"):
+        card(text=text(tiers=[{"upto": 5, "multiply": "1"}]))
     with pytest.raises(RateCardInvalid, match=r"text\.roww: .*Did you mean 'row'"):
         card(text=text(roww="1"))
 
