@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +21,14 @@ _KINDS: Mapping[type, str] = {
     float: "a number",
     type(None): "null",
 }
+
+
+def shown(value: object) -> str:
+    """A value as JSON would show it, short enough for a sentence."""
+    if isinstance(value, int) and value.bit_length() > 200:
+        return "a number of dozens of digits"  # thousands of digits cannot even be printed
+    text = str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -102,14 +109,14 @@ def _length(detail: ErrorDetails) -> str:
 
 
 def _choice(detail: ErrorDetails) -> str:
-    return f"must be {detail['ctx']['expected']}, not {reprlib.repr(detail['input'])}."
+    return f"must be {detail['ctx']['expected']}, not {shown(detail['input'])}."
 
 
 def _bound(detail: ErrorDetails) -> str:
     context = detail["ctx"]
     words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
     limit = next(f"{words[name]} {context[name]}" for name in words if name in context)
-    return f"is {reprlib.repr(detail['input'])}; give {limit}."
+    return f"is {shown(detail['input'])}; give {limit}."
 
 
 def _own_words(detail: ErrorDetails) -> str:

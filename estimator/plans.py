@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from estimator.conflicts import expansion_issues, is_empty, mapping_issues, training_issues
 from estimator.errors import Issue, RequestRejected, RowCountUnknown
-from estimator.issues import nearest
+from estimator.issues import nearest, shown
 from estimator.requests import BrandControls, LanguageExpansion, Recipes, RecipeSpecification, RunRequest
 from estimator.sections import LENGTHS, RECIPES, TRAINING_TYPES, Configuration, Section
 
@@ -49,7 +49,7 @@ class DatasetProfile:
                 Issue(
                     "row_count",
                     "row_count_invalid",
-                    f"must be a count of 0 or more rows, or None, not {rows!r}.",
+                    f"must be a count of 0 or more rows, or None, not {shown(rows)}.",
                 )
             )
         if not isinstance(self.columns, list | tuple) or not all(isinstance(name, str) for name in self.columns):
@@ -145,7 +145,7 @@ def _stored_issues(fields: Mapping[str, Any]) -> Iterator[Issue]:
             yield Issue(
                 f"plan.{name}",
                 "wrong_type",
-                f"cannot be {fields[name]!r}; store plans as to_dict gives them.",
+                f"cannot be {shown(fields[name])}; store plans as to_dict gives them.",
             )
     for name in fields:
         if name not in checks:

@@ -27,7 +27,7 @@ from estimator.credits import format_credits, to_micro
 from estimator.errors import Issue, RateCardInvalid, RateCardNotFound
 from estimator.issues import issues_of, problems_error
 from estimator.programs import Program, compile_card
-from estimator.sections import Count, Credits, Multiplier, Name, Part, Section, minutes_factor_names
+from estimator.sections import COUNT_MAX, Count, Credits, Multiplier, Name, Part, Section, minutes_factor_names
 
 
 def _read_moment(value: object) -> object:
@@ -117,7 +117,7 @@ class RateCard(Part):
     description: str = ""
     effective_from: Moment
     rows_max: Count
-    targets_max: Annotated[int, Field(ge=0, strict=True)] = 100
+    targets_max: Annotated[int, Field(ge=0, le=COUNT_MAX, strict=True)] = 100
     quantum: Annotated[Credits, Field(gt=0)] = Decimal("0.01")
     unit_decimals: Annotated[int, Field(ge=6, le=12, strict=True)] = 9
     settlement: Literal["requested", "delivered"] = "requested"
@@ -184,7 +184,7 @@ class RateCard(Part):
         """Read a card from TOML text. Raises `RateCardInvalid` with every problem found."""
         try:
             content = tomllib.loads(text, parse_float=Decimal)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:
             _refuse(f"is not valid TOML: {error}. Correct that place.")
         return cls.from_dict(content)
 
@@ -193,7 +193,7 @@ class RateCard(Part):
         """Read a card from JSON text. Raises `RateCardInvalid` with every problem found."""
         try:
             content = json.loads(text, parse_float=Decimal, parse_constant=Decimal, object_pairs_hook=_unrepeated)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             _refuse(f"is not valid JSON: {error}. Correct that place.")
         return cls.from_dict(content)
 

@@ -27,7 +27,7 @@ from pydantic_core import PydanticCustomError
 
 from estimator.credits import format_credits, number
 from estimator.errors import RequestRejected
-from estimator.issues import issues_of
+from estimator.issues import issues_of, shown
 
 ROWS_LIMIT = 2**63 - 1
 
@@ -47,7 +47,7 @@ def _read_rows(value: object) -> int:
     raise PydanticCustomError(
         "rows_invalid",
         "must be a whole number from 1 to {most}, not {shown}. Leave it out to process every row.",
-        {"most": ROWS_LIMIT, "shown": _shown(value)},
+        {"most": ROWS_LIMIT, "shown": shown(value)},
     )
 
 
@@ -60,7 +60,7 @@ def _read_rate(value: object) -> Decimal:
         raise PydanticCustomError(
             "rate_invalid",
             "must be a number from 0.01 to 1, not {shown}. It is the share of rows to expand.",
-            {"shown": _shown(value)},
+            {"shown": shown(value)},
         )
     return rate
 
@@ -68,11 +68,6 @@ def _read_rate(value: object) -> Decimal:
 def _finite(value: int | float | Decimal) -> int | float | Decimal:
     """The value, or 0 for what is no number: comparing a NaN raises or depends on the caller's context."""
     return value if isinstance(value, int) or Decimal(value).is_finite() else 0
-
-
-def _shown(value: object) -> str:
-    text = str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _unordered(categories: tuple[str, ...] | None) -> tuple[str, ...] | None:

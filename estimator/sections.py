@@ -43,6 +43,7 @@ DIMENSIONS = (
 """What can change a unit price, in the order applied unless a section declares another."""
 
 _PICO = Decimal("0.000000000001")
+COUNT_MAX = 2**63 - 1
 _AMOUNT_MAX = Decimal(10) ** 12
 # A base price times ten multipliers, each of at most 24 digits, is exact within this precision.
 _EXACT = Context(prec=400, rounding=ROUND_HALF_EVEN, Emin=-999_999, Emax=999_999, traps=[Inexact])
@@ -85,7 +86,7 @@ def _whole_micro(amount: Decimal) -> Decimal:
 
 Multiplier = Annotated[Decimal, BeforeValidator(_read_amount)]
 Credits = Annotated[Multiplier, AfterValidator(_whole_micro)]
-Count = Annotated[int, Field(ge=1, strict=True)]
+Count = Annotated[int, Field(ge=1, le=COUNT_MAX, strict=True)]
 Name = Annotated[str, Field(strict=True), StringConstraints(min_length=1, max_length=100)]
 
 
@@ -160,7 +161,7 @@ class Section(Part):
     row: Multiplier | None = None
     block_rows: Count | None = None
     block: Multiplier | None = None
-    blocks_min: Annotated[int, Field(ge=0, strict=True)] = 0
+    blocks_min: Annotated[int, Field(ge=0, le=COUNT_MAX, strict=True)] = 0
     basis: Literal["output", "input", "added"] = "output"
     length: dict[Length, Multiplier] = Field(default_factory=dict)
     length_default: Length = "concise"

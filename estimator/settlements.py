@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from estimator.credits import format_credits, from_micro, to_micro
 from estimator.errors import Issue, OutcomeRejected
 from estimator.estimates import Estimate, LineItem, estimate, items_table
+from estimator.issues import shown
 from estimator.plans import RunPlan
 
 if TYPE_CHECKING:
@@ -41,13 +42,13 @@ class RunOutcome:
     def __post_init__(self) -> None:
         issues = []
         if self.status not in get_args(RunStatus):
-            message = f"must be succeeded, failed or cancelled, not {self.status!r}."
+            message = f"must be succeeded, failed or cancelled, not {shown(self.status)}."
             issues.append(Issue("status", "unknown_value", message))
         for name, value in (("rows_processed", self.rows_processed), ("rows_delivered", self.rows_delivered)):
             if value is None and name == "rows_delivered":
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                issues.append(Issue(name, "count_invalid", f"must be a whole number of 0 or more, not {value!r}."))
+                issues.append(Issue(name, "count_invalid", f"must be a whole number of 0 or more, not {shown(value)}."))
         if issues:
             raise OutcomeRejected(issues)
 

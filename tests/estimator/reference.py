@@ -111,11 +111,7 @@ def price_micro(card: dict[str, Any], plan: dict[str, Any], billable_max: int | 
         amount = min(amount, Fraction(card["cap"]))
     if plan["voucher"] is not None:
         voucher = card["vouchers"][plan["voucher"]]
-        off = (
-            part_of(amount, voucher["percent"], decimals)
-            if "percent" in voucher
-            else Fraction(voucher["credits"])
-        )
+        off = part_of(amount, voucher["percent"], decimals) if "percent" in voucher else Fraction(voucher["credits"])
         amount = max(amount - off, Fraction(0))
     quantum = Fraction(card["quantum"])
     return int(ceil(amount / quantum) * quantum * 10**6)
