@@ -93,7 +93,9 @@ def parse_moment(text: str | None, option: str = "--at") -> datetime | None:
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise CommandFailed("moment_invalid", f"{option}: {text!r} is out of range. Give a later one.") from None
+        raise CommandFailed(
+            "moment_invalid", f"{option}: {text!r} is out of range. Give a moment within the years 1 to 9999."
+        ) from None
 
 
 def read_book(source: str) -> RateCardBook:
@@ -145,9 +147,8 @@ class RequestOptions:
     def read(self, *, estimate: bool | None = None) -> RunRequest:
         """The request, checked. Raises `RequestRejected` and, for what is not even JSON, `CommandFailed`."""
         body = {} if self.source is None else _read_json(self.source)
-        if isinstance(body, dict):
-            for path, value in self._overrides(estimate):
-                _put(body, path, value)
+        for path, value in self._overrides(estimate):
+            _put(body, path, value)
         return RunRequest.from_wire(body)
 
     def _overrides(self, estimate: bool | None) -> Iterable[tuple[tuple[str, ...], Any]]:
@@ -197,21 +198,22 @@ def _put(body: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     body[name] = value
 
 
-def _read_json(source: str) -> Any:
-    shown = "standard input" if source == "-" else repr(source)
+def _read_json(source: str) -> dict[str, Any]:
+    where = "on standard input" if source == "-" else f"in {source!r}"
     try:
         text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
-        return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+        body = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        message = f"The request {shown} cannot be read: {reason}. Check its path."
-        raise CommandFailed("request_unreadable", message) from None
+        problem = f"cannot be read ({error.strerror or type(error).__name__}). Check its path."
     except UnicodeDecodeError as error:
-        message = f"The request {shown} is not UTF-8 at byte {error.start}. Save it as UTF-8."
-        raise CommandFailed("request_unreadable", message) from None
+        problem = f"is not UTF-8 at byte {error.start}. Save it as UTF-8."
     except (ValueError, RecursionError) as error:
-        message = f"The request {shown} is not JSON ({error}). Correct that place."
-        raise CommandFailed("request_unreadable", message) from None
+        problem = f"is not JSON ({error}). Correct that place."
+    else:
+        if isinstance(body, dict):
+            return body
+        problem = 'is not a JSON object. Write it as {"brand_controls": {"length": "detailed"}}, for example.'
+    raise CommandFailed("request_unreadable", f"The request {where} {problem}")
 
 
 def _refuse_constant(name: str) -> Any:

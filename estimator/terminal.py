@@ -44,6 +44,7 @@ class ExitStatus(IntEnum):
     REFUSED = 3
     UNAVAILABLE = 4
     DEFECT = 70
+    OUTPUT_LOST = 74
     INTERRUPTED = 130
     PIPE_CLOSED = 141
 
@@ -96,10 +97,12 @@ class CommandGroup(TyperGroup):
         try:
             status = super().main(*args, **(extra | {"standalone_mode": False}))
         except (typer.Abort, KeyboardInterrupt):
-            message = "Interrupted. Run the command again, with the same key if it had one, to be sure of its result."
-            _fail(CommandFailed("interrupted", message, ExitStatus.INTERRUPTED), arguments)
+            status = ExitStatus.INTERRUPTED  # as newer releases of typer answer by themselves
         except Exception as error:  # noqa: BLE001  # the last place that can turn it into a sentence
             _fail(self.explain(error) or _defect(error), arguments)
+        if status == ExitStatus.INTERRUPTED:
+            message = "Interrupted. Run the command again, with the same key if it had one, to be sure of its result."
+            _fail(CommandFailed("interrupted", message, ExitStatus.INTERRUPTED), arguments)
         sys.exit(status if isinstance(status, int) else ExitStatus.DONE)
 
 
@@ -124,6 +127,8 @@ def _defect(error: Exception) -> CommandFailed:
 
 def _fail(failure: CommandFailed, arguments: Sequence[str]) -> NoReturn:
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if sys.stderr is None:
+        sys.exit(failure.status)
     try:
         if "--json" in options:
             sys.stderr.write(json.dumps(failure.to_dict()) + "\n")
@@ -155,12 +160,18 @@ def emit(document: Any, *renderables: RenderableType, as_json: bool) -> None:
             for renderable in renderables:
                 console.print(renderable)
         output = capture.get()
+    if sys.stdout is None:  # the caller closed it
+        return
     try:
         sys.stdout.write(output)
         sys.stdout.flush()
     except BrokenPipeError:
         _stop_writing(sys.stdout)
         raise typer.Exit(ExitStatus.PIPE_CLOSED) from None
+    except OSError as error:
+        _stop_writing(sys.stdout)
+        message = f"The command is done, but its answer cannot be written ({error.strerror}). Look its result up."
+        raise CommandFailed("output_lost", message, ExitStatus.OUTPUT_LOST) from None
 
 
 def _stop_writing(stream: Any) -> None:

@@ -13,7 +13,7 @@ from estimator.credits import parse_credits
 from estimator.rendering import facts, line
 from estimator.terminal import EPILOG, CommandGroup, ExitStatus, emit
 from ledger.accounts import get_balance, list_accounts, open_account, require_account
-from ledger.audit import audit
+from ledger.audit import Finding, audit
 from ledger.database import DatabaseOption, in_database, opened
 from ledger.grants import grant_credits
 from ledger.migrations import upgrade
@@ -27,7 +27,7 @@ from ledger.rendering import (
 )
 from ledger.reservations import capture, expire_due, list_reservations, release
 from ledger.statements import get_statement
-from ledger.values import Expiry, ReservationState
+from ledger.values import Balance, Expiry, Reservation, ReservationState
 
 app = typer.Typer(cls=CommandGroup)
 database_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Prepare the database.", epilog=EPILOG)
@@ -79,15 +79,15 @@ def list_command(database_url: DatabaseOption = "", as_json: JsonOption = False)
 def show_command(account: AccountArgument, database_url: DatabaseOption = "", as_json: JsonOption = False) -> None:
     """Show an account's balance and what is held of it (the oldest 100 holds)."""
 
-    def look_up(session: Session) -> tuple[object, ...]:
+    def look_up(session: Session) -> tuple[Balance, list[Reservation]]:
         held = list_reservations(session, account, state=ReservationState.HELD)
         return get_balance(session, account), held
 
-    balance, held = in_database(database_url, look_up)
-    document = {"balance": plain(balance), "held": plain(held)}
-    tables: list[RenderableType] = [balance_table(balance)]  # type: ignore[arg-type]
+    found, held = in_database(database_url, look_up)
+    document = {"balance": plain(found), "held": plain(held)}
+    tables: list[RenderableType] = [balance_table(found)]
     if held:
-        tables.append(reservations_table(held))  # type: ignore[arg-type]
+        tables += ["", reservations_table(held)]
     emit(document, *tables, as_json=as_json)
 
 
@@ -217,7 +217,7 @@ def audit_command(
     """Prove the book from its own entries. Ends with status 1 when anything does not add up."""
     moment = parse_moment(at)
 
-    def prove(session: Session) -> tuple[list[str], list[object]]:
+    def prove(session: Session) -> tuple[list[str], list[Finding]]:
         if account is not None:
             require_account(session, account)
         accounts = [account] if account is not None else list_accounts(session)
@@ -227,7 +227,7 @@ def audit_command(
     document = {"clean": not findings, "accounts": len(accounts), "findings": plain(findings)}
     if findings:
         message = "The book does not prove itself. Stop writing to these accounts and compare them with a backup."
-        emit(document, findings_table(findings), line(message, style="red"), as_json=as_json)  # type: ignore[arg-type]
+        emit(document, findings_table(findings), line(message, style="red"), as_json=as_json)
         raise typer.Exit(ExitStatus.FOUND)
     counted = f"{len(accounts):,} account{'' if len(accounts) == 1 else 's'}"
     emit(

@@ -78,7 +78,7 @@ def launch_command(
         lambda session: launch(
             session,
             account_id=account,
-            dataset_id=dataset_id or dataset_id_of(dataset),
+            dataset_id=dataset_id_of(dataset) if dataset_id is None else dataset_id,
             profile=profile,
             request=asked,
             cards=cards,

@@ -53,7 +53,9 @@ def tour(
     with _book(keep, database_url) as engine:
         account_id = "tour" if database_url is None else f"tour-{int(now.timestamp() * 1000)}"
         name = path.name if dataset is None else str(path)
-        walk = Tour(engine, name, dataset_id_of(path), profile, shipped_card("example"), now, account_id)
+        # Any file's name will do, however long it is and whatever bytes it has.
+        dataset_id = dataset_id_of(path).encode("utf-8", "replace").decode()[:200]
+        walk = Tour(engine, name, dataset_id, profile, shipped_card("example"), now, account_id)
         steps = []
         for number, step in enumerate(walk.steps(), 1):
             steps.append(step)
