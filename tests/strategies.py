@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
@@ -21,8 +21,8 @@ def amounts(most: int, decimals: int) -> st.SearchStrategy[str]:
     )
 
 
-prices = st.one_of(st.sampled_from(["0", "0.01", "1", "10", "0.0005"]), amounts(5, 9))
-multipliers = st.one_of(st.sampled_from(["0", "1", "1.5", "0.8"]), amounts(4, 4))
+prices = st.one_of(amounts(5, 9), amounts(2, 7), st.sampled_from(["0", "0.01", "1", "10", "0.0000005"]))
+multipliers = st.one_of(amounts(4, 4), st.sampled_from(["0", "1", "1.5", "0.5"]))
 surcharges = st.one_of(
     st.fixed_dictionaries({"add": prices}),
     st.fixed_dictionaries({"multiply": multipliers}),
@@ -61,9 +61,11 @@ def sections(draw: st.DrawFn) -> dict[str, Any]:
         for name in sorted(draw(st.sets(st.sampled_from(RECIPES))))
     }
     section["training"] = {name: draw(surcharges) for name in sorted(draw(st.sets(st.sampled_from(TRAINING_TYPES))))}
-    for name in ("grounding", "safety", "expansion"):
+    for name in ("grounding", "safety"):
         if draw(st.booleans()):
             section[name] = draw(surcharges)
+    if draw(st.sampled_from([True, True, True, False])):
+        section["expansion"] = draw(surcharges)
     if draw(st.booleans()):
         section["tiers_mode"] = draw(st.sampled_from(["graduated", "volume", "cliff"]))
         section["tiers"] = draw(tiers(section["tiers_mode"]))
@@ -87,9 +89,9 @@ def card_contents(draw: st.DrawFn) -> dict[str, Any]:
         "name": "random",
         "effective_from": "2026-01-01T00:00:00Z",
         "rows_max": draw(st.sampled_from([1, 500, 20_000])),
-        "targets_max": draw(st.sampled_from([0, 3, 10])),
-        "quantum": draw(st.sampled_from(["0.000001", "0.01", "0.37", "1", "5"])),
-        "unit_decimals": draw(st.integers(6, 9)),
+        "targets_max": draw(st.sampled_from([10, 3, 0])),
+        "quantum": draw(st.sampled_from(["0.000001", "0.000001", "0.000003", "0.01", "0.37", "5"])),
+        "unit_decimals": draw(st.sampled_from([6, 6, 7, 9])),
         "settlement": draw(st.sampled_from(["requested", "delivered"])),
         "fee": draw(st.one_of(st.just("0"), amounts(3, 6))),
         "minimum": draw(st.one_of(st.just("0"), amounts(20, 6))),
@@ -113,39 +115,72 @@ percents = st.integers(0, 10_000).map(lambda points: {"percent": f"{points // 10
 cards = card_contents().map(RateCard.from_dict)
 
 
+class Sizes(NamedTuple):
+    """How large a plan and its outcome are, as shares of the most there can be, in thousandths.
+
+    Drawn before anything else: what Hypothesis draws last, after a whole card, is mostly the least possible.
+    """
+
+    rows: int
+    rate: int
+    targets: int
+    processed: int
+    delivered: int
+    edge: bool
+
+
+thousandths = st.integers(0, 1_000)
+sizes = st.builds(Sizes, thousandths, thousandths, thousandths, thousandths, thousandths, st.booleans())
+
+
+def part(least: int, most: int, share: int) -> int:
+    """The integer that lies so many thousandths of the way."""
+    return least + (most - least) * share // 1_000
+
+
 @st.composite
-def plans(draw: st.DrawFn, card: RateCard) -> RunPlan:
-    """A plan that the card prices."""
+def plans(draw: st.DrawFn, card: RateCard, size: Sizes) -> RunPlan:
+    """A plan that the card prices; `size.edge` puts its rows beside the end of a tier where there is one."""
     modality = draw(st.sampled_from(sorted(card.sections)))
     section = card.sections[modality]
-    targets = draw(st.integers(0, card.targets_max)) if section.expansion is not None else 0
+    targets = part(0, card.targets_max, size.targets) if section.expansion is not None else 0
+    rows = part(1, card.rows_max, size.rows)
+    ends = [tier.up_to + beyond for tier in section.tiers if tier.up_to is not None for beyond in (0, 1)]
+    ends = [end for end in ends if end <= card.rows_max]
+    if size.edge and ends:
+        rows = ends[size.rows % len(ends)]
     lengths = sorted(section.length) or [section.length_default]
     trainings = sorted({"instruction_dataset", *section.training})
     return RunPlan(
         modality=modality,
-        rows=draw(st.integers(1, card.rows_max)),
-        sample_ppm=draw(st.integers(10_000, 1_000_000)) if targets else 0,
+        rows=rows,
+        sample_ppm=part(10_000, 1_000_000, size.rate) if targets else 0,
         targets=targets,
         length=draw(st.sampled_from(lengths)),
         recipes=tuple(name for name in RECIPES if name in section.recipes and draw(st.booleans())),
         training_type=draw(st.sampled_from(trainings)),
         grounding=section.grounding is not None and draw(st.booleans()),
         safety=section.safety is not None and draw(st.booleans()),
-        discount=draw(st.sampled_from([None, *card.discounts])),
-        voucher=draw(st.sampled_from([None, *card.vouchers])),
+        discount=draw(st.sampled_from([*card.discounts, None])),
+        voucher=draw(st.sampled_from([*card.vouchers, None])),
     )
 
 
 @st.composite
 def priced_plans(draw: st.DrawFn) -> tuple[RateCard, RunPlan]:
     """A random card and a plan that it prices."""
+    size = draw(sizes)
     card = draw(cards)
-    return card, draw(plans(card))
+    return card, draw(plans(card, size))
 
 
 @st.composite
-def outcomes(draw: st.DrawFn, plan: RunPlan) -> RunOutcome:
-    """How a run of the plan may end."""
-    processed = draw(st.integers(0, plan.rows))
-    delivered = draw(st.integers(0, plan.rows_output)) if processed else 0
-    return RunOutcome(draw(st.sampled_from(["succeeded", "failed", "cancelled"])), processed, delivered)
+def ended_runs(draw: st.DrawFn) -> tuple[RateCard, RunPlan, RunOutcome]:
+    """A random card, a plan that it prices, and how the run may end."""
+    size = draw(sizes)
+    status = draw(st.sampled_from(["succeeded", "failed", "cancelled"]))
+    card = draw(cards)
+    plan = draw(plans(card, size))
+    processed = part(0, plan.rows, size.processed)
+    delivered = part(0, plan.rows_output, size.delivered) if processed else 0
+    return card, plan, RunOutcome(status, processed, delivered)

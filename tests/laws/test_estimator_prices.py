@@ -5,16 +5,29 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, settings
 
-from estimator import RateCard, RunPlan, affordable_rows, estimate, from_micro, price_micro, settle, to_micro
+from estimator import (
+    RateCard,
+    RunOutcome,
+    RunPlan,
+    affordable_rows,
+    estimate,
+    from_micro,
+    price_micro,
+    settle,
+    to_micro,
+)
 from estimator.folding import RESULTS
 from estimator.pricing import pricing_of
 from tests.estimator import reference
-from tests.strategies import outcomes, plans, priced_plans
+from tests.strategies import ended_runs, part, priced_plans, thousandths
+
+many = settings(max_examples=max(300, settings().max_examples))
+"""For the laws that hold the package to an independent reading: rounding differs on few cards."""
 
 
+@many
 @given(priced_plans())
 def test_the_program_agrees_with_an_independent_reading_of_the_card(case: tuple[RateCard, RunPlan]) -> None:
     card, plan = case
@@ -37,10 +50,11 @@ def test_line_items_sum_to_the_total_and_none_but_the_base_is_zero(case: tuple[R
             assert item.quantity * item.unit_price == item.credits
 
 
-@given(priced_plans(), st.data())
-def test_more_rows_never_cost_less(case: tuple[RateCard, RunPlan], data: st.DataObject) -> None:
+@given(thousandths, priced_plans())
+def test_more_rows_never_cost_less(share: int, case: tuple[RateCard, RunPlan]) -> None:
     card, plan = case
-    fewer = data.draw(st.integers(1, plan.rows))
+    fewer = part(1, plan.rows, share)
+    assert price_micro(plan._replace(rows=max(1, plan.rows - 1)), card) <= price_micro(plan, card)
     assert price_micro(plan._replace(rows=fewer), card) <= price_micro(plan, card)
 
 
@@ -58,22 +72,23 @@ def test_the_same_plan_and_card_give_the_same_bytes_whatever_was_priced_before(
     assert first.as_table() == second.as_table()
 
 
-@given(priced_plans(), st.data())
-def test_affordable_rows_is_the_exact_inverse_of_the_price(case: tuple[RateCard, RunPlan], data: st.DataObject) -> None:
+@given(thousandths, priced_plans())
+def test_affordable_rows_is_the_exact_inverse_of_the_price(share: int, case: tuple[RateCard, RunPlan]) -> None:
     card, plan = case
+    price = price_micro(plan, card)
     most = price_micro(plan._replace(rows=card.rows_max), card)
-    budget = data.draw(st.one_of(st.just(price_micro(plan, card)), st.integers(0, most + 10)))
-    rows = affordable_rows(plan, card, from_micro(budget))
-    assert rows == 0 or price_micro(plan._replace(rows=rows), card) <= budget
-    assert rows == card.rows_max or price_micro(plan._replace(rows=rows + 1), card) > budget
+    for budget in {price, max(0, price - 1), part(0, most + 10, share)}:
+        rows = affordable_rows(plan, card, from_micro(budget))
+        assert rows == 0 or price_micro(plan._replace(rows=rows), card) <= budget
+        assert rows == card.rows_max or price_micro(plan._replace(rows=rows + 1), card) > budget
 
 
-@given(priced_plans(), st.data())
+@many
+@given(ended_runs())
 def test_a_settlement_follows_the_policy_and_never_exceeds_the_estimate(
-    case: tuple[RateCard, RunPlan], data: st.DataObject
+    case: tuple[RateCard, RunPlan, RunOutcome],
 ) -> None:
-    card, plan = case
-    outcome = data.draw(outcomes(plan))
+    card, plan, outcome = case
     settled = settle(plan, card, outcome)
     expected = reference.settled_micro(json.loads(card.to_json()), plan.to_dict(), outcome.to_dict())
     assert to_micro(settled.credits) == expected <= price_micro(plan, card)
@@ -81,21 +96,18 @@ def test_a_settlement_follows_the_policy_and_never_exceeds_the_estimate(
     assert sum((item.credits for item in settled.line_items), Decimal(0)) == settled.credits
 
 
-@given(priced_plans(), st.data())
-def test_folding_a_configuration_into_the_program_changes_no_value(
-    case: tuple[RateCard, RunPlan], data: st.DataObject
-) -> None:
+@given(thousandths, priced_plans())
+def test_folding_a_configuration_into_the_program_changes_no_value(share: int, case: tuple[RateCard, RunPlan]) -> None:
     card, plan = case
     program = card.programs[plan.modality]
-    other = data.draw(plans(card))._replace(modality=plan.modality)
-    limit = data.draw(st.integers(0, plan.rows_output))
+    limit = part(0, plan.rows_output, share)
     prices = card.sections[plan.modality].unit_prices(plan.configuration, card.unit_decimals)
     discount = card.discounts[plan.discount].basis_points if plan.discount else 0
     voucher = card.vouchers[plan.voucher] if plan.voucher else None
     off = 0 if voucher is None or voucher.credits is None else to_micro(voucher.credits)
     inputs = {
         "rows": plan.rows,
-        "max_rows": max(plan.rows, other.rows),
+        "max_rows": part(plan.rows, card.rows_max, share),
         "sample_ppm": plan.sample_ppm,
         "targets": plan.targets,
         "billable_max": limit,
