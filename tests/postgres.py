@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,26 +130,29 @@ class PostgresServer:
                 raise PostgresUnavailable(f"the one found did not start: {self._log_tail()}")
 
     def stop(self) -> None:
-        """Shut the server down in order."""
-        self._signal(signal.SIGINT)
+        """Shut the server down in order, or else kill it."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGINT)
+            if not self._has_ended(within=_START_SECONDS):
+                self.kill()
+            self.process = None
 
     def kill(self) -> None:
-        """Kill the server and all its processes at once, as a crash would."""
-        if self.process is not None:
-            for child in _children_of(self.process.pid):
-                os.kill(child, signal.SIGKILL)
-        self._signal(signal.SIGKILL)
+        """Kill the server and all its processes at once, as a crash would, and wait until they are gone."""
+        if self.process is None:
+            return
+        children = [_Watched(child) for child in _children_of(self.process.pid)]
+        # The server first: it would else tidy up after its children.
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+        for child in children:
+            child.kill()
 
     def restart(self) -> None:
         """Start the server again on the data it left."""
         (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
         self.launch()
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self.process is not None:
-            self.process.send_signal(number)
-            self.process.wait(_START_SECONDS)
-            self.process = None
 
     def _initialise(self) -> None:
         options = ["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
@@ -214,6 +218,25 @@ def _way_to_run(programs: Path, folder: Path) -> tuple[Path, str]:
         shutil.copytree(libraries, copy.with_name(libraries.name), symlinks=True)
     os.chown(folder, _NOBODY, _NOBODY)
     return copy / programs.relative_to(root), "user"
+
+
+class _Watched:
+    """A process of somebody else's that cannot be mistaken for another, even once it is gone."""
+
+    def __init__(self, number: int) -> None:
+        try:
+            self._handle: int | None = os.pidfd_open(number)
+        except ProcessLookupError:
+            self._handle = None
+
+    def kill(self) -> None:
+        """Kill it and wait for its end."""
+        if self._handle is None:
+            return
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        select.select([self._handle], [], [], _START_SECONDS)
+        os.close(self._handle)
 
 
 def _children_of(parent: int) -> list[int]:
