@@ -20,7 +20,9 @@ from enum import IntEnum
 from typing import Any, NoReturn
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
+from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
@@ -30,6 +32,11 @@ EPILOG = (
     "Exit status: 0 done; 1 something wrong was found; 2 bad input; 3 refused by the ledger; "
     "4 database unavailable or not upgraded."
 )
+
+FOLDED_WIDTH = 12
+"""Characters a line that a name keeps where it is folded to make room."""
+
+COLUMN_GAP = 3
 
 # typer exports the leaf of these classes only; the base has lived in different packages over its releases.
 _ClickError: type[Any] = typer.BadParameter.__mro__[2]
@@ -150,14 +157,28 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def least_width(renderable: RenderableType) -> int:
+    """The width that a table needs for no amount to be cut: on a narrow terminal it runs over, digits whole."""
+    if not isinstance(renderable, Table):
+        return 0
+    widths = []
+    for column in renderable.columns:
+        texts = [column.header, *column.cells, column.footer]
+        longest = max(cell_len(text.plain if isinstance(text, Text) else str(text)) for text in texts)
+        widths.append(longest if column.no_wrap else min(longest, FOLDED_WIDTH))
+    return sum(widths) + COLUMN_GAP * (len(widths) - 1)
+
+
 def emit(document: Any, *renderables: RenderableType, as_json: bool) -> None:
     """Print the document as JSON, or else what a person reads; all of it in one write."""
     if as_json:
         output = json.dumps(document, indent=2) + "\n"
     else:
         console = Console(highlight=False)
+        width = console.width
         with console.capture() as capture:
             for renderable in renderables:
+                console.width = max(width, least_width(renderable))
                 console.print(renderable)
         output = capture.get()
     if sys.stdout is None:  # the caller closed it
@@ -179,4 +200,4 @@ def _stop_writing(stream: Any) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-__all__ = ["EPILOG", "CommandFailed", "CommandGroup", "ExitStatus", "emit", "printable"]
+__all__ = ["EPILOG", "CommandFailed", "CommandGroup", "ExitStatus", "emit", "least_width", "printable"]

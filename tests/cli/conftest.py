@@ -20,9 +20,9 @@ class Credits:
     database_url: str | None = None
     runner: CliRunner = field(default_factory=CliRunner)
 
-    def __call__(self, *arguments: str, status: int = 0, stdin: str | None = None) -> str:
+    def __call__(self, *arguments: str, status: int = 0, stdin: str | None = None, columns: int = 120) -> str:
         """What the command printed: its stdout, or its one sentence on stderr when it should fail."""
-        environment = {"CREDITS_DATABASE_URL": self.database_url, "COLUMNS": "120"}
+        environment = {"CREDITS_DATABASE_URL": self.database_url, "COLUMNS": str(columns)}
         result = self.runner.invoke(app, list(arguments), prog_name="credits", input=stdin, env=environment)
         assert result.exit_code == status, (arguments, result.exit_code, result.stdout, result.stderr)
         if status <= 1:

@@ -268,3 +268,17 @@ def test_a_key_used_for_another_request_is_a_conflict(book: Credits, dataset: Pa
     launch = ("launch", "acme", str(dataset), "--map", "prompt=question", "--key", "k")
     book(*launch)
     assert "already used for a different request" in book(*launch, "--length", "minimal", status=3)
+
+
+def test_no_digit_is_cut_on_a_narrow_terminal(book: Credits, run: dict[str, Any]) -> None:
+    book("grant", "acme", "9223372035000.123456")
+    for arguments in (
+        ["statement", "acme"],
+        ["reservations", "acme"],
+        ["balance", "acme"],
+        ["account", "show", "acme"],
+    ):
+        printed = book(*arguments, columns=30)
+        assert "…" not in printed
+        assert "1.45" in printed
+    assert "9,223,372,035,098.673456" in book("statement", "acme", columns=30)
