@@ -42,7 +42,8 @@ from estimator.rendering import estimate_summary, facts, items_table, line, prof
 from estimator.responses import RunResponse
 from estimator.terminal import EPILOG, CommandGroup, emit
 
-_PROGRESS_FROM_BYTES = 64 * 2**20
+PROGRESS_FROM_BYTES = 64 * 2**20
+"""Smaller files are read before a person could wonder."""
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -57,7 +58,7 @@ app.add_typer(card_app, name="card")
 
 def read_profile(path: Path, *, quiet: bool) -> DatasetProfile:
     """The profile of a dataset file; shows how far it has come while a person waits for a large one."""
-    if quiet or not sys.stderr.isatty() or not path.is_file() or path.stat().st_size < _PROGRESS_FROM_BYTES:
+    if quiet or not sys.stderr.isatty() or not path.is_file() or path.stat().st_size < PROGRESS_FROM_BYTES:
         return profile_dataset(path)
     from rich.console import Console
 

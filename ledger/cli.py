@@ -6,24 +6,20 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
-from sqlalchemy.exc import SQLAlchemyError
 
 from estimator import cli as estimator_cli
 from estimator.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus
 from ledger import cli_ledger, cli_runs, cli_tour
-from ledger.database import explain_database
 from ledger.errors import AuditFailed, CommandInvalid, LedgerError, SchemaMismatch
 
 
 class CreditsGroup(CommandGroup):
-    """Adds what the ledger and its database refuse."""
+    """Adds what the ledger refuses."""
 
     def explain(self, error: Exception) -> CommandFailed | None:
         """The failure that an exception stands for."""
         if isinstance(error, LedgerError):
             return CommandFailed(error.code, error.message, _status_of(error), error.to_dict())
-        if isinstance(error, SQLAlchemyError):
-            return explain_database(error)
         return super().explain(error)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.rule import Rule
 from rich.text import Text
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 
 from estimator import shipped_card
 from estimator.cli import read_profile
@@ -83,7 +83,7 @@ def _book(keep: Path | None, database_url: str | None) -> Iterator[Engine]:
         raise CommandFailed("file_exists", f"{str(keep)!r} exists already. Name a new file for --keep.")
     with tempfile.TemporaryDirectory(prefix="credits-tour-") as folder:
         file = keep or Path(folder) / "tour.sqlite"
-        with opened(f"sqlite:///{file}", create=True) as engine:
+        with opened(URL.create("sqlite", database=str(file)), create=True) as engine:
             upgrade(engine)
             yield engine
 

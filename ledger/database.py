@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from estimator.terminal import CommandFailed, ExitStatus
@@ -66,9 +66,9 @@ def parse_url(text: str) -> URL:
 
 
 @contextmanager
-def opened(text: str, *, create: bool = False) -> Iterator[Engine]:
-    """An engine on the database of a URL. Raises `CommandFailed` for a SQLite file that does not exist yet."""
-    url = parse_url(text)
+def opened(address: str | URL, *, create: bool = False) -> Iterator[Engine]:
+    """An engine on a database. Raises `CommandFailed` for a SQLite file that does not exist yet."""
+    url = parse_url(address) if isinstance(address, str) else address
     file = _file_of(url)
     if file is not None and not create and not file.exists():
         message = f"No database exists at {str(file)!r}. Check the URL, or make it with `credits db upgrade`."
@@ -82,7 +82,7 @@ def opened(text: str, *, create: bool = False) -> Iterator[Engine]:
         event.listen(engine, "connect", _wait_less)
     try:
         yield engine
-    except DBAPIError as error:
+    except SQLAlchemyError as error:
         raise explain_database(error, url) from None
     finally:
         engine.dispose()
@@ -111,10 +111,10 @@ def in_database(text: str, work: Callable[[Session], Answer]) -> Answer:
         return run_transaction(engine, work, attempts=1 if engine.dialect.name == "sqlite" else 5)
 
 
-def explain_database(error: SQLAlchemyError, url: URL | None = None) -> CommandFailed:
+def explain_database(error: SQLAlchemyError, url: URL) -> CommandFailed:
     """The failure that a database error stands for."""
     original = getattr(error, "orig", None) or error
-    name = "The database" if url is None else f"The database {url.render_as_string(hide_password=True)}"
+    name = f"The database {url.render_as_string(hide_password=True)}"
     reason = str(getattr(original, "sqlite_errorname", ""))
     for prefix, sentence in _SQLITE_REASONS.items():
         if reason.startswith(prefix):

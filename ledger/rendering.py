@@ -176,7 +176,7 @@ def statement_table(statement: Statement) -> Table:
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("At (UTC)", no_wrap=True)
     table.add_column("Entry", no_wrap=True)
-    table.add_column("Reference", overflow="fold")
+    table.add_column("Ref", overflow="fold")
     for name in buckets:
         table.add_column(name.capitalize(), justify="right", no_wrap=True)
     columns = [aligned([getattr(row[4], name) for row in rows]) for name in buckets]

@@ -189,7 +189,7 @@ class Tour:
     def _grant(self, amount: Decimal, at: datetime) -> Step:
         def open_and_grant(session: Session) -> Any:
             open_account(session, self.account_id, at=at)
-            return grant_credits(session, self.account_id, amount, key="tour-grant", at=at)
+            return grant_credits(session, self.account_id, amount, key="grant-1", at=at)
 
         granted = self._do(open_and_grant)
         balance = self._balance(at)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import estimator.cli
 from estimator import RateCard, shipped, shipped_card
 from tests.cli.conftest import Credits
 
@@ -114,6 +116,8 @@ WRONG_ESTIMATES = [
     (["--request", "-"], '{"max": NaN}', "NaN is no JSON value"),
     (["--request", "-"], "[" * 100_000, "is not JSON"),
     (["--request", "-"], '{"brand_controls": 5}', "brand_controls: must be an object"),
+    (["--request", "-", "--length", "minimal"], '{"brand_controls": 5}', "brand_controls: must be an object"),
+    (["--request", "x" * 300], None, "File name too long"),
     (["--request", "-"], '{"job_specification": {"max_rows": 1.5}}', "job_specification.max_rows: must be a whole"),
     (["--request", "nowhere.json"], None, "The request in 'nowhere.json' cannot be read"),
     (["--length", "huge"], None, "brand_controls.length: must be"),
@@ -141,6 +145,33 @@ def test_a_wrong_estimate_is_one_sentence_and_status_2(
     command: Credits, dataset: Path, options: list[str], stdin: str | None, sentence: str
 ) -> None:
     assert sentence in command("estimate", str(dataset), *options, status=2, stdin=stdin)
+
+
+def test_a_request_that_is_not_text_is_named_with_its_place(command: Credits, dataset: Path, tmp_path: Path) -> None:
+    path = tmp_path / "request.json"
+    path.write_bytes(b'{"a": "\xff"}')
+    assert "is not UTF-8 at byte 7" in command("estimate", str(dataset), "--request", str(path), status=2)
+
+
+def test_a_name_that_no_file_can_have_is_one_sentence(command: Credits) -> None:
+    assert "File name too long" in command("profile", "x" * 300 + ".csv", status=2)
+
+
+class Terminal(io.StringIO):
+    """A standard error that a person watches."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_person_who_waits_for_a_large_file_sees_how_far_it_is(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Terminal()
+    monkeypatch.setattr("sys.stderr", watched)
+    quick = estimator.cli.read_profile(dataset, quiet=False)
+    assert watched.getvalue() == ""
+    monkeypatch.setattr(estimator.cli, "PROGRESS_FROM_BYTES", 1)
+    assert estimator.cli.read_profile(dataset, quiet=False) == quick
+    assert "Reading" in watched.getvalue()
 
 
 def test_a_refusal_in_json_lists_every_issue(command: Credits, dataset: Path) -> None:

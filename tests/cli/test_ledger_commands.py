@@ -81,6 +81,8 @@ def test_account_show_has_the_balance_and_the_holds(book: Credits, run: dict[str
     assert shown["balance"]["held"] == "1.45"
     assert [(hold["reservation_id"], hold["run_id"]) for hold in shown["held"]] == [("acme/r2", run["run_id"])]
     assert "acme/r2" in book("account", "show", "acme")
+    book("release", "acme/r2")
+    assert "acme/r2" not in book("account", "show", "acme")
 
 
 def test_a_grant_says_what_was_issued(book: Credits) -> None:
@@ -155,7 +157,7 @@ def test_a_statement_writes_amounts_and_moments_out_wherever_they_are(book: Cred
 
 def test_a_statement_lines_up_running_balances(book: Credits, run: dict[str, Any]) -> None:
     rows = [row.split() for row in book("statement", "acme").splitlines()]
-    assert rows[0] == ["#", "At", "(UTC)", "Entry", "Reference", "Available", "Held", "Consumed"]
+    assert rows[0] == ["#", "At", "(UTC)", "Entry", "Ref", "Available", "Held", "Consumed"]
     assert [row[-4:] for row in rows if "reserve" in row] == [[run["reservation_id"], "98.55", "1.45", "0"]]
     assert rows[-1] == ["closing", "98.55", "1.45", "0"]
 

@@ -52,6 +52,17 @@ def test_the_tour_can_keep_its_book(command: Credits, tmp_path: Path) -> None:
     assert "exists already" in command("tour", "--keep", str(path), status=2)
 
 
+def test_the_tour_keeps_its_book_under_any_name(command: Credits, dataset: Path, tmp_path: Path) -> None:
+    command("tour", str(dataset), "--keep", str(tmp_path / "a?b#c.sqlite"))
+    assert {path.name for path in tmp_path.iterdir()} == {dataset.name, "a?b#c.sqlite"}
+
+
+def test_the_tour_works_for_a_file_of_any_name(command: Credits, tmp_path: Path) -> None:
+    path = tmp_path / ("é" * 120 + ".csv")
+    path.write_text("name\na\n", encoding="utf-8")
+    assert len(command.json("tour", str(path))["steps"]) == 9
+
+
 def test_the_tour_can_be_taken_twice_in_one_database(database_url: str, dataset: Path) -> None:
     book = Credits(database_url)
     for _ in range(2):
