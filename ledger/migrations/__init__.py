@@ -43,6 +43,8 @@ def _take_turn(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
         return
+    if not connection.in_transaction():
+        connection.begin()
     driver = connection.connection.driver_connection
     if driver is not None and not driver.in_transaction:
         # The engine of a host that begins late, as the driver does by default.

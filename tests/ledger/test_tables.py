@@ -1,0 +1,146 @@
+"""The schema: keys fit for sharding, CHECKs that hold, migrations that make what the tables say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+import ledger
+from ledger.migrations import VERSION_TABLE, current_revision
+from ledger.tables import LedgerRow, metadata
+from tests.ledger.conftest import START
+
+
+@pytest.mark.parametrize("table", metadata.sorted_tables, ids=str)
+def test_every_primary_and_unique_key_starts_with_the_account(table: sa.Table) -> None:
+    keys: list[Any] = [table.primary_key, *(index for index in table.indexes if index.unique)]
+    keys += [found for found in table.constraints if isinstance(found, sa.UniqueConstraint)]
+    assert [next(iter(key.columns)).name for key in keys] == ["account_id"] * len(keys)
+
+
+def test_the_tables_live_on_metadata_of_their_own() -> None:
+    from sqlmodel import SQLModel
+
+    assert LedgerRow.metadata is metadata
+    assert not [name for name in SQLModel.metadata.tables if name.startswith("ledger_")]
+
+
+def test_amounts_and_moments_are_whole_numbers_of_64_bits() -> None:
+    kinds = {type(column.type) for table in metadata.sorted_tables for column in table.columns}
+    assert kinds == {sa.BigInteger, sa.SmallInteger, sa.Text, sa.LargeBinary}
+
+
+def test_the_migrations_make_what_the_tables_say(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        inspector = sa.inspect(connection)
+        for table in metadata.sorted_tables:
+            declared = {c.name for c in table.constraints if isinstance(c, sa.CheckConstraint)}
+            assert {found["name"] for found in inspector.get_check_constraints(table.name)} == declared
+            partial = {str(index.name) for index in table.indexes}
+            assert {str(found["name"]) for found in inspector.get_indexes(table.name)} == partial
+
+
+def test_the_partial_indexes_have_the_conditions_that_the_tables_say(engine: Engine) -> None:
+    query = (
+        "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+        if engine.dialect.name == "postgresql"
+        else "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    )
+    with engine.connect() as connection:
+        found: dict[str, str] = {row[0]: row[1] for row in connection.execute(text(query))}
+    for table in metadata.sorted_tables:
+        for index in table.indexes:
+            condition = str(index.dialect_options["sqlite"]["where"])
+            words = {word for word in condition.replace("'", " ").split() if word.isidentifier()}
+            assert all(word in found[str(index.name)] for word in words), index.name
+
+
+def test_upgrading_again_changes_nothing_and_a_connection_may_be_given(engine: Engine) -> None:
+    assert ledger.upgrade(engine) == "0001"
+    with engine.begin() as connection:
+        assert ledger.upgrade(connection) == "0001"
+    assert ledger.current_revision(engine) == "0001"
+    ledger.check_schema(engine)
+
+
+def test_an_upgrade_joins_the_transaction_of_the_connection_it_is_given(
+    tmp_path: Any, postgres: Any, request: Any
+) -> None:
+    url = postgres.create()
+    request.addfinalizer(lambda: postgres.drop(url))
+    for fresh in (url, f"sqlite:///{tmp_path / 'fresh.sqlite'}"):
+        engine = ledger.create_engine(fresh)
+        with engine.connect() as connection:
+            ledger.upgrade(connection)
+            connection.rollback()
+            assert current_revision(connection) is None
+        with pytest.raises(ledger.SchemaMismatch, match="credits db upgrade"):
+            ledger.check_schema(engine)
+        engine.dispose()
+
+
+def test_an_engine_of_the_hosts_own_is_upgraded_too(tmp_path: Any) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'host.sqlite'}")
+    assert ledger.upgrade(engine) == "0001"
+    ledger.check_schema(engine)
+    engine.dispose()
+
+
+def test_a_hosts_own_migrations_are_left_alone(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num varchar(32))"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('host')"))
+    ledger.upgrade(engine)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "host"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE ledger_account SET available = -1, held = held + 10000001",
+        "UPDATE ledger_account SET issued = issued + 1",
+        "UPDATE ledger_account SET sequence = -1, issued = issued",
+        "UPDATE ledger_grant SET available = available + 1",
+        "UPDATE ledger_grant SET available = -1, consumed = amount + 1",
+        "INSERT INTO ledger_grant VALUES ('acme', 9, 1, NULL, 0, 0, 0, 0, 0, 0)",
+        "INSERT INTO ledger_grant VALUES ('nobody', 9, 1, NULL, 1, 1, 0, 0, 0, 0)",
+        "INSERT INTO ledger_reservation VALUES ('acme', 9, 'lost', 1, 0, 0, 0, NULL, NULL, NULL)",
+        "INSERT INTO ledger_reservation VALUES ('acme', 9, 'held', 1, 1, 0, 0, NULL, NULL, NULL)",
+        "INSERT INTO ledger_reservation VALUES ('acme', 9, 'captured', 1, 0, 0, 0, NULL, NULL, NULL)",
+        "INSERT INTO ledger_reservation VALUES ('acme', 9, 'held', -1, 0, 0, 0, NULL, NULL, NULL)",
+        "INSERT INTO ledger_reservation VALUES ('acme', 9, 'held', 1, 0, 0, 0, NULL, 'd1', NULL)",
+        "INSERT INTO ledger_transfer VALUES ('acme', 1, 9, 1, 'held', 'held', 1)",
+        "INSERT INTO ledger_transfer VALUES ('acme', 1, 9, 1, 'held', 'issued', 1)",
+        "INSERT INTO ledger_transfer VALUES ('acme', 1, 9, 1, 'lost', 'held', 1)",
+        "INSERT INTO ledger_transfer VALUES ('acme', 1, 9, 1, 'held', 'expired', 0)",
+        "INSERT INTO ledger_transfer VALUES ('acme', 9, 0, 1, 'held', 'expired', 1)",
+    ],
+)
+def test_the_database_refuses_rows_that_break_the_book(session: Session, acme: str, statement: str) -> None:
+    with pytest.raises(IntegrityError):
+        session.execute(text(statement))
+
+
+def test_the_database_refuses_a_second_active_run_and_a_second_use_of_a_key(session: Session, acme: str) -> None:
+    ledger.grant_credits(session, acme, 1, key="k", at=START)
+    run = "INSERT INTO ledger_reservation VALUES ('acme', {number}, 'held', 1, 0, 0, 0, NULL, 'd1', {number})"
+    session.execute(text(run.format(number=8)))
+    with pytest.raises(IntegrityError), session.begin_nested():
+        session.execute(text(run.format(number=9)))
+    with pytest.raises(IntegrityError), session.begin_nested():
+        session.execute(
+            text(
+                "INSERT INTO ledger_entry SELECT account_id, 9, kind, at, recorded_at, scope, key, digest, reservation,"
+                " details, issued, available, held, consumed, expired, revoked, hash FROM ledger_entry WHERE key = 'k'"
+            )
+        )
