@@ -1,0 +1,97 @@
+"""The direction of the imports, and what pure code may not touch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import estimator
+import ledger
+
+ROOTS = {name: Path(str(package.__file__)).parent for name, package in (("estimator", estimator), ("ledger", ledger))}
+MODULES = [path for root in ROOTS.values() for path in sorted(root.rglob("*.py"))]
+
+DATABASES = {"sqlalchemy", "sqlmodel", "alembic", "psycopg", "sqlite3"}
+IMPURE = {"time", "random", "secrets", "os", "uuid", "socket", "threading", "asyncio"}
+CLOCK_CALLS = {"now", "utcnow", "today", "time", "monotonic", "getenv", "urandom"}
+
+READS_FILES = {"datasets.py"}
+FOR_PEOPLE = {"cli.py", "cli_options.py", "rendering.py", "terminal.py"}
+PURE_LEDGER = {"rules.py", "states.py", "answers.py", "commands.py", "values.py", "errors.py"}
+
+
+def name_of(path: Path) -> str:
+    """The path as `package/module.py`."""
+    root = next(root for root in ROOTS.values() if path.is_relative_to(root))
+    return str(path.relative_to(root.parent))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The full names of what a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+
+
+def is_pure(path: Path) -> bool:
+    """True for a module that must give the same answer for the same arguments, for ever."""
+    if path.is_relative_to(ROOTS["ledger"]):
+        return path.parent == ROOTS["ledger"] and path.name in PURE_LEDGER
+    return path.name not in READS_FILES | FOR_PEOPLE
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_go_in_one_direction(path: Path) -> None:
+    packages = {name.partition(".")[0] for name in imported(path)}
+    if path.is_relative_to(ROOTS["estimator"]):
+        assert "ledger" not in packages
+        assert not packages & DATABASES
+    assert not packages & {"tests", "benchmarks"}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if is_pure(path)], ids=name_of)
+def test_pure_code_has_no_clock_no_chance_no_environment_and_no_database(path: Path) -> None:
+    assert not {name.partition(".")[0] for name in imported(path)} & (IMPURE | DATABASES)
+    called = {
+        node.func.attr
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    assert not called & CLOCK_CALLS
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if is_pure(path)], ids=name_of)
+def test_no_float_is_near_an_amount(path: Path) -> None:
+    """A float may be read from a request exactly or written to the wire, each in one place, and nothing else."""
+    conversions = {"credits.py": 1, "requests.py": 1}
+    schema_bounds = {"requests.py": 1}
+    tree = ast.parse(path.read_text())
+    literals = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, float)]
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "float"
+    ]
+    assert len(literals) <= schema_bounds.get(path.name, 0)
+    assert len(calls) <= conversions.get(path.name, 0)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_file_is_short_enough_to_read(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 450
+
+
+def test_importing_the_estimator_loads_no_database_library() -> None:
+    code = f"import sys, estimator; sys.exit(bool({DATABASES!r} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_both_packages_are_marked_as_typed() -> None:
+    assert all((root / "py.typed").exists() for root in ROOTS.values())

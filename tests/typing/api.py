@@ -1,0 +1,96 @@
+"""The public API as a user calls it: checked by the type checker (`mypy tests/typing/api.py`), never run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import assert_type
+
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import Session
+
+import ledger
+from estimator import (
+    DatasetProfile,
+    Estimate,
+    RateCard,
+    RateCardBook,
+    RunOutcome,
+    RunPlan,
+    RunRequest,
+    RunResponse,
+    Settlement,
+    affordable_rows,
+    estimate,
+    plan_run,
+    settle,
+    shipped_card,
+)
+from estimator.datasets import profile_dataset
+from ledger import Capture, GrantCredits, Reserve
+
+NOW = datetime.now(UTC)
+
+
+def analyst() -> None:
+    """What-ifs without a database."""
+    card = assert_type(shipped_card("example"), RateCard)
+    request = assert_type(RunRequest.from_wire({"estimate": True}), RunRequest)
+    profile = assert_type(profile_dataset("data.jsonl"), DatasetProfile)
+    plan = assert_type(plan_run(request, profile, card, discount="team"), RunPlan)
+    quote = assert_type(estimate(plan, card), Estimate)
+    assert_type(quote.credits, Decimal)
+    assert_type(quote.minutes.p95, Decimal)
+    assert_type(affordable_rows(plan, card, Decimal(5)), int)
+    assert_type(settle(plan, card, RunOutcome("failed", 3)), Settlement)
+    assert_type(RunResponse.of(quote).to_json(), str)
+
+
+def service(session: Session, request: RunRequest, cards: RateCardBook) -> RunResponse:
+    """A host inside its own transaction."""
+    assert_type(ledger.open_account(session, "acme"), ledger.Account)
+    grant = ledger.grant_credits(session, "acme", Decimal(5), key="k", expires_at=NOW + timedelta(days=30))
+    assert_type(grant, ledger.Grant)
+    hold = assert_type(ledger.reserve(session, "acme", 5, expires_in=timedelta(hours=1)), ledger.Reservation)
+    assert_type(ledger.capture(session, hold.reservation_id, Decimal("2.5")), ledger.Reservation)
+    assert_type(ledger.release(session, hold.reservation_id), ledger.Reservation)
+    profile = DatasetProfile(row_count=5, columns=("prompt",))
+    launch = ledger.launch(
+        session, account_id="acme", dataset_id="d1", profile=profile, request=request, cards=cards, at=NOW
+    )
+    assert_type(launch.run_id, str | None)
+    outcome = RunOutcome("succeeded", 5, 5)
+    settled = ledger.settle_run(session, account_id="acme", run_id="dataset-d1-5", outcome=outcome)
+    assert_type(settled, ledger.RunSettlement)
+    return launch.response
+
+
+def batch(session: Session) -> None:
+    """Many commands, one answer each."""
+    commands: list[ledger.Command] = [GrantCredits("acme", 5), Reserve("acme", Decimal(5), "k1"), Capture("acme/r2", 3, "k2")]
+    for result in ledger.execute(session, commands):
+        if isinstance(result, ledger.LedgerError):
+            assert_type(result.status_hint, int)
+
+
+def finance(session: Session) -> int:
+    """Reads."""
+    assert_type(ledger.get_balance(session, "acme", at=NOW).available, Decimal)
+    assert_type(ledger.get_statement(session, "acme", since=NOW).entries, tuple[ledger.Entry, ...])
+    findings = assert_type(ledger.audit(session), Iterator[ledger.Finding])
+    return len(list(findings))
+
+
+async def asynchronous(session: AsyncSession, connection: AsyncConnection) -> ledger.Reservation:
+    """The same verbs through `run_sync`, arguments and answer typed."""
+    await connection.run_sync(ledger.upgrade)
+    assert_type(await session.run_sync(ledger.get_balance, "acme"), ledger.Balance)
+    return await session.run_sync(ledger.reserve, "acme", 5, key="k")
+
+
+def owner(engine: Engine) -> ledger.Reservation:
+    """A caller without a transaction."""
+    assert_type(ledger.upgrade(engine), str)
+    return ledger.run_transaction(engine, lambda session: ledger.reserve(session, "acme", 5))
