@@ -10,7 +10,6 @@ import typer
 from estimator import RunOutcome
 from estimator.cli import read_profile
 from estimator.cli_options import (
-    CARD_DEFAULT,
     CardOption,
     DatasetArgument,
     DiscountOption,
@@ -46,6 +45,7 @@ def dataset_id_of(path: Path) -> str:
 def launch_command(
     account: AccountArgument,
     dataset: DatasetArgument,
+    card: CardOption,
     dataset_id: Annotated[
         str | None, typer.Option("--dataset-id", metavar="ID", help="The file's name without its ending if left out.")
     ] = None,
@@ -59,7 +59,6 @@ def launch_command(
     no_recipe: NoRecipeOption = None,
     discount: DiscountOption = None,
     voucher: VoucherOption = None,
-    card: CardOption = CARD_DEFAULT,
     key: KeyOption = None,
     at: AtOption = None,
     database_url: DatabaseOption = "",
@@ -67,7 +66,8 @@ def launch_command(
 ) -> None:
     """Hold what a run over a dataset is estimated to cost, and answer as the augmentation API would.
 
-    Options override the same parts of --request; --key is its idempotency key. A run needs a column mapping.
+    Options override the same parts of --request; --key is its idempotency key. A run needs a column mapping, and
+    a rate card that you name: nothing is charged under prices that nobody chose.
     """
     moment = parse_moment(at)
     options = RequestOptions(request, mapping, length, grounding, safety, max_rows, recipe, no_recipe, key)

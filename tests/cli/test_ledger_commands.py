@@ -49,11 +49,15 @@ def test_a_launch_with_the_same_key_is_answered_as_the_first(book: Credits, data
 
 
 def test_a_request_for_an_estimate_launches_nothing(book: Credits, dataset: Path) -> None:
-    answer = book.json("launch", "acme", str(dataset), "--request", "-", stdin='{"estimate": true}')
+    answer = book.json(
+        "launch", "acme", str(dataset), "--card", "example", "--request", "-", stdin='{"estimate": true}'
+    )
     assert (answer["run_id"], answer["reservation_id"]) == (None, None)
     assert answer["response"]["available_credits"] == 100
     assert book.json("reservations", "acme") == []
-    assert "an estimate only" in book("launch", "acme", str(dataset), "--request", "-", stdin='{"estimate": true}')
+    assert "an estimate only" in book(
+        "launch", "acme", str(dataset), "--card", "example", "--request", "-", stdin='{"estimate": true}'
+    )
 
 
 def test_upgrade_prepares_a_new_file_and_may_be_repeated(tmp_path: Path) -> None:
@@ -127,7 +131,17 @@ def test_a_release_frees_all_and_happens_once(book: Credits, run: dict[str, Any]
 
 def test_reservations_are_listed_by_state_and_page_by_page(book: Credits, dataset: Path) -> None:
     for number in range(3):
-        book("launch", "acme", str(dataset), "--dataset-id", f"d{number}", "--map", "prompt=question")
+        book(
+            "launch",
+            "acme",
+            str(dataset),
+            "--dataset-id",
+            f"d{number}",
+            "--map",
+            "prompt=question",
+            "--card",
+            "observed",
+        )
     book("release", "acme/r3")
     assert [found["state"] for found in book.json("reservations", "acme")] == ["held", "released", "held"]
     assert [found["dataset_id"] for found in book.json("reservations", "acme", "--state", "held")] == ["d0", "d2"]
@@ -248,12 +262,17 @@ REFUSED_LAUNCHES = [
 ]
 
 
+def test_a_launch_names_the_card_that_it_is_charged_under(book: Credits, dataset: Path) -> None:
+    assert "Missing option '--card'" in book("launch", "acme", str(dataset), status=2)
+
+
 @pytest.mark.parametrize(("options", "status", "code", "sentence"), REFUSED_LAUNCHES)
 def test_a_refused_launch_says_why_and_holds_nothing(
     book: Credits, run: dict[str, Any], dataset: Path, options: list[str], status: int, code: str, sentence: str
 ) -> None:
-    assert sentence in book("launch", "acme", str(dataset), *options, status=status)
-    assert json.loads(book("launch", "acme", str(dataset), *options, "--json", status=status))["code"] == code
+    launch = ("launch", "acme", str(dataset), "--card", "observed", *options)
+    assert sentence in book(*launch, status=status)
+    assert json.loads(book(*launch, "--json", status=status))["code"] == code
     assert len(book.json("reservations", "acme")) == 1
 
 
@@ -267,7 +286,7 @@ def test_a_launch_beyond_the_balance_says_how_many_rows_it_pays(any_book: Credit
 
 
 def test_a_key_used_for_another_request_is_a_conflict(book: Credits, dataset: Path) -> None:
-    launch = ("launch", "acme", str(dataset), "--map", "prompt=question", "--key", "k")
+    launch = ("launch", "acme", str(dataset), "--map", "prompt=question", "--card", "observed", "--key", "k")
     book(*launch)
     assert "already used for a different request" in book(*launch, "--length", "minimal", status=3)
 
