@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -95,3 +96,10 @@ def test_importing_the_estimator_loads_no_database_library() -> None:
 
 def test_both_packages_are_marked_as_typed() -> None:
     assert all((root / "py.typed").exists() for root in ROOTS.values())
+
+
+@pytest.mark.parametrize("package", [estimator, ledger], ids=lambda package: package.__name__)
+def test_the_public_names_exist_once(package: ModuleType) -> None:
+    """Their order is the linter's to hold: constants, classes, functions, each sorted."""
+    assert len(package.__all__) == len(set(package.__all__))
+    assert [name for name in package.__all__ if not hasattr(package, name)] == []

@@ -69,7 +69,11 @@ def service(session: Session, request: RunRequest, cards: RateCardBook) -> RunRe
 
 def batch(session: Session) -> None:
     """Many commands, one answer each."""
-    commands: list[ledger.Command] = [GrantCredits("acme", 5), Reserve("acme", Decimal(5), "k1"), Capture("acme/r2", 3, "k2")]
+    commands: list[ledger.Command] = [
+        GrantCredits("acme", 5),
+        Reserve("acme", Decimal(5), "k1"),
+        Capture("acme/r2", 3, "k2"),
+    ]
     for result in ledger.execute(session, commands):
         if isinstance(result, ledger.LedgerError):
             assert_type(result.status_hint, int)
