@@ -40,12 +40,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("long" if config.getoption("--long") else "default")
+    if not config.option.markexpr:
+        config.option.markexpr = "not external"
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is not None:
         config.stash[_ADDRESS] = worker["postgres"]
         return
-    if not config.option.markexpr:
-        config.option.markexpr = "not external"
     if not config.option.collectonly:
         config.stash[_SERVER] = ExitStack()
         config.stash[_ADDRESS] = _find_server(config.stash[_SERVER])

@@ -75,6 +75,18 @@ def test_a_refusal_leaves_even_what_had_lapsed_before_it_unrecorded(
     assert stored() == before
 
 
+def test_a_refusal_leaves_no_trace_beside_an_accepted_neighbour_that_came_before_a_lapse(
+    session: Session, acme: str
+) -> None:
+    hold, refused = ledger.execute(
+        session, [Reserve(acme, 4, expires_in=later(9) - START, at=START), Reserve(acme, 11, at=later(9))]
+    )
+    assert isinstance(refused, ledger.InsufficientCredits)
+    recorded = session.execute(text("SELECT sequence, at FROM ledger_account")).one()
+    assert recorded == (2, int(START.timestamp() * 10**6))
+    assert ledger.capture(session, hold.reservation_id, at=later(8)).captured == 4  # type: ignore[union-attr]
+
+
 def test_opening_an_account_again_answers_the_first_opening(session: Session) -> None:
     first = ledger.open_account(session, "acme", at=START)
     again = ledger.open_account(session, "acme", at=later(60))

@@ -152,6 +152,20 @@ def test_a_grant_that_lapses_under_a_hold_leaves_the_hold_good(session: Session,
     assert buckets(at=later(60)) == {"held": 6, "expired": 4}
     ledger.capture(session, hold.reservation_id, 5, at=later(61))
     assert buckets(at=later(61)) == {"consumed": 5, "expired": 5}
+    # The freed credit goes where it belongs in the very entry that frees it, and is available at no moment.
+    (capture,) = [entry for entry in ledger.get_statement(session, "acme").entries if entry.kind == "capture"]
+    assert [(part.target, part.amount) for part in capture.transfers] == [("consumed", 5), ("expired", 1)]
+    assert capture.balance.available == 0
+
+
+def test_a_grant_that_is_wholly_held_when_it_lapses_has_nothing_to_expire(session: Session, buckets: Buckets) -> None:
+    ledger.open_account(session, "acme", at=START)
+    ledger.grant_credits(session, "acme", 6, expires_at=later(60), at=START)
+    ledger.reserve(session, "acme", 6, at=START)
+    (nothing,) = ledger.expire_due(session, at=later(60))
+    assert (nothing.grants, nothing.expired) == ((), 0)
+    assert buckets(at=later(60)) == {"held": 6}
+    assert ledger.expire_due(session, at=later(60)) == []
 
 
 def test_a_hold_and_its_grant_that_lapse_together_leave_nothing_available(session: Session, buckets: Buckets) -> None:
