@@ -259,6 +259,18 @@ class ExpireDue:
 
 
 @dataclass(frozen=True, slots=True)
+class GetBalance:
+    """The account's balance as the commands before it in the batch leave it, lapses by `at` included."""
+
+    account_id: str
+    at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        check_text(self.account_id, "account_id")
+        _check_common(None, self.at)
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchRun:
     """Hold what a run is estimated to cost and bind its key, at most one active run a dataset."""
 
@@ -322,7 +334,7 @@ class SettleRun:
         return digest("settle", str(outcome.status), outcome.rows_processed, outcome.rows_delivered)
 
 
-Command = OpenAccount | GrantCredits | Reserve | Capture | Release | ExpireDue | LaunchRun | SettleRun
+Command = OpenAccount | GrantCredits | Reserve | Capture | Release | ExpireDue | GetBalance | LaunchRun | SettleRun
 
 
 def key_scope(command: Command) -> str:
@@ -341,6 +353,7 @@ __all__ = [
     "Capture",
     "Command",
     "ExpireDue",
+    "GetBalance",
     "GrantCredits",
     "LaunchRun",
     "OpenAccount",

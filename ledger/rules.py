@@ -30,6 +30,7 @@ from ledger.commands import (
     Capture,
     Command,
     ExpireDue,
+    GetBalance,
     GrantCredits,
     LaunchRun,
     OpenAccount,
@@ -56,7 +57,7 @@ from ledger.errors import (
 from ledger.instants import from_instant, to_instant
 from ledger.states import AVAILABLE, CONSUMED, EXPIRED, HELD, ISSUED, AccountState, GrantState, Move, Posting
 from ledger.states import ReservationState as Hold
-from ledger.values import Account, EntryKind, ReservationState, Result
+from ledger.values import Account, Balance, EntryKind, ReservationState, Result
 
 Rejection = LedgerError | EstimatorError
 Binding = tuple[str, str, bytes] | None
@@ -84,6 +85,9 @@ def _decide_one(accounts: MutableMapping[str, AccountState], command: Command, n
         raise AccountNotFound(command.account_id)
     if isinstance(command, OpenAccount):
         return _open(state)
+    at = max(now if command.at is None else to_instant(command.at), state.at)
+    if isinstance(command, GetBalance):
+        return _balance(state, at)
     binding: Binding = None
     if not isinstance(command, ExpireDue) and command.key is not None:
         scope, key, digest = key_scope(command), command.key, command.digest()
@@ -93,7 +97,6 @@ def _decide_one(accounts: MutableMapping[str, AccountState], command: Command, n
                 raise IdempotencyConflict(key)
             return answers.answer(first, replayed=True)
         binding = (scope, key, digest)
-    at = max(now if command.at is None else to_instant(command.at), state.at)
     if state.due_at is None or state.due_at > at:
         return _apply(state, command, at, now, binding)
     before = deepcopy(state)
@@ -121,6 +124,14 @@ def _apply(
 def _open(state: AccountState) -> Account:
     is_first, state.is_opened_here = state.is_opened_here, False
     return Account(state.account_id, from_instant(state.opened_at), replayed=not is_first)
+
+
+def _balance(state: AccountState, at: int) -> Balance:
+    seen = state
+    if state.due_at is not None and state.due_at <= at:
+        seen = deepcopy(state)
+        record_lapses(seen, at, at)
+    return answers.balance(state.account_id, at, seen.buckets)
 
 
 def record_lapses(state: AccountState, at: int, now: int) -> list[Posting]:

@@ -189,4 +189,4 @@ class Statement:
     closing: Balance
 
 
-Result = Account | Grant | Reservation | Expiry | Launch | RunSettlement
+Result = Account | Grant | Reservation | Expiry | Launch | RunSettlement | Balance

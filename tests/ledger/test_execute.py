@@ -87,6 +87,27 @@ def test_a_refusal_leaves_no_trace_beside_an_accepted_neighbour_that_came_before
     assert ledger.capture(session, hold.reservation_id, at=later(8)).captured == 4  # type: ignore[union-attr]
 
 
+def test_a_balance_in_a_batch_is_what_the_commands_before_it_leave_lapses_included(
+    session: Session, acme: str, stored: Stored
+) -> None:
+    results = ledger.execute(
+        session,
+        [
+            ledger.GetBalance(acme, START),
+            Reserve(acme, 4, expires_in=later(9) - START, at=START),
+            ledger.GetBalance(acme, later(8)),
+            ledger.GetBalance(acme, later(9)),
+            ledger.GetBalance("nobody"),
+        ],
+    )
+    seen = [(result.available, result.held) for result in results if isinstance(result, ledger.Balance)]
+    assert seen == [(10, 0), (6, 4), (10, 0)]
+    assert isinstance(results[-1], ledger.AccountNotFound)
+    before = stored()
+    ledger.execute(session, [ledger.GetBalance(acme, later(9))])
+    assert stored() == before
+
+
 def test_opening_an_account_again_answers_the_first_opening(session: Session) -> None:
     first = ledger.open_account(session, "acme", at=START)
     again = ledger.open_account(session, "acme", at=later(60))
