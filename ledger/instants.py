@@ -19,6 +19,10 @@ def to_instant(moment: datetime, field: str = "at") -> int:
     return (moment - EPOCH) // _MICROSECOND
 
 
+INSTANT_MAX = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
+"""The last moment that a datetime can say: the end of the year 9999."""
+
+
 def from_instant(instant: int) -> datetime:
     """The aware UTC datetime of microseconds since the epoch."""
     return EPOCH + timedelta(microseconds=instant)

@@ -54,7 +54,7 @@ from ledger.errors import (
     RunAlreadyActive,
     RunNotFound,
 )
-from ledger.instants import from_instant, to_instant
+from ledger.instants import INSTANT_MAX, from_instant, to_instant
 from ledger.states import AVAILABLE, CONSUMED, EXPIRED, HELD, ISSUED, AccountState, GrantState, Move, Posting
 from ledger.states import ReservationState as Hold
 from ledger.values import Account, Balance, EntryKind, ReservationState, Result
@@ -202,10 +202,20 @@ def _check_room(state: AccountState, amount: int) -> None:
 
 def _reserve(state: AccountState, command: Reserve, at: int, now: int, binding: Binding) -> Posting:
     amount = command.amount_micro
+    expires_at = _lapse_of(command, at)
     _check_available(state, amount)
-    expires_in = expires_in_micros(command.expires_in)
-    details = {"amount": amount, "expires_at": None if expires_in is None else at + expires_in}
+    details = {"amount": amount, "expires_at": expires_at}
     return _hold(state, amount, at, now, details, binding)
+
+
+def _lapse_of(command: Reserve | LaunchRun, at: int) -> int | None:
+    """The moment at which a hold made at `at` lapses."""
+    expires_in = expires_in_micros(command.expires_in)
+    if expires_in is None:
+        return None
+    if at + expires_in > INSTANT_MAX:
+        raise CommandInvalid("expires_in", "would end the hold after the year 9999. Give a shorter one.")
+    return at + expires_in
 
 
 def _check_available(state: AccountState, amount: int, payable: Callable[[], int] | None = None) -> None:
@@ -338,6 +348,7 @@ def _launch(state: AccountState, command: LaunchRun, at: int, now: int, binding:
         started = state.reservations[active].started_ms or 0
         raise RunAlreadyActive(dataset_id, format_run_id(dataset_id, started))
     amount = to_micro(quote.credits)
+    expires_at = _lapse_of(command, at)
     _check_available(
         state,
         amount,
@@ -351,10 +362,9 @@ def _launch(state: AccountState, command: LaunchRun, at: int, now: int, binding:
         available_credits=from_micro(state.buckets[AVAILABLE] - amount),
         itemised=True,
     )
-    expires_in = expires_in_micros(command.expires_in)
     details = {
         "amount": amount,
-        "expires_at": None if expires_in is None else at + expires_in,
+        "expires_at": expires_at,
         "dataset_id": dataset_id,
         "started_ms": started_ms,
         "card_id": command.card.id,

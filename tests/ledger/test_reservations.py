@@ -138,6 +138,13 @@ def test_a_hold_lapses_at_its_very_moment_and_not_a_microsecond_before(
     assert ledger.capture(session, hold.reservation_id, at=later(60) - MICROSECOND).captured == 6
 
 
+def test_a_hold_cannot_outlast_the_calendar(session: Session, acme: str, stored: Stored) -> None:
+    before = stored()
+    with pytest.raises(ledger.CommandInvalid, match="year 9999"):
+        ledger.reserve(session, acme, 1, expires_in=timedelta(days=400), at=later(days=2_912_000))
+    assert stored() == before
+
+
 def test_what_lapsed_can_be_reserved_again_without_any_sweeper(session: Session, acme: str) -> None:
     ledger.reserve(session, acme, 10, expires_in=timedelta(seconds=60), at=START)
     assert ledger.reserve(session, acme, 10, at=later(60)).amount == 10
