@@ -5,7 +5,7 @@ Verbs take the caller's `sqlalchemy.orm.Session` first, join its transaction, an
 """
 
 from ledger.accounts import get_balance, list_accounts, open_account
-from ledger.audit import Finding, audit, require_clean
+from ledger.audit import audit, require_clean
 from ledger.commands import (
     Capture,
     Command,
@@ -47,6 +47,7 @@ from ledger.values import (
     Entry,
     EntryKind,
     Expiry,
+    Finding,
     Grant,
     Launch,
     Reservation,

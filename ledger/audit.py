@@ -21,25 +21,10 @@ from ledger.entries import read_windows
 from ledger.errors import AuditFailed
 from ledger.instants import to_instant
 from ledger.states import AVAILABLE, BUCKETS, CONSUMED, HELD, ISSUED, AccountState, Posting, chain_hash, genesis
-from ledger.values import EntryKind
+from ledger.values import EntryKind, Finding
 
 _ATTEMPTS_MAX = 5
 _STATE_BY_KIND = {EntryKind.CAPTURE: "captured", EntryKind.RELEASE: "released", EntryKind.EXPIRE: "expired"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that does not add up: where, a stable code, and what was found against what follows from entries."""
-
-    account_id: str
-    sequence: int | None
-    code: str
-    message: str
-
-    def __str__(self) -> str:
-        """One line for a person."""
-        where = f"account {self.account_id!r}" + ("" if self.sequence is None else f", entry {self.sequence}")
-        return f"{where}: {self.code}: {self.message}"
 
 
 def audit(session: Session, *, account_id: str | None = None, at: datetime | None = None) -> Iterator[Finding]:
@@ -106,6 +91,7 @@ class _Audit:
     terms: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     open_holds: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     holds_count: int = 0
+    cards: set[str] = field(default_factory=set)
 
     def run(self) -> Iterator[Finding]:
         """Every finding, in the order of the entries, then the tables'."""
@@ -122,6 +108,7 @@ class _Audit:
         yield from self._check_account()
         yield from self._check_grants()
         yield from self._compare_holds(self.open_holds)
+        yield from self._check_cards()
         yield from self._check_counts()
 
     def _finding(self, sequence: int | None, code: str, message: str) -> Finding:
@@ -165,6 +152,7 @@ class _Audit:
         amount, expires_at = details["amount"], details["expires_at"]
         if posting.kind == EntryKind.RESERVE:
             self.holds_count += 1
+            self.cards |= {details["card_id"]} if "card_id" in details else set()
             self.open_holds[number] = ("held", amount, 0, 0, posting.at, expires_at, *run)
             return
         consumed = sum(part for _, _, target, part in posting.moves if target == CONSUMED)
@@ -211,6 +199,16 @@ class _Audit:
             due = found.get(number, (None, None))[1]
             if due is not None and found[number][2 + AVAILABLE] and not self._is_due_by(due):
                 yield self._finding(number, "due_late", f"{format_grant_id(account_id, number)} would lapse unnoticed")
+
+    def _check_cards(self) -> Iterator[Finding]:
+        """The cards that launches were priced under must be kept, and say what they said."""
+        statement = text("SELECT card_id, content FROM ledger_card WHERE account_id = :account_id ORDER BY card_id")
+        kept = dict(tuple(row) for row in self.connection.execute(statement, {"account_id": self.state.account_id}))
+        for card_id in sorted(self.cards - kept.keys()):
+            yield snapshots.card_missing(self.state.account_id, card_id)
+        for card_id, content in kept.items():
+            if not snapshots.is_card(card_id, content):
+                yield snapshots.card_altered(self.state.account_id, card_id)
 
     def _is_due_by(self, moment: int) -> bool:
         return self.state.due_at is not None and self.state.due_at <= moment

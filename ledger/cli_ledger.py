@@ -13,7 +13,7 @@ from estimator.credits import parse_credits
 from estimator.rendering import facts, line
 from estimator.terminal import EPILOG, CommandGroup, ExitStatus, emit
 from ledger.accounts import get_balance, list_accounts, open_account, require_account
-from ledger.audit import Finding, audit
+from ledger.audit import audit
 from ledger.database import DatabaseOption, in_database, opened
 from ledger.grants import grant_credits
 from ledger.migrations import upgrade
@@ -27,7 +27,7 @@ from ledger.rendering import (
 )
 from ledger.reservations import capture, expire_due, list_reservations, release
 from ledger.statements import get_statement
-from ledger.values import Balance, Expiry, Reservation, ReservationState
+from ledger.values import Balance, Expiry, Finding, Reservation, ReservationState
 
 app = typer.Typer(cls=CommandGroup)
 database_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Prepare the database.", epilog=EPILOG)

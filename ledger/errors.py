@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from estimator.credits import format_credits
 
 if TYPE_CHECKING:
-    from ledger.audit import Finding
+    from ledger.values import Finding
 
 
 class LedgerError(Exception):

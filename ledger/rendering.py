@@ -15,9 +15,8 @@ from rich.table import Table
 from estimator import RunResponse
 from estimator.credits import format_credits, from_micro
 from estimator.rendering import aligned, amount_cell, cell, facts, shown
-from ledger.audit import Finding
 from ledger.instants import from_optional
-from ledger.values import Balance, Entry, Launch, Reservation, RunSettlement, Statement
+from ledger.values import Balance, Entry, Finding, Launch, Reservation, RunSettlement, Statement
 
 _BUCKETS = ("available", "held", "consumed", "expired", "revoked", "issued")
 

@@ -387,13 +387,14 @@ def _settle(state: AccountState, command: SettleRun, at: int, now: int, binding:
         raise RunNotFound(command.run_id)
     hold = _held(state, number, format_reservation_id(state.account_id, number))
     launched = state.holds[number].parsed_details()
-    card = state.cards[launched["card_id"]]
+    card_id = launched["card_id"]
+    card = state.cards[card_id]
     outcome = command.outcome
     priced = price_outcome(RunPlan.from_dict(launched["plan"]), card, outcome)
     captured = to_micro(priced.credits)
     details = {
         "outcome": outcome.to_dict(),
-        "card_id": card.id,
+        "card_id": card_id,
         "line_items": [item.to_dict() for item in priced.line_items],
     }
     kind = EntryKind.CAPTURE if captured or outcome.rows_processed else EntryKind.RELEASE

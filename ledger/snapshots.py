@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import sha256
 from json import dumps
 from typing import Any
 
@@ -19,9 +20,11 @@ from sqlalchemy import Column, Connection, text
 from estimator import RateCard
 from ledger.bulk import KeyedQuery, table_of
 from ledger.commands import Capture, Command, LaunchRun, Release, SettleRun, key_scope
+from ledger.errors import AuditFailed
 from ledger.instants import to_instant
 from ledger.states import BUCKETS, AccountState, GrantState, Posting, ReservationState
 from ledger.tables import AccountRow, CardRow, EntryRow, GrantRow, ReservationRow, TransferRow
+from ledger.values import Finding
 
 _ACCOUNT = table_of(AccountRow).columns
 _GRANT = table_of(GrantRow).columns
@@ -256,12 +259,33 @@ def _fill_runs(connection: Connection, accounts: dict[str, AccountState], needs:
         for account_id, dataset_id, started_ms in needs.runs
         if account_id in accounts and (dataset_id, started_ms) in accounts[account_id].runs
     }
-    cards = set(needs.cards)
+    used: set[tuple[str, str]] = set()
     for posting in read_postings(connection, launched):
         accounts[posting.account_id].holds[posting.sequence] = posting
-        cards.add((posting.account_id, posting.parsed_details()["card_id"]))
-    for account_id, card_id, content in _CARDS.fetch(connection, cards):
+        used.add((posting.account_id, posting.parsed_details()["card_id"]))
+    kept = {(row[0], row[1]): row[2] for row in _CARDS.fetch(connection, needs.cards | used)}
+    for account_id, card_id in sorted(used - kept.keys()):
+        raise AuditFailed([card_missing(account_id, card_id)])
+    for (account_id, card_id), content in kept.items():
+        if not is_card(card_id, content):
+            raise AuditFailed([card_altered(account_id, card_id)])
         accounts[account_id].cards[card_id] = card_of(content)
+
+
+def card_missing(account_id: str, card_id: str) -> Finding:
+    """What is wrong with a card that is not kept."""
+    return Finding(account_id, None, "card_missing", f"rate card {card_id} priced a run and is not kept")
+
+
+def card_altered(account_id: str, card_id: str) -> Finding:
+    """What is wrong with a card that does not say what it said."""
+    return Finding(account_id, None, "card_altered", f"the text of rate card {card_id} is not what was stored")
+
+
+@lru_cache(maxsize=64)
+def is_card(card_id: str, content: str) -> bool:
+    """True for the text that a card's id is the hash of, whatever this version would write for the same card."""
+    return sha256(content.encode()).hexdigest() == card_id
 
 
 @lru_cache(maxsize=64)

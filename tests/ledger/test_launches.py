@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 import ledger
@@ -252,6 +253,21 @@ def test_a_run_is_settled_under_the_card_it_was_launched_with_from_the_ledger_al
     settled = settle(session, launched.run_id, RunOutcome("succeeded", 50, 40))
     assert settled.captured == Decimal("1")  # the card's minimum
     assert {item["code"] for item in settled.line_items} == {"base", "fee", "minimum"}
+
+
+def test_a_card_that_was_altered_or_lost_in_the_database_prices_nothing_and_is_found(
+    session: Session, acme: str
+) -> None:
+    launched = launch(session)
+    for change, code in (
+        ("UPDATE ledger_card SET content = replace(content, '0.1', '0.2')", "card_altered"),
+        ("DELETE FROM ledger_card", "card_missing"),
+    ):
+        session.execute(text(change))
+        assert [finding.code for finding in ledger.audit(session)] == [code]
+        with pytest.raises(ledger.AuditFailed, match="rate card") as caught:
+            settle(session, launched.run_id, RunOutcome("succeeded", 50, 50))
+        assert caught.value.findings[0].code == code
 
 
 def test_the_same_outcome_again_is_a_replay_and_another_a_conflict(session: Session, acme: str, stored: Stored) -> None:
