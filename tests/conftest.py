@@ -22,6 +22,7 @@ from tests.postgres import Databases, PostgresServer, PostgresUnavailable
 
 _SERVER = pytest.StashKey[ExitStack]()
 _ADDRESS = pytest.StashKey[str]()
+_LEFT_OUT = pytest.StashKey[int]()
 _TEMPLATE = "ledger_template"
 
 settings.register_profile(
@@ -76,11 +77,29 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         stack.close()
 
 
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("external") is not None:
+            item.config.stash[_LEFT_OUT] = item.config.stash.get(_LEFT_OUT, 0) + 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["left_out"] = session.config.stash.get(_LEFT_OUT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    # Every worker collects, and leaves out, the same tests; one that crashed says nothing.
+    left_out = getattr(node, "workeroutput", {}).get("left_out", 0)
+    node.config.stash[_LEFT_OUT] = max(left_out, node.config.stash.get(_LEFT_OUT, 0))
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if config.option.markexpr == "not external":
-        terminalreporter.write_line(
-            "Tests marked `external` (they need more than pip can give) are left out; run them with: pytest -m external"
-        )
+        left_out = config.stash.get(_LEFT_OUT, 0)
+        terminalreporter.write_line(f"{left_out} external tests left out; run them with: pytest -m external")
 
 
 @pytest.fixture(scope="session")
