@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 import ledger
+from estimator import RunOutcome
 from ledger import Capture, CommandInvalid, GrantCredits, OpenAccount, Release, Reserve, SettleRun
 from ledger.commands import parse_grant_id, parse_run_id
 from tests.ledger.conftest import START
@@ -55,6 +56,25 @@ def test_a_moment_needs_a_time_zone(at: Any) -> None:
         assert caught.value.field == "at"
     with pytest.raises(CommandInvalid, match="expires_at"):
         GrantCredits("acme", 1, expires_at=at)
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-12))),
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))),
+    ],
+)
+def test_a_moment_that_utc_cannot_say_is_refused(at: datetime) -> None:
+    for make in (
+        lambda: Reserve("acme", 1, at=at),
+        lambda: Capture("acme/r1", at=at),
+        lambda: OpenAccount("acme", at),
+        lambda: GrantCredits("acme", 1, expires_at=at),
+        lambda: SettleRun("acme", "dataset-d-5", RunOutcome("failed", 0), at),
+    ):
+        with pytest.raises(CommandInvalid, match="outside the years"):
+            make()
 
 
 @pytest.mark.parametrize("priority", [-1, 32_768, 1.0, True, "1"])
