@@ -35,12 +35,12 @@ def audit(session: Session, *, account_id: str | None = None, at: datetime | Non
     """
     connection = session.connection()
     cutoff = None if at is None else to_instant(at)
-    after = ""
+    after: str | None = None
     while True:
-        found = [account_id] if account_id else _next_accounts(connection, after)
+        found = [account_id] if account_id is not None else _next_accounts(connection, after)
         for audited in found:
             yield from _audit_account(connection, audited, cutoff)
-        if account_id or not found:
+        if account_id is not None or not found:
             break
         after = found[-1]
     if account_id is None:
@@ -54,9 +54,14 @@ def require_clean(session: Session, *, account_id: str | None = None) -> None:
         raise AuditFailed(findings)
 
 
-def _next_accounts(connection: Connection, after: str) -> list[str]:
-    statement = text("SELECT account_id FROM ledger_account WHERE account_id > :after ORDER BY account_id LIMIT 1000")
-    return list(connection.execute(statement, {"after": after}).scalars())
+def _next_accounts(connection: Connection, after: str | None) -> list[str]:
+    page = "" if after is None else "WHERE account_id > :after"
+    statement = text(f"SELECT account_id FROM ledger_account {page} ORDER BY account_id LIMIT 1000")
+    return list(connection.execute(statement, {} if after is None else {"after": after}).scalars())
+
+
+# What reading a row of any shape can raise: a tampered row is a finding, never a failure of the audit.
+_UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
 
 
 def _audit_account(connection: Connection, account_id: str, cutoff: int | None) -> list[Finding]:
@@ -65,13 +70,27 @@ def _audit_account(connection: Connection, account_id: str, cutoff: int | None) 
     for attempt in range(_ATTEMPTS_MAX):
         is_last = attempt == _ATTEMPTS_MAX - 1
         read = snapshots.lock_accounts if is_last else snapshots.read_accounts
-        accounts = read(connection, [account_id])
+        try:
+            accounts = read(connection, [account_id])
+        except _UNREADABLE as error:
+            return [Finding(account_id, None, "account_unreadable", f"its row cannot be read ({error})")]
         if account_id not in accounts:
             return [Finding(account_id, None, "account_missing", "the account has no row; restore it from a backup")]
         state = accounts[account_id]
-        findings = list(_Audit(connection, state, cutoff).run())
+        findings = _findings(_Audit(connection, state, cutoff))
         if not findings or is_last or snapshots.read_sequence(connection, account_id) == state.sequence:
             break
+    return findings
+
+
+def _findings(audited: _Audit) -> list[Finding]:
+    findings: list[Finding] = []
+    try:
+        for finding in audited.run():
+            findings.append(finding)  # noqa: PERF402  # what was found before a row that cannot be read is kept
+    except _UNREADABLE as error:
+        message = f"what follows entry {audited.sequence}, or is in it, cannot be read ({error!r})"
+        findings.append(Finding(audited.state.account_id, audited.sequence, "unreadable", message))
     return findings
 
 

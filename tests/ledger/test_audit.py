@@ -135,6 +135,42 @@ def test_whatever_is_changed_behind_the_librarys_back_is_found(book: Session, ta
     assert list(caught.value.findings) == findings
 
 
+@pytest.mark.parametrize("sequence", [1, 2, 3])
+@pytest.mark.parametrize(
+    "change", ["details = '{}'", "details = 'x'", "details = '[]'", "kind = 'zzz'", "kind = 'grant'"]
+)
+def test_an_entry_that_cannot_even_be_read_is_a_finding_and_other_accounts_are_still_audited(
+    book: Session, change: str, sequence: int
+) -> None:
+    book.execute(text(f"UPDATE ledger_entry SET {change} WHERE account_id = 'acme' AND sequence = {sequence}"))
+    book.execute(text("UPDATE ledger_transfer SET amount = amount + 1 WHERE account_id = 'beta' AND sequence = 4"))
+    findings = list(ledger.audit(book))
+    if not (change == "kind = 'grant'" and sequence == 1):
+        assert (findings[0].account_id, findings[0].sequence, findings[0].code) == ("acme", sequence, "entry_altered")
+    assert "beta" in {finding.account_id for finding in findings}
+
+
+@pytest.mark.parametrize("change", ["head = 'abc'", "opened_at = 'x'"])
+def test_an_account_whose_row_has_another_type_of_value_is_a_finding(sqlite_url: str, change: str) -> None:
+    engine = ledger.create_engine(sqlite_url)
+    with Session(engine) as session:
+        ledger.open_account(session, "acme")
+        ledger.grant_credits(session, "acme", 1)
+        session.execute(text(f"UPDATE ledger_account SET {change}"))
+        assert {finding.account_id for finding in ledger.audit(session)} == {"acme"}
+    engine.dispose()
+
+
+def test_a_forged_account_without_a_name_is_audited_too(book: Session) -> None:
+    book.execute(
+        text(
+            "INSERT INTO ledger_account SELECT '', opened_at, sequence, at, head, issued, available, held, consumed,"
+            " expired, revoked, due_at FROM ledger_account WHERE account_id = 'acme'"
+        )
+    )
+    assert {finding.account_id for finding in ledger.audit(book)} == {""}
+
+
 def test_swapped_entries_are_found(book: Session) -> None:
     for move in (
         "sequence = 99 WHERE sequence = 2",
