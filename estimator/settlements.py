@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from estimator.credits import format_credits, from_micro, to_micro
+from estimator.credits import MICRO_MAX, format_credits, from_micro, to_micro
 from estimator.errors import Issue, OutcomeRejected
 from estimator.estimates import Estimate, LineItem, estimate, items_table
 from estimator.issues import shown
@@ -47,7 +47,7 @@ class RunOutcome:
         for name, value in (("rows_processed", self.rows_processed), ("rows_delivered", self.rows_delivered)):
             if value is None and name == "rows_delivered":
                 continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MICRO_MAX:
                 issues.append(Issue(name, "count_invalid", f"must be a whole number of 0 or more, not {shown(value)}."))
         if issues:
             raise OutcomeRejected(issues)

@@ -85,6 +85,9 @@ def _decide_one(accounts: MutableMapping[str, AccountState], command: Command, n
         raise AccountNotFound(command.account_id)
     if isinstance(command, OpenAccount):
         return _open(state)
+    if state.is_opened_here:
+        # Its row is there for the command further on that opens it; to the ones before it is not.
+        raise AccountNotFound(command.account_id)
     at = max(now if command.at is None else to_instant(command.at), state.at)
     if isinstance(command, GetBalance):
         return _balance(state, at)
@@ -342,6 +345,8 @@ def _close(
 
 
 def _launch(state: AccountState, command: LaunchRun, at: int, now: int, binding: Binding) -> Posting:
+    if command.request.estimate:
+        raise CommandInvalid("request", "asks for an estimate only. Price it with `estimate`, or ask for a run.")
     dataset_id, quote = command.dataset_id, command.estimate
     active = state.active.get(dataset_id)
     if active is not None:

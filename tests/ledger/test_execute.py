@@ -44,7 +44,7 @@ def test_a_batch_answers_each_command_and_a_refusal_disturbs_no_neighbour(sessio
         ],
     )
     assert [type(result).__name__ for result in results] == [
-        "InsufficientCredits",
+        "AccountNotFound",
         "Account",
         "Account",
         "Account",
@@ -85,6 +85,15 @@ def test_a_refusal_leaves_no_trace_beside_an_accepted_neighbour_that_came_before
     recorded = session.execute(text("SELECT sequence, at FROM ledger_account")).one()
     assert recorded == (2, int(START.timestamp() * 10**6))
     assert ledger.capture(session, hold.reservation_id, at=later(8)).captured == 4  # type: ignore[union-attr]
+
+
+def test_an_account_exists_from_the_command_that_opens_it_on_and_not_before(session: Session) -> None:
+    early, opened, late = ledger.execute(
+        session, [GrantCredits("acme", 1, at=START), OpenAccount("acme", START), GrantCredits("acme", 1, at=START)]
+    )
+    assert isinstance(early, ledger.AccountNotFound)
+    assert isinstance(opened, ledger.Account)
+    assert isinstance(late, ledger.Grant)
 
 
 def test_a_balance_in_a_batch_is_what_the_commands_before_it_leave_lapses_included(

@@ -334,6 +334,23 @@ def test_a_launch_and_a_settlement_may_share_a_batch(session: Session, acme: str
     ledger.require_clean(session)
 
 
+def test_a_count_of_thousands_of_digits_is_refused() -> None:
+    with pytest.raises(OutcomeRejected):
+        RunOutcome("failed", 10**5000)
+
+
+def test_an_estimate_is_no_run_in_a_batch_either(session: Session, acme: str, stored: Stored) -> None:
+    from estimator import estimate, plan_run
+
+    before = stored()
+    request = RunRequest.from_wire(BODY | {"estimate": True})
+    plan = plan_run(request, PROFILE, PLAIN)
+    command = ledger.LaunchRun("acme", "d1", request, plan, PLAIN, estimate(plan, PLAIN), None, START)
+    (refused,) = ledger.execute(session, [command])
+    assert isinstance(refused, ledger.CommandInvalid)
+    assert stored() == before
+
+
 def test_the_entry_of_a_launch_keeps_request_plan_card_and_response(session: Session, acme: str) -> None:
     launched = launch(session, KEYED)
     entry = ledger.get_statement(session, acme, until=later(1)).entries[-1]
