@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
-from estimator.credits import number
+from estimator.credits import format_credits, number
 
 if TYPE_CHECKING:
     from estimator.estimates import Estimate
+
+
+def _item_on_wire(item: Mapping[str, Any]) -> dict[str, Any]:
+    """A line item whose amounts, kept as exact text, are JSON numbers."""
+    amounts = {name: value for name in ("unit_price", "credits") if isinstance(value := item.get(name), str)}
+    return dict(item) | {name: number(Decimal(value)) for name, value in amounts.items()}
 
 
 class RunResponse(BaseModel):
@@ -33,7 +39,9 @@ class RunResponse(BaseModel):
         description="Credits per 100 output rows of a multimodal run; absent for text.",
     )
     available_credits: Decimal | None = Field(None, description="What the account can still spend, where asked.")
-    line_items: tuple[dict[str, Any], ...] = Field((), description="What the credits are for, where asked.")
+    line_items: tuple[dict[str, Any], ...] = Field(
+        (), description="What the credits are for, where asked; amounts as text."
+    )
 
     @model_validator(mode="after")
     def _names_its_run(self) -> RunResponse:
@@ -59,7 +67,7 @@ class RunResponse(BaseModel):
             multimodal=estimate.multimodal,
             credit_multiplier=estimate.credit_multiplier,
             available_credits=available_credits,
-            line_items=tuple(item.to_wire() for item in estimate.line_items) if itemised else (),
+            line_items=tuple(item.to_dict() for item in estimate.line_items) if itemised else (),
         )
 
     @model_serializer
@@ -77,8 +85,21 @@ class RunResponse(BaseModel):
         if self.available_credits is not None:
             body["available_credits"] = number(self.available_credits)
         if self.line_items:
-            body["line_items"] = [dict(item) for item in self.line_items]
+            body["line_items"] = [_item_on_wire(item) for item in self.line_items]
         return body
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `to_wire`, every amount as exact decimal text: what is stored. `from_wire` reads it, too."""
+        amounts = {
+            "estimatedCreditsConsumed": self.credits,
+            "estimatedMinutes": self.minutes,
+            "creditMultiplier": self.credit_multiplier,
+            "available_credits": self.available_credits,
+        }
+        fields = self.to_wire() | {name: format_credits(value) for name, value in amounts.items() if value is not None}
+        if self.line_items:
+            fields["line_items"] = [dict(item) for item in self.line_items]
+        return fields
 
     def to_json(self) -> str:
         """The body of the HTTP answer."""

@@ -375,7 +375,7 @@ def _launch(state: AccountState, command: LaunchRun, at: int, now: int, binding:
         "card_id": command.card.id,
         "plan": command.plan.to_dict(),
         "request": command.request.to_wire(),
-        "response": response.to_wire(),
+        "response": response.to_dict(),
     }
     if command.card.id not in state.cards:
         state.cards[command.card.id] = state.cards_new[command.card.id] = command.card

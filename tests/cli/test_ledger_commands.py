@@ -164,7 +164,7 @@ def test_a_statement_writes_amounts_and_moments_out_wherever_they_are(book: Cred
     book("settle", "acme", run["run_id"], "--status", "failed", "--rows-processed", "0")
     reserve, capture = book.json("statement", "acme")["entries"][1:]
     assert reserve["details"]["amount"] == "1.45"
-    assert reserve["details"]["response"]["estimatedCreditsConsumed"] == 1.45
+    assert reserve["details"]["response"]["estimatedCreditsConsumed"] == "1.45"
     assert capture["details"]["reserved_at"] == reserve["at"]
     assert reserve["balance"]["held"] == "1.45"
 

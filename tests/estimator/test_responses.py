@@ -42,7 +42,8 @@ def test_a_run_with_images_names_its_run_and_the_multiplier() -> None:
             {"code": "base", "label": "Base price", "quantity": 3, "unit_price": 10, "credits": 30},
         ],
     }
-    assert RunResponse.from_wire(json.loads(response.to_json())) == response
+    assert RunResponse.from_wire(json.loads(response.to_json())).to_wire() == response.to_wire()
+    assert RunResponse.from_wire(json.loads(json.dumps(response.to_dict()))) == response
 
 
 def test_a_stored_first_answer_reads_back_to_the_same_bytes() -> None:

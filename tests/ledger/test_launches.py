@@ -87,6 +87,16 @@ def test_a_launch_holds_what_it_is_estimated_to_cost_and_answers_the_wire(sessio
     assert (hold.amount, hold.run_id, hold.dataset_id) == (5, launched.run_id, "d1")
 
 
+def test_what_a_launch_answers_and_keeps_is_exact_however_large_the_balance(session: Session) -> None:
+    ledger.open_account(session, "acme", at=START)
+    ledger.grant_credits(session, "acme", Decimal("9223372036854.775807"), at=START)
+    first = launch(session, KEYED)
+    assert first.response.available_credits == Decimal("9223372036849.775807")
+    assert launch(session, KEYED).response == first.response
+    entry = ledger.get_statement(session, "acme", until=later(1)).entries[-1]
+    assert entry.details["response"]["available_credits"] == "9223372036849.775807"
+
+
 def test_an_estimate_holds_nothing_binds_no_key_and_may_exceed_the_balance(
     session: Session, acme: str, stored: Stored
 ) -> None:
@@ -354,7 +364,7 @@ def test_an_estimate_is_no_run_in_a_batch_either(session: Session, acme: str, st
 def test_the_entry_of_a_launch_keeps_request_plan_card_and_response(session: Session, acme: str) -> None:
     launched = launch(session, KEYED)
     entry = ledger.get_statement(session, acme, until=later(1)).entries[-1]
-    assert entry.details["response"] == launched.response.to_wire()
+    assert entry.details["response"] == launched.response.to_dict()
     assert entry.details["card_id"] == PLAIN.id
     assert RunRequest.from_wire(entry.details["request"]).digest() == RunRequest.from_wire(KEYED).digest()
     assert entry.details["plan"]["rows"] == 50
