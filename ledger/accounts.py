@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from ledger import answers
-from ledger.commands import OpenAccount, check_text
+from ledger.commands import OpenAccount, check_id
 from ledger.errors import AccountNotFound
 from ledger.instants import clock, to_instant
 from ledger.present import read_present
@@ -28,7 +28,7 @@ def get_balance(session: Session, account_id: str, *, at: datetime | None = None
     What has lapsed by then is counted as lapsed, whether or not it has been recorded. Takes no lock.
     Raises `AccountNotFound`.
     """
-    check_text(account_id, "account_id")
+    check_id(account_id, "account_id")
     moment = clock() if at is None else to_instant(at)
     state = read_present(session, account_id, moment)
     if at is not None and moment < state.at:
@@ -55,7 +55,7 @@ def list_accounts(session: Session) -> list[str]:
 
 def require_account(session: Session, account_id: str) -> None:
     """Raise `AccountNotFound` unless the account is open."""
-    check_text(account_id, "account_id")
+    check_id(account_id, "account_id")
     found = session.connection().execute(
         text("SELECT 1 FROM ledger_account WHERE account_id = :account_id"), {"account_id": account_id}
     )

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 TEXT_MAX = 255
 """Characters in an account id, a dataset id or a key."""
 
+ID_BYTES_MAX = 512
+"""Bytes of UTF-8 in an account or dataset id, so that an index entry of both and a key fits every database."""
+
 PRIORITY_MAX = 32_767
 """Priorities run from 0, burnt first, to this."""
 
@@ -38,6 +41,14 @@ def check_text(value: object, name: str) -> str:
     if not is_storable(value):
         raise CommandInvalid(name, "holds a NUL character or half of a surrogate pair; send well-formed text.")
     return value
+
+
+def check_id(value: object, name: str) -> str:
+    """A text as `check_text` has it, of at most 512 bytes. Raises `CommandInvalid`."""
+    text = check_text(value, name)
+    if len(text) > ID_BYTES_MAX // 4 and len(text.encode()) > ID_BYTES_MAX:
+        raise CommandInvalid(name, f"has {len(text.encode())} bytes of UTF-8; give at most {ID_BYTES_MAX}.")
+    return text
 
 
 def is_storable(value: str) -> bool:
@@ -127,7 +138,7 @@ class OpenAccount:
     at: datetime | None = None
 
     def __post_init__(self) -> None:
-        check_text(self.account_id, "account_id")
+        check_id(self.account_id, "account_id")
         _check_common(None, self.at)
 
 
@@ -144,7 +155,7 @@ class GrantCredits:
     amount_micro: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_text(self.account_id, "account_id")
+        check_id(self.account_id, "account_id")
         _check_common(self.key, self.at)
         object.__setattr__(self, "amount_micro", check_amount(self.amount, least=1))
         if type(self.priority) is not int or not 0 <= self.priority <= PRIORITY_MAX:
@@ -170,7 +181,7 @@ class Reserve:
     amount_micro: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_text(self.account_id, "account_id")
+        check_id(self.account_id, "account_id")
         _check_common(self.key, self.at)
         object.__setattr__(self, "amount_micro", check_amount(self.amount, least=1))
         check_expires_in(self.expires_in)
@@ -254,7 +265,7 @@ class ExpireDue:
     at: datetime | None = None
 
     def __post_init__(self) -> None:
-        check_text(self.account_id, "account_id")
+        check_id(self.account_id, "account_id")
         _check_common(None, self.at)
 
 
@@ -266,7 +277,7 @@ class GetBalance:
     at: datetime | None = None
 
     def __post_init__(self) -> None:
-        check_text(self.account_id, "account_id")
+        check_id(self.account_id, "account_id")
         _check_common(None, self.at)
 
 
@@ -284,8 +295,8 @@ class LaunchRun:
     at: datetime | None = None
 
     def __post_init__(self) -> None:
-        check_text(self.account_id, "account_id")
-        check_text(self.dataset_id, "dataset_id")
+        check_id(self.account_id, "account_id")
+        check_id(self.dataset_id, "dataset_id")
         _check_common(self.key, self.at)
         check_expires_in(self.expires_in)
 
@@ -317,7 +328,7 @@ class SettleRun:
     started_ms: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_text(self.account_id, "account_id")
+        check_id(self.account_id, "account_id")
         _check_common(None, self.at)
         dataset_id, started_ms = parse_run_id(self.run_id)
         object.__setattr__(self, "dataset_id", dataset_id)

@@ -19,7 +19,7 @@ from estimator import (
 from estimator.errors import EstimatorError
 from ledger import answers, snapshots
 from ledger.accounts import get_balance
-from ledger.commands import LaunchRun, SettleRun, check_text, launch_scope, request_key
+from ledger.commands import LaunchRun, SettleRun, check_id, launch_scope, request_key
 from ledger.errors import IdempotencyConflict
 from ledger.instants import clock, from_instant, to_instant
 from ledger.values import Launch, RunSettlement
@@ -48,8 +48,8 @@ def launch(
     Raises `IdempotencyConflict`, `AccountNotFound`, `RunAlreadyActive`, `InsufficientCredits` (which says how many
     rows the balance pays), and what planning refuses: `RequestRejected`, `RowCountUnknown`, `RateCardNotFound`.
     """
-    check_text(account_id, "account_id")
-    check_text(dataset_id, "dataset_id")
+    check_id(account_id, "account_id")
+    check_id(dataset_id, "dataset_id")
     moment = from_instant(clock()) if at is None else at
     to_instant(moment)
     try:

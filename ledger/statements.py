@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from ledger import answers
 from ledger.accounts import buckets_before
-from ledger.commands import check_text
+from ledger.commands import check_id
 from ledger.entries import read_windows, to_entry
 from ledger.errors import CommandInvalid
 from ledger.instants import clock, from_instant, from_optional, to_instant
@@ -25,7 +25,7 @@ def get_statement(
     The opening balance plus the entries' transfers is the closing balance. What lapsed within the period appears
     as an entry even where it has not been recorded yet. Raises `AccountNotFound`, `CommandInvalid`.
     """
-    check_text(account_id, "account_id")
+    check_id(account_id, "account_id")
     start = None if since is None else to_instant(since, "since")
     end = clock() + 1 if until is None else to_instant(until, "until")
     if start is not None and start > end:

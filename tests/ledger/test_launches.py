@@ -344,6 +344,21 @@ def test_a_launch_and_a_settlement_may_share_a_batch(session: Session, acme: str
     ledger.require_clean(session)
 
 
+def test_the_longest_ids_and_key_of_any_script_are_stored_together(session: Session) -> None:
+    # Characters of four bytes each that no compression makes shorter.
+    characters = "".join(chr(0x20000 + (number * 7919) % 0xA000) for number in range(255))
+    account_id, dataset_id = characters[:128], characters[127:]
+    ledger.open_account(session, account_id, at=START)
+    ledger.grant_credits(session, account_id, 10, at=START)
+    body = BODY | {"job_specification": {"idempotency_key": characters}}
+    launched = launch(session, body, account_id=account_id, dataset_id=dataset_id)
+    assert launch(session, body, account_id=account_id, dataset_id=dataset_id).replayed
+    settled = settle(session, launched.run_id, RunOutcome("failed", 0), account_id=account_id)
+    assert settled.freed == 5
+    with pytest.raises(ledger.CommandInvalid, match="516 bytes"):
+        ledger.open_account(session, characters[:129])
+
+
 def test_a_count_of_thousands_of_digits_is_refused() -> None:
     with pytest.raises(OutcomeRejected):
         RunOutcome("failed", 10**5000)
