@@ -24,6 +24,8 @@ CLOCK_CALLS = {"now", "utcnow", "today", "time", "monotonic", "getenv", "urandom
 READS_FILES = {"datasets.py"}
 FOR_PEOPLE = {"cli.py", "cli_options.py", "rendering.py", "terminal.py"}
 PURE_LEDGER = {"rules.py", "states.py", "answers.py", "commands.py", "values.py", "errors.py"}
+MOMENTS = {"instants.py"}  # pure but for the one clock, which rules may not import
+CLOCKS = {"clock", "instants"}
 
 
 def name_of(path: Path) -> str:
@@ -66,6 +68,17 @@ def test_pure_code_has_no_clock_no_chance_no_environment_and_no_database(path: P
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     }
     assert not called & CLOCK_CALLS
+
+
+@pytest.mark.parametrize("name", sorted(PURE_LEDGER))
+def test_pure_code_of_the_ledger_asks_nothing_impure_for_help(name: str) -> None:
+    """What a pure module imports from the ledger is pure as well, so no clock or database is reached in two steps."""
+    tree = ast.parse((ROOTS["ledger"] / name).read_text())
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    modules = {full.partition(".")[2] for full in imported(ROOTS["ledger"] / name) if full.startswith("ledger.")}
+    modules |= {alias.name for node in froms if node.module == "ledger" for alias in node.names}
+    assert {f"{module}.py" for module in modules} <= PURE_LEDGER | MOMENTS
+    assert not {alias.name for node in froms for alias in node.names} & CLOCKS
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if is_pure(path)], ids=name_of)
