@@ -98,3 +98,13 @@ def owner(engine: Engine) -> ledger.Reservation:
     """A caller without a transaction."""
     assert_type(ledger.upgrade(engine), str)
     return ledger.run_transaction(engine, lambda session: ledger.reserve(session, "acme", 5))
+
+
+def refused(session: Session, card: RateCard, plan: RunPlan) -> None:
+    """What the type checker must refuse: were one accepted, its `type: ignore` would be reported as unused."""
+    ledger.reserve(session, "acme", 2.5)  # type: ignore[arg-type]
+    ledger.grant_credits(session, "acme", "5")  # type: ignore[arg-type]
+    affordable_rows(plan, card, 0.5)  # type: ignore[arg-type]
+    hold = ledger.reserve(session, "acme", 5)
+    hold.amount = Decimal(6)  # type: ignore[misc]
+    plan.rows = 1  # type: ignore[misc]
