@@ -1,21 +1,30 @@
-"""Prints the lowest version that pyproject.toml admits of each dependency that users install, as pip constraints."""
+"""Prints the lowest version that pyproject.toml admits of each dependency, as constraints for pip."""
 
 import tomllib
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
-USED_BY_USERS = ("async", "parquet", "postgres", "tour")
+ONLY_COMPARED_WITH = {"benchmarks"}
 
 
 def main() -> None:
     """One `name==version` a line."""
     project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    for text in [*project["dependencies"], *(text for extra in USED_BY_USERS for text in extras[extra])]:
-        requirement = Requirement(text)
-        lowest = next(part.version for part in requirement.specifier if part.operator == ">=")
-        print(f"{requirement.name}=={lowest}")
+    listed = [
+        *project["dependencies"],
+        *(text for extra in extras.keys() - ONLY_COMPARED_WITH for text in extras[extra]),
+    ]
+    requirements = [Requirement(text) for text in listed]
+    lowest = {
+        f"{requirement.name}=={part.version}"
+        for requirement in requirements
+        if requirement.name != project["name"]
+        for part in requirement.specifier
+        if part.operator == ">="
+    }
+    print("\n".join(sorted(lowest)))
 
 
 if __name__ == "__main__":
