@@ -58,7 +58,12 @@ def test_a_reader_that_leaves_ends_the_command_quietly(dataset: Path) -> None:
 def test_an_interrupted_command_says_so_and_nothing_else(dataset: Path, tmp_path: Path) -> None:
     request = tmp_path / "request.json"
     os.mkfifo(request)
-    process = start("estimate", str(dataset), "--request", str(request))
+    # A shell that starts the tests in the background has them ignore interrupts, and the command would inherit that.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = start("estimate", str(dataset), "--request", str(request))
+    finally:
+        signal.signal(signal.SIGINT, inherited)
     # Opening blocks until the command has opened the other end, so it is waiting for its request now.
     with request.open("w"):
         process.send_signal(signal.SIGINT)
