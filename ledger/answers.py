@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
 from estimator import RunResponse
 from estimator.credits import from_micro
-from ledger.commands import format_grant_id, format_reservation_id, format_run_id
+from ledger.ids import format_grant_id, format_reservation_id, format_run_id
 from ledger.instants import from_instant, from_optional
-from ledger.states import AVAILABLE, CONSUMED, EXPIRED, HELD, Posting
+from ledger.periods import LimitPeriod, duration
+from ledger.states import AVAILABLE, CONSUMED, EXPIRED, HELD, ISSUED, OWED, PAID, REVOKED, Posting
 from ledger.values import (
+    Adjustment,
     Balance,
+    CreditLine,
     EntryKind,
     Expiry,
     Grant,
     Launch,
+    Limit,
     Reservation,
     ReservationState,
     Result,
+    Revocation,
     RunSettlement,
     Slice,
 )
@@ -29,6 +34,7 @@ _STATE_AFTER = {
     EntryKind.CAPTURE.value: ReservationState.CAPTURED,
     EntryKind.RELEASE.value: ReservationState.RELEASED,
     EntryKind.EXPIRE.value: ReservationState.EXPIRED,
+    EntryKind.EXTEND.value: ReservationState.HELD,
 }
 
 
@@ -40,8 +46,9 @@ def moved(posting: Posting, *targets: int) -> int:
 def answer(posting: Posting, *, replayed: bool) -> Result:
     """The value that the command behind an entry answers."""
     details = posting.parsed_details()
-    if posting.kind == EntryKind.GRANT:
-        return _grant(posting, details, replayed)
+    other = _OTHERS.get(posting.kind)
+    if other is not None:
+        return other(posting, details, replayed)
     if "outcome" in details:
         return _settlement(posting, details, replayed)
     if "response" in details:
@@ -50,15 +57,84 @@ def answer(posting: Posting, *, replayed: bool) -> Result:
 
 
 def _grant(posting: Posting, details: dict[str, Any], replayed: bool) -> Grant:
+    issued = sum(amount for _, source, _, amount in posting.moves if source == ISSUED)
     return Grant(
         grant_id=format_grant_id(posting.account_id, posting.sequence),
         account_id=posting.account_id,
-        amount=from_micro(moved(posting, AVAILABLE)),
+        amount=from_micro(issued),
         priority=details["priority"],
         expires_at=from_optional(details["expires_at"]),
         granted_at=from_instant(posting.at),
         replayed=replayed,
+        kind=details.get("kind", PAID),
+        effective_at=from_instant(details.get("effective_at", posting.at)),
+        repaid=from_micro(moved(posting, CONSUMED)),
+        cost_basis=details.get("cost_basis"),
+        scope=details.get("scope"),
+        external_ref=details.get("external_ref"),
+        metadata=details.get("metadata"),
+        recurrence=details.get("recurrence"),
     )
+
+
+def _revocation(posting: Posting, details: dict[str, Any], replayed: bool) -> Revocation:
+    return Revocation(
+        account_id=posting.account_id,
+        grant_id=format_grant_id(posting.account_id, details["grant"]),
+        amount=from_micro(moved(posting, REVOKED)),
+        grants=tuple(format_grant_id(posting.account_id, number) for number in details["grants"]),
+        replayed=replayed,
+    )
+
+
+def _adjustment(posting: Posting, details: dict[str, Any], replayed: bool) -> Adjustment:
+    is_added = details["amount"] > 0
+    return Adjustment(
+        account_id=posting.account_id,
+        amount=from_micro(details["amount"]),
+        reason=details["reason"],
+        grant_id=format_grant_id(posting.account_id, posting.sequence) if is_added else None,
+        slices=()
+        if is_added
+        else tuple(Slice(format_grant_id(posting.account_id, n), from_micro(part)) for n, _, _, part in posting.moves),
+        replayed=replayed,
+    )
+
+
+def _credit_line(posting: Posting, details: dict[str, Any], replayed: bool) -> CreditLine:
+    return credit_line(posting.account_id, details["limit"], posting.buckets[OWED], replayed=replayed)
+
+
+def credit_line(account_id: str, limit: int, owed: int, *, replayed: bool = False) -> CreditLine:
+    """How much an account may owe, in micro-credits, and how much of that it does."""
+    return CreditLine(account_id, from_micro(limit), from_micro(owed), from_micro(max(0, limit - owed)), replayed)
+
+
+def _limit(posting: Posting, details: dict[str, Any], replayed: bool) -> Limit:
+    said = (details["label"], details["value"], details["period"], details["maximum"])
+    return limit(posting.account_id, *said, replayed=replayed)
+
+
+def limit(
+    account_id: str, label: str, value: str, period: str, maximum: int | None, *, replayed: bool = False
+) -> Limit:
+    """A limit whose maximum is micro-credits, or holds where it limits concurrent ones."""
+    amount = None if maximum is None else limit_units(period, maximum)
+    return Limit(account_id, label, value, period, amount, replayed)
+
+
+def limit_units(period: str, amount: int) -> Decimal:
+    """A figure of a limit: a number of holds, or credits."""
+    return Decimal(amount) if period == LimitPeriod.CONCURRENT else from_micro(amount)
+
+
+_OTHERS: dict[str, Callable[[Posting, dict[str, Any], bool], Result]] = {
+    EntryKind.GRANT.value: _grant,
+    EntryKind.REVOKE.value: _revocation,
+    EntryKind.ADJUST.value: _adjustment,
+    EntryKind.CREDIT_LINE.value: _credit_line,
+    EntryKind.LIMIT.value: _limit,
+}
 
 
 def reservation(posting: Posting, details: dict[str, Any], *, replayed: bool) -> Reservation:
@@ -67,21 +143,36 @@ def reservation(posting: Posting, details: dict[str, Any], *, replayed: bool) ->
     if number is None:  # pragma: no cover - every entry of a reservation's life names it
         raise ValueError(f"entry {posting.sequence} of {posting.account_id!r} names no reservation")
     dataset_id, started_ms = details.get("dataset_id"), details.get("started_ms")
-    held = posting.kind == EntryKind.RESERVE
+    applied, captured, freed = _figures(posting)
     return Reservation(
         reservation_id=format_reservation_id(posting.account_id, number),
         account_id=posting.account_id,
         amount=from_micro(details["amount"]),
-        state=_STATE_AFTER[posting.kind],
-        captured=from_micro(moved(posting, CONSUMED)),
-        freed=Decimal(0) if held else from_micro(moved(posting, AVAILABLE, EXPIRED)),
+        state=ReservationState(details.get("state") or _STATE_AFTER[posting.kind]),
+        captured=from_micro(details.get("captured", captured)),
+        freed=from_micro(details.get("freed", freed)),
         reserved_at=from_instant(details.get("reserved_at", posting.at)),
         expires_at=from_optional(details["expires_at"]),
         slices=tuple(slices(posting)),
         dataset_id=dataset_id,
         run_id=None if dataset_id is None or started_ms is None else format_run_id(dataset_id, started_ms),
         replayed=replayed,
+        refunded=from_micro(details.get("refunded", 0)),
+        applied=from_micro(applied),
+        grace=duration(details.get("grace", 0)),
+        rows=details.get("rows"),
     )
+
+
+def _figures(posting: Posting) -> tuple[int, int, int]:
+    """Micro-credits that an entry of a hold's life applied, captured and freed."""
+    if posting.kind == EntryKind.RESERVE:
+        return moved(posting, HELD), 0, 0
+    captured = moved(posting, CONSUMED)
+    freed = sum(amount for _, source, target, amount in posting.moves if source == HELD and target != CONSUMED)
+    if posting.kind == EntryKind.REFUND:
+        return sum(move[3] for move in posting.moves), 0, 0
+    return captured if posting.kind == EntryKind.CAPTURE else freed, captured, freed
 
 
 def slices(posting: Posting) -> list[Slice]:
@@ -111,8 +202,8 @@ def _settlement(posting: Posting, details: dict[str, Any], replayed: bool) -> Ru
         run_id=format_run_id(details["dataset_id"], details["started_ms"]),
         reservation_id=format_reservation_id(posting.account_id, posting.reservation or 0),
         status=details["outcome"]["status"],
-        captured=from_micro(moved(posting, CONSUMED)),
-        freed=from_micro(moved(posting, AVAILABLE, EXPIRED)),
+        captured=from_micro(_figures(posting)[1]),
+        freed=from_micro(_figures(posting)[2]),
         line_items=tuple(details["line_items"]),
         replayed=replayed,
     )
@@ -121,18 +212,20 @@ def _settlement(posting: Posting, details: dict[str, Any], replayed: bool) -> Ru
 def expiry(account_id: str, postings: Sequence[Posting]) -> Expiry:
     """What the entries that recorded lapses add up to."""
     holds = [p.reservation for p in postings if p.reservation is not None]
-    grants = [number for p in postings if p.reservation is None for number, *_ in p.moves]
+    grants = [
+        number for p in postings if p.kind == EntryKind.EXPIRE and p.reservation is None for number, *_ in p.moves
+    ]
     return Expiry(
         account_id=account_id,
         reservations=tuple(format_reservation_id(account_id, number) for number in holds),
         grants=tuple(format_grant_id(account_id, number) for number in grants),
-        freed=from_micro(sum(moved(p, AVAILABLE) for p in postings)),
+        freed=from_micro(sum(moved(p, AVAILABLE) for p in postings if p.reservation is not None)),
         expired=from_micro(sum(moved(p, EXPIRED) for p in postings)),
     )
 
 
 def balance(account_id: str, at: int, buckets: tuple[int, ...] | list[int]) -> Balance:
-    """The public balance of six buckets in micro-credits."""
+    """The public balance of an account's figures in micro-credits, as `states.BALANCES` orders them."""
     _, *amounts = buckets
-    available, held, consumed, expired, revoked = map(from_micro, amounts)
-    return Balance(account_id, from_instant(at), available, held, consumed, expired, revoked)
+    available, held, consumed, expired, revoked, scheduled, owed = map(from_micro, amounts)
+    return Balance(account_id, from_instant(at), available, held, consumed, expired, revoked, scheduled, owed)

@@ -9,9 +9,10 @@ from sqlalchemy import Connection, text
 
 from estimator.credits import from_micro
 from ledger import answers
-from ledger.commands import format_grant_id, format_reservation_id
+from ledger.ids import format_grant_id, format_reservation_id
 from ledger.instants import from_instant
-from ledger.snapshots import ENTRY, posting_of
+from ledger.queries import ENTRY
+from ledger.snapshots import posting_of
 from ledger.states import BUCKETS, Move, Posting
 from ledger.values import Bucket, Entry, EntryKind, Transfer
 
@@ -23,16 +24,24 @@ _ENTRIES = text(
     " AND sequence > :after AND sequence <= :last ORDER BY sequence LIMIT :window"
 )
 _TRANSFERS = text(
-    "SELECT sequence, grant_number, source, target, amount FROM ledger_transfer WHERE account_id = :account_id"
+    "SELECT sequence, ordinal, grant_number, source, target, amount FROM ledger_transfer WHERE account_id = :account_id"
     " AND sequence > :after AND sequence <= :last ORDER BY sequence, ordinal"
 )
 _INDEX = {name: index for index, name in enumerate(BUCKETS)}
 
 
 def read_windows(
-    connection: Connection, account_id: str, *, after: int = 0, last: int = 2**63 - 1
+    connection: Connection,
+    account_id: str,
+    *,
+    after: int = 0,
+    last: int = 2**63 - 1,
+    misplaced: set[int] | None = None,
 ) -> Iterator[list[Posting]]:
-    """An account's entries with sequence in (after, last], a window at a time."""
+    """An account's entries with sequence in (after, last], a window at a time.
+
+    `misplaced` takes the sequences of entries whose transfers are not numbered from 0 on.
+    """
     while True:
         values: dict[str, Any] = {"account_id": account_id, "after": after, "last": last}
         rows = connection.execute(_ENTRIES, values | {"window": WINDOW}).all()
@@ -40,8 +49,12 @@ def read_windows(
             return
         end = rows[-1][1]
         moves: dict[int, list[Move]] = {}
-        for sequence, grant, source, target, amount in connection.execute(_TRANSFERS, values | {"last": end}):
-            moves.setdefault(sequence, []).append((grant, _INDEX[source], _INDEX[target], amount))
+        for sequence, ordinal, *move in connection.execute(_TRANSFERS, values | {"last": end}):
+            grant, source, target, amount = move
+            taken = moves.setdefault(sequence, [])
+            if misplaced is not None and ordinal != len(taken):
+                misplaced.add(sequence)
+            taken.append((grant, _INDEX[source], _INDEX[target], amount))
         yield [posting_of(row, moves.get(row[1], [])) for row in rows]
         after = end
 

@@ -2,6 +2,7 @@
 
     LedgerError
       CommandInvalid             400  .field     the command itself makes no sense; correct it
+      LimitExceeded              402  .limit .requested .left
       InsufficientCredits        402  .requested .available .affordable_rows
       AccountNotFound            404  .account_id
       GrantNotFound              404  .grant_id
@@ -9,6 +10,8 @@
       RunNotFound                404  .run_id
       ReservationNotHeld         409  .reservation_id .state
       CaptureExceedsReservation  409  .reservation_id .requested .held
+      RefundExceedsCapture       409  .reservation_id .requested .refundable
+      GrantEnded                 409  .grant_id .state
       RunAlreadyActive           409  .dataset_id .run_id      do not retry: wait for the run to end
       IdempotencyConflict        422  .key
       AuditFailed                500  .findings
@@ -109,6 +112,27 @@ class InsufficientCredits(LedgerError):
         )
 
 
+class LimitExceeded(LedgerError):
+    """A spend limit, or a limit on concurrent holds, leaves less than is asked for."""
+
+    code = "limit_exceeded"
+    status_hint = 402
+    account_id: str
+    limit: str
+    requested: Decimal
+    left: Decimal
+
+    def __init__(self, account_id: str, limit: str, requested: Decimal, left: Decimal) -> None:
+        super().__init__(
+            f"The limit on {limit} of account {account_id!r} leaves {format_credits(left)} and "
+            f"{format_credits(requested)} more is asked for. Ask for less, wait for the limit to free, or raise it.",
+            account_id=account_id,
+            limit=limit,
+            requested=requested,
+            left=left,
+        )
+
+
 class AccountNotFound(LedgerError):
     """No account of that id has been opened."""
 
@@ -191,6 +215,46 @@ class CaptureExceedsReservation(LedgerError):
             reservation_id=reservation_id,
             requested=requested,
             held=held,
+        )
+
+
+class RefundExceedsCapture(LedgerError):
+    """A refund asks for more than its reservation captured and has not given back yet."""
+
+    code = "refund_exceeds_capture"
+    status_hint = 409
+    reservation_id: str
+    requested: Decimal
+    refundable: Decimal
+
+    def __init__(self, reservation_id: str, requested: Decimal, refundable: Decimal) -> None:
+        left = (
+            f"has {format_credits(refundable)} credits left to refund and the refund asks for "
+            f"{format_credits(requested)}. Refund at most what is left."
+        )
+        if not refundable:
+            left = "has nothing left to refund. Look at its entries: it captured nothing, or all was given back."
+        super().__init__(
+            f"Reservation {reservation_id!r} {left}",
+            reservation_id=reservation_id,
+            requested=requested,
+            refundable=refundable,
+        )
+
+
+class GrantEnded(LedgerError):
+    """The grant has lapsed or was revoked before, so nothing of it is left to revoke."""
+
+    code = "grant_ended"
+    status_hint = 409
+    grant_id: str
+    state: str
+
+    def __init__(self, grant_id: str, state: str) -> None:
+        super().__init__(
+            f"Grant {grant_id!r} is {state}, so nothing of it is left to revoke. Look at the account's statement.",
+            grant_id=grant_id,
+            state=state,
         )
 
 

@@ -1,14 +1,15 @@
-"""Grants: issuing credits to an account, and what is left of each lot."""
+"""Grants: issuing credits to an account, once or every period, and taking back what is left of them."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy.orm import Session
 
-from ledger.commands import GrantCredits
-from ledger.values import Grant
+from ledger.commands import Adjust, CostBasis, GrantCredits, GrantKind, Recurrence, RevokeGrant
+from ledger.values import Adjustment, Grant, Revocation
 from ledger.verbs import carry_out
 
 
@@ -21,11 +22,58 @@ def grant_credits(
     priority: int = 100,
     expires_at: datetime | None = None,
     at: datetime | None = None,
+    kind: GrantKind | str = GrantKind.PAID,
+    effective_at: datetime | None = None,
+    cost_basis: CostBasis | None = None,
+    scope: dict[str, list[str]] | None = None,
+    external_ref: str | None = None,
+    metadata: dict[str, Any] | None = None,
+    recurrence: Recurrence | None = None,
 ) -> Grant:
-    """Issue credits to an account, available at once.
+    """Issue credits to an account, available at once or from `effective_at` on.
 
-    Grants burn in order of priority (lower first), then expiry (earliest first, none last), then age. From
-    `expires_at` on, what is still available of a grant is expired. Raises `CommandInvalid`, `IdempotencyConflict`,
-    `AccountNotFound`.
+    Grants burn in a total order: lowest priority, earliest expiry (none last), promotional before paid, earliest
+    effect, oldest. From `expires_at` on, what is still available of a grant is expired. A grant with a `scope`
+    (label -> values) pays only for holds that have, for each of its labels, one of its values. With a `recurrence`
+    the amount comes again every period, and `expires_at` is when that ends. What a credit line has lent is repaid
+    first. Raises `CommandInvalid`, `IdempotencyConflict`, `AccountNotFound`.
     """
-    return carry_out(session, GrantCredits(account_id, amount, key, priority, expires_at, at), Grant)
+    command = GrantCredits(
+        account_id, amount, key, priority, expires_at, at, kind, effective_at, cost_basis, scope, external_ref,
+        metadata, recurrence,
+    )  # fmt: skip
+    return carry_out(session, command, Grant)
+
+
+def revoke_grant(
+    session: Session,
+    grant_id: str,
+    *,
+    key: str | None = None,
+    reason: str | None = None,
+    account_id: str = "",
+    at: datetime | None = None,
+) -> Revocation:
+    """Take back what is left of a grant, now and when holds free more of it; of a recurring one, of all its lots.
+
+    Holds stay good. Give `account_id` to be sure that the grant is that account's. Raises `CommandInvalid`,
+    `IdempotencyConflict`, `GrantNotFound`, `GrantEnded`.
+    """
+    return carry_out(session, RevokeGrant(grant_id, key, reason, account_id, at), Revocation)
+
+
+def adjust(
+    session: Session,
+    account_id: str,
+    amount: Decimal | int,
+    *,
+    reason: str,
+    key: str | None = None,
+    at: datetime | None = None,
+) -> Adjustment:
+    """Correct a balance: above 0 grants promotional credits that never expire, below 0 consumes available ones.
+
+    The credit line lends nothing for it. Raises `CommandInvalid`, `IdempotencyConflict`, `AccountNotFound`,
+    `InsufficientCredits`.
+    """
+    return carry_out(session, Adjust(account_id, amount, reason, key, at), Adjustment)

@@ -16,19 +16,48 @@ from ledger.bulk import RowShape, Write, execute_writes
 from ledger.commands import Command, OpenAccount
 from ledger.instants import clock, to_instant
 from ledger.rules import Rejection
-from ledger.states import BUCKETS, AccountState, GrantState, ReservationState, genesis
-from ledger.tables import AccountRow, CardRow, EntryRow, GrantRow, ReservationRow, TransferRow
+from ledger.states import (
+    BALANCES,
+    BUCKETS,
+    CREDIT_LINE,
+    AccountState,
+    GrantsIncomplete,
+    GrantState,
+    Posting,
+    ReservationState,
+    encode_details,
+    genesis,
+)
+from ledger.tables import (
+    AccountRow,
+    CardRow,
+    EntryRow,
+    GrantRow,
+    LimitRow,
+    ReservationRow,
+    TransferRow,
+    UsageRow,
+)
 from ledger.values import Result
 
-_BUCKET_COLUMNS = BUCKETS[1:]
-_ACCOUNT_CHANGE = RowShape.of(AccountRow, ("sequence", "at", "head", *BUCKETS, "due_at"))
+_MOVING = ("sequence", "at", "head", *BALANCES, "due_at")
+_TERMS = ("credit_limit", "limits_count", "scoped_count")
+_ACCOUNT_CHANGE = RowShape.of(AccountRow, _MOVING)
+_ACCOUNT_TERMS = RowShape.of(AccountRow, (*_MOVING, *_TERMS))
 _GRANT = RowShape.of(GrantRow)
-_GRANT_CHANGE = RowShape.of(GrantRow, _BUCKET_COLUMNS)
+_GRANT_CHANGE = RowShape.of(GrantRow, BUCKETS[1:])
+_GRANT_TERMS = RowShape.of(GrantRow, ("amount", *BUCKETS[1:], "expires_at", "revoked_at", "repaid", "recurrence"))
 _RESERVATION = RowShape.of(ReservationRow)
-_RESERVATION_CHANGE = RowShape.of(ReservationRow, ("state", "captured", "freed"))
+_RESERVATION_CHANGE = RowShape.of(
+    ReservationRow, ("state", "captured", "freed", "expires_at", "lapses_at", "extra", "refunded", "slices")
+)
 _ENTRY = RowShape.of(EntryRow)
 _TRANSFER = RowShape.of(TransferRow)
 _CARD = RowShape.of(CardRow)
+_LIMIT = RowShape.of(LimitRow)
+_LIMIT_CHANGE = RowShape.of(LimitRow, ("maximum",))
+_USAGE = RowShape.of(UsageRow)
+_USAGE_CHANGE = RowShape.of(UsageRow, ("spent", "holds"))
 
 
 def execute(session: Session, commands: Sequence[Command]) -> list[Result | Rejection]:
@@ -43,13 +72,19 @@ def execute(session: Session, commands: Sequence[Command]) -> list[Result | Reje
     now = clock()
     opened = _open_accounts(connection, commands, now)
     needs = snapshots.Needs.of(commands, now)
-    accounts = snapshots.lock_accounts(connection, needs.accounts)
-    for account_id in opened:
-        accounts[account_id].is_opened_here = True
-    snapshots.fill(connection, accounts, needs)
-    results = rules.decide(accounts, commands, now)
-    _append(connection, [state for state in accounts.values() if state.is_accepted])
-    return results
+    while True:
+        accounts = snapshots.lock_accounts(connection, needs.accounts)
+        for account_id in opened:
+            accounts[account_id].is_opened_here = True
+        snapshots.fill(connection, accounts, needs)
+        try:
+            results = rules.decide(accounts, commands, now)
+        except GrantsIncomplete as incomplete:
+            # An account with very many live grants: nothing is written yet, so decide again with all of them.
+            needs.all_grants.add(incomplete.account_id)
+            continue
+        _append(connection, [state for state in accounts.values() if state.is_accepted])
+        return results
 
 
 _OPEN = text(
@@ -76,41 +111,20 @@ def _open_accounts(connection: Connection, commands: Sequence[Command], now: int
 
 def _append(connection: Connection, states: Sequence[AccountState]) -> None:
     """Write what the rules decided: entries and transfers are added, what they add up to is brought up to date."""
-    grants = [(state.account_id, grant) for state in states for grant in state.grants.values()]
     holds = [(state.account_id, hold) for state in states for hold in state.reservations.values()]
-    holds_new = [_reservation(*pair) for pair in holds if pair[1].is_new]
+    holds_new = [reservation_row(*pair) for pair in holds if pair[1].is_new]
     holds_changed = Write(
         _RESERVATION_CHANGE,
-        [
-            (account_id, hold.number, str(hold.state), hold.captured, hold.freed)
-            for account_id, hold in holds
-            if hold.is_changed and not hold.is_new
-        ],
+        [_reservation_change(*pair) for pair in holds if pair[1].is_changed and not pair[1].is_new],
         is_update=True,
     )
     writes = [
-        Write(_ACCOUNT_CHANGE, [_account(state) for state in states], is_update=True),
-        Write(_GRANT, [_grant(*pair) for pair in grants if pair[1].is_new]),
-        Write(
-            _GRANT_CHANGE,
-            [
-                (account_id, grant.number, *grant.buckets[1:])
-                for account_id, grant in grants
-                if grant.is_changed and not grant.is_new
-            ],
-            is_update=True,
-        ),
+        *_account_writes(states),
+        *_grant_writes([(state.account_id, grant) for state in states for grant in state.grants.values()]),
         Write(_RESERVATION, holds_new),
-        Write(_ENTRY, [_entry(posting) for state in states for posting in state.postings]),
-        Write(_TRANSFER, [row for state in states for posting in state.postings for row in _transfers(posting)]),
-        Write(
-            _CARD,
-            [
-                (state.account_id, card_id, card.to_json())
-                for state in states
-                for card_id, card in state.cards_new.items()
-            ],
-        ),
+        Write(_ENTRY, [entry_row(posting) for state in states for posting in state.postings]),
+        Write(_TRANSFER, [row for state in states for posting in state.postings for row in transfer_rows(posting)]),
+        *_rare_writes(states),
     ]
     if holds_new:
         # A run that ends and one that starts on its dataset may share a batch; the end must be seen first.
@@ -120,15 +134,100 @@ def _append(connection: Connection, states: Sequence[AccountState]) -> None:
     execute_writes(connection, writes)
 
 
-def _account(state: AccountState) -> tuple[Any, ...]:
+def _account_writes(states: Sequence[AccountState]) -> list[Write]:
+    moved = [_moving(state) for state in states if not state.is_retermed]
+    retermed = [
+        (*_moving(state), state.credit_limit, state.limits_count, state.scoped_count)
+        for state in states
+        if state.is_retermed
+    ]
+    return [Write(_ACCOUNT_CHANGE, moved, is_update=True), Write(_ACCOUNT_TERMS, retermed, is_update=True)]
+
+
+def _moving(state: AccountState) -> tuple[Any, ...]:
     return (state.account_id, state.sequence, state.at, state.head, *state.buckets, state.due_at)
 
 
-def _grant(account_id: str, grant: GrantState) -> tuple[Any, ...]:
-    return (account_id, grant.number, grant.priority, grant.expires_at, *grant.buckets)
+def _grant_writes(grants: Sequence[tuple[str, GrantState]]) -> list[Write]:
+    kept = [(account_id, grant) for account_id, grant in grants if not grant.is_new]
+    # The amount of a credit line changes with what it lends.
+    retermed = [pair for pair in kept if pair[1].is_retermed or (pair[1].is_changed and pair[1].kind == CREDIT_LINE)]
+    moved = [
+        (account_id, grant.number, *grant.buckets[1:])
+        for account_id, grant in kept
+        if grant.is_changed and not grant.is_retermed and grant.kind != CREDIT_LINE
+    ]
+    return [
+        Write(_GRANT, [grant_row(*pair) for pair in grants if pair[1].is_new]),
+        Write(_GRANT_CHANGE, moved, is_update=True),
+        Write(_GRANT_TERMS, [_grant_terms(*pair) for pair in retermed], is_update=True),
+    ]
 
 
-def _reservation(account_id: str, hold: ReservationState) -> tuple[Any, ...]:
+def _rare_writes(states: Sequence[AccountState]) -> list[Write]:
+    """Limits, what counts against them, and rate cards: nothing, for most batches."""
+    limits = [(state.account_id, limit) for state in states for limit in state.limits.values()]
+    usage = [(state.account_id, *key, count) for state in states for key, count in state.usage.items()]
+    cards = [(state.account_id, *pair) for state in states for pair in state.cards_new.items()]
+    if not (limits or usage or cards):
+        return []
+    return [
+        Write(
+            _LIMIT,
+            [
+                (account_id, limit.number, limit.label, limit.value, limit.period, limit.maximum)
+                for account_id, limit in limits
+                if limit.is_new
+            ],
+        ),
+        Write(
+            _LIMIT_CHANGE,
+            [(name, limit.number, limit.maximum) for name, limit in limits if limit.is_changed and not limit.is_new],
+            is_update=True,
+        ),
+        Write(_USAGE, [(*key, count.spent, count.holds) for *key, count in usage if count.is_new and count.is_changed]),
+        Write(
+            _USAGE_CHANGE,
+            [(*key, count.spent, count.holds) for *key, count in usage if count.is_changed and not count.is_new],
+            is_update=True,
+        ),
+        Write(_CARD, [(account_id, card_id, card.to_json()) for account_id, card_id, card in cards]),
+    ]
+
+
+def grant_row(account_id: str, grant: GrantState) -> tuple[Any, ...]:
+    """A grant as its table has it."""
+    amount, *places, scheduled = grant.buckets
+    return (
+        account_id,
+        grant.number,
+        grant.priority,
+        grant.expires_at,
+        amount,
+        *places,
+        scheduled,
+        grant.kind,
+        grant.effective_at,
+        json_or_none(grant.scope),
+        grant.revoked_at,
+        grant.repaid,
+        grant.allowance,
+        json_or_none(grant.recurrence),
+    )
+
+
+def _grant_terms(account_id: str, grant: GrantState) -> tuple[Any, ...]:
+    terms = (grant.expires_at, grant.revoked_at, grant.repaid, json_or_none(grant.recurrence))
+    return (account_id, grant.number, *grant.buckets, *terms)
+
+
+def json_or_none(value: Any) -> str | None:
+    """JSON text of what a column keeps, null for nothing."""
+    return None if value is None else encode_details(value)
+
+
+def reservation_row(account_id: str, hold: ReservationState) -> tuple[Any, ...]:
+    """A reservation as its table has it."""
     return (
         account_id,
         hold.number,
@@ -140,10 +239,39 @@ def _reservation(account_id: str, hold: ReservationState) -> tuple[Any, ...]:
         hold.expires_at,
         hold.dataset_id,
         hold.started_ms,
+        hold.grace,
+        hold.lapses_at,
+        hold.extra,
+        hold.refunded,
+        encode_slices(hold.slices),
+        json_or_none(hold.labels),
+        json_or_none(hold.counted),
     )
 
 
-def _entry(posting: Any) -> tuple[Any, ...]:
+def _reservation_change(account_id: str, hold: ReservationState) -> tuple[Any, ...]:
+    return (
+        account_id,
+        hold.number,
+        str(hold.state),
+        hold.captured,
+        hold.freed,
+        hold.expires_at,
+        hold.lapses_at,
+        hold.extra,
+        hold.refunded,
+        encode_slices(hold.slices),
+    )
+
+
+def encode_slices(slices: Sequence[Sequence[int]]) -> str:
+    """JSON text of a hold's slices, without spaces."""
+    return "[" + ",".join([f"[{grant},{held},{consumed}]" for grant, held, consumed in slices]) + "]"
+
+
+def entry_row(posting: Posting) -> tuple[Any, ...]:
+    """An entry as its table has it."""
+    *buckets, scheduled, owed = posting.buckets
     return (
         posting.account_id,
         posting.sequence,
@@ -155,12 +283,15 @@ def _entry(posting: Any) -> tuple[Any, ...]:
         posting.digest,
         posting.reservation,
         posting.details,
-        *posting.buckets,
+        *buckets,
         posting.hash,
+        scheduled,
+        owed,
     )
 
 
-def _transfers(posting: Any) -> list[tuple[Any, ...]]:
+def transfer_rows(posting: Posting) -> list[tuple[Any, ...]]:
+    """An entry's transfers as their table has them."""
     return [
         (posting.account_id, posting.sequence, ordinal, grant, BUCKETS[source], BUCKETS[target], amount)
         for ordinal, (grant, source, target, amount) in enumerate(posting.moves)

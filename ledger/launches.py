@@ -19,7 +19,8 @@ from estimator import (
 from estimator.errors import EstimatorError
 from ledger import answers, snapshots
 from ledger.accounts import get_balance
-from ledger.commands import LaunchRun, SettleRun, check_id, launch_scope, request_key
+from ledger.checks import check_id
+from ledger.commands import LaunchRun, SettleRun, launch_scope, request_key
 from ledger.errors import IdempotencyConflict
 from ledger.instants import clock, from_instant, to_instant
 from ledger.values import Launch, RunSettlement
@@ -36,6 +37,8 @@ def launch(
     cards: RateCardBook,
     at: datetime | None = None,
     expires_in: timedelta | None = None,
+    grace: timedelta | None = None,
+    labels: dict[str, str] | None = None,
     discount: str | None = None,
     voucher: str | None = None,
 ) -> Launch:
@@ -43,10 +46,12 @@ def launch(
 
     A request with a key that launched before on the same dataset is answered as it was then, `replayed`, whatever
     has happened to prices, profile or balance since. An estimate binds no key and replays none. The hold lasts for
-    `expires_in`, or until the run is settled.
+    `expires_in` (and `grace` after it, for a late settlement), or until the run is settled. Its labels are
+    `dataset`, `run` and the given ones: spend limits and the scopes of grants look at them.
 
-    Raises `IdempotencyConflict`, `AccountNotFound`, `RunAlreadyActive`, `InsufficientCredits` (which says how many
-    rows the balance pays), and what planning refuses: `RequestRejected`, `RowCountUnknown`, `RateCardNotFound`.
+    Raises `IdempotencyConflict`, `AccountNotFound`, `RunAlreadyActive`, `LimitExceeded`, `InsufficientCredits`
+    (which says how many rows the balance pays), and what planning refuses: `RequestRejected`, `RowCountUnknown`,
+    `RateCardNotFound`.
     """
     check_id(account_id, "account_id")
     check_id(dataset_id, "dataset_id")
@@ -63,7 +68,8 @@ def launch(
         return first
     if request.estimate:
         return _answer_estimate(session, account_id, dataset_id, quote, moment)
-    return carry_out(session, LaunchRun(account_id, dataset_id, request, plan, card, quote, expires_in, moment), Launch)
+    command = LaunchRun(account_id, dataset_id, request, plan, card, quote, expires_in, moment, grace, labels)
+    return carry_out(session, command, Launch)
 
 
 def find_launch(session: Session, account_id: str, dataset_id: str, request: RunRequest) -> Launch | None:

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from ledger import snapshots
 from ledger.errors import AccountNotFound
-from ledger.rules import record_lapses
+from ledger.rules import record_due
 from ledger.states import AccountState
 
 _READS_MAX = 8
@@ -29,8 +29,8 @@ def read_present(session: Session, account_id: str, moment: int) -> AccountState
         state = accounts[account_id]
         if state.due_at is None or state.due_at > moment:
             break
-        snapshots.fill(connection, accounts, snapshots.Needs({account_id}, moment))
+        snapshots.fill(connection, accounts, snapshots.Needs({account_id}, moment, moment))
         if is_last or snapshots.read_sequence(connection, account_id) == state.sequence:
             break
-    record_lapses(state, moment, moment)
+    record_due(state, moment, moment)
     return state

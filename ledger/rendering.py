@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -18,7 +18,7 @@ from estimator.rendering import aligned, amount_cell, cell, facts, shown
 from ledger.instants import from_optional
 from ledger.values import Balance, Entry, Finding, Launch, Reservation, RunSettlement, Statement
 
-_BUCKETS = ("available", "held", "consumed", "expired", "revoked", "issued")
+_BUCKETS = ("available", "held", "consumed", "expired", "revoked", "scheduled", "issued")
 
 
 def plain(value: Any) -> Any:
@@ -37,6 +37,8 @@ def plain(value: Any) -> Any:
         return moment_text(value)
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, timedelta):
+        return _seconds(value)
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return {name: plain(item) for name, item in value.items()} if isinstance(value, dict) else value
@@ -55,6 +57,12 @@ def _details(details: dict[str, Any]) -> dict[str, Any]:
         if isinstance(written.get(name), int):
             written[name] = plain(from_optional(written[name]))
     return written
+
+
+def _seconds(value: timedelta) -> str:
+    """An ISO 8601 duration in seconds, exact."""
+    seconds = Decimal(value // timedelta(microseconds=1)) / 10**6
+    return f"PT{format_credits(seconds)}S"
 
 
 def moment_text(moment: datetime) -> str:

@@ -9,23 +9,17 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from estimator import RateCard, RunPlan
 from estimator.credits import from_micro
 from ledger import journal
 from ledger.accounts import require_account
 from ledger.bulk import RowShape
-from ledger.commands import (
-    Capture,
-    ExpireDue,
-    Release,
-    Reserve,
-    format_grant_id,
-    format_reservation_id,
-    format_run_id,
-    parse_reservation_id,
-)
+from ledger.commands import Capture, ExpireDue, Extend, OverCapture, Refund, Release, Reserve
 from ledger.errors import ReservationNotFound
+from ledger.ids import format_grant_id, format_reservation_id, format_run_id, parse_reservation_id
 from ledger.instants import clock, from_instant, from_optional, to_instant
-from ledger.snapshots import read_moves
+from ledger.periods import duration
+from ledger.snapshots import read_moves, reservation_of
 from ledger.tables import ReservationRow
 from ledger.values import Expiry, Reservation, ReservationState, Slice
 from ledger.verbs import carry_out
@@ -39,12 +33,21 @@ def reserve(
     key: str | None = None,
     expires_in: timedelta | None = None,
     at: datetime | None = None,
+    grace: timedelta | None = None,
+    labels: dict[str, str] | None = None,
+    at_most: bool = False,
+    plan: RunPlan | None = None,
+    card: RateCard | None = None,
 ) -> Reservation:
     """Hold credits of an account for work to come, for `expires_in` or until settled.
 
-    Raises `CommandInvalid`, `IdempotencyConflict`, `AccountNotFound`, `InsufficientCredits`.
+    `grace`: how long after its expiry the hold may still be captured or released. `labels` (such as project, API
+    key, dataset): what spend limits count by and grants' scopes look at. `at_most`: hold what there is, up to the
+    amount; `Reservation.amount` says how much, and with `plan` and `card` `Reservation.rows` how many rows it pays.
+    Raises `CommandInvalid`, `IdempotencyConflict`, `AccountNotFound`, `LimitExceeded`, `InsufficientCredits`.
     """
-    return carry_out(session, Reserve(account_id, amount, key, expires_in, at), Reservation)
+    command = Reserve(account_id, amount, key, expires_in, at, grace, labels, at_most, plan, card)
+    return carry_out(session, command, Reservation)
 
 
 def capture(
@@ -55,13 +58,18 @@ def capture(
     key: str | None = None,
     account_id: str = "",
     at: datetime | None = None,
+    final: bool = True,
+    over: OverCapture | str = OverCapture.REJECT,
 ) -> Reservation:
     """Consume part of a hold, or all of it when no amount is given, and free what is left.
 
-    Give `account_id` to be sure that the reservation is that account's. Raises `CommandInvalid`,
-    `IdempotencyConflict`, `ReservationNotFound`, `ReservationNotHeld`, `CaptureExceedsReservation`.
+    With `final=False` the rest stays held, for further captures. `over` says what becomes of an amount above what
+    is held: `reject`, `if_available` (as much of it as is available), `credit_line` (all of it, borrowing if need
+    be). Give `account_id` to be sure that the reservation is that account's. Raises `CommandInvalid`,
+    `IdempotencyConflict`, `ReservationNotFound`, `ReservationNotHeld`, `CaptureExceedsReservation`,
+    `InsufficientCredits`.
     """
-    return carry_out(session, Capture(reservation_id, amount, key, account_id, at), Reservation)
+    return carry_out(session, Capture(reservation_id, amount, key, account_id, at, final, over), Reservation)
 
 
 def release(
@@ -76,12 +84,48 @@ def release(
     return carry_out(session, Release(reservation_id, key, account_id, at), Reservation)
 
 
+def extend(
+    session: Session,
+    reservation_id: str,
+    by: timedelta,
+    *,
+    key: str | None = None,
+    account_id: str = "",
+    at: datetime | None = None,
+) -> Reservation:
+    """Let a hold last longer by a duration, unless it has expired (its grace does not help) or never expires.
+
+    Raises `CommandInvalid`, `IdempotencyConflict`, `ReservationNotFound`, `ReservationNotHeld`.
+    """
+    return carry_out(session, Extend(reservation_id, by, key, account_id, at), Reservation)
+
+
+def refund(
+    session: Session,
+    reservation_id: str,
+    amount: Decimal | int | None = None,
+    *,
+    key: str | None = None,
+    reason: str | None = None,
+    account_id: str = "",
+    at: datetime | None = None,
+) -> Reservation:
+    """Give captured credits back to the grants that they came from, last consumed first; all without an amount.
+
+    What came from a grant that has lapsed or was revoked since goes where that grant's credits went; what the
+    credit line lent reduces what is owed. Raises `CommandInvalid`, `IdempotencyConflict`, `ReservationNotFound`,
+    `RefundExceedsCapture`.
+    """
+    return carry_out(session, Refund(reservation_id, amount, key, reason, account_id, at), Reservation)
+
+
 def expire_due(
     session: Session, *, account_id: str | None = None, at: datetime | None = None, limit: int = 1000
 ) -> list[Expiry]:
-    """Record what has lapsed by a moment, in one account or in up to `limit` accounts that have something due.
+    """Record what has come due by a moment, in one account or in up to `limit` accounts that have something due.
 
-    Reads and writes see lapses whether or not this has run; running it keeps tables and reports up to date.
+    That is holds and grants that lapse, grants that take effect, and periods of recurring grants that begin.
+    Reads and writes see it whether or not this has run; running it keeps tables and reports up to date.
     Call it until it answers an empty list.
     """
     if account_id is not None:
@@ -127,12 +171,12 @@ def list_reservations(
     return _select(session, account_id, conditions, values, at, limit)
 
 
-_IS_HELD = "t.state = 'held' AND (t.expires_at IS NULL OR t.expires_at > :moment)"
+_IS_HELD = "t.state = 'held' AND (t.lapses_at IS NULL OR t.lapses_at > :moment)"
 _CONDITIONS = {
     ReservationState.HELD: _IS_HELD,
     ReservationState.CAPTURED: "t.state = 'captured'",
     ReservationState.RELEASED: "t.state = 'released'",
-    ReservationState.EXPIRED: "t.state = 'expired' OR (t.state = 'held' AND t.expires_at <= :moment)",
+    ReservationState.EXPIRED: "t.state = 'expired' OR (t.state = 'held' AND t.lapses_at <= :moment)",
 }
 
 
@@ -153,19 +197,23 @@ def _select(
 
 
 def _reservation(row: Any, moves: list[Any], moment: int) -> Reservation:
-    account_id, number, state, amount, captured, freed, reserved_at, expires_at, dataset_id, started_ms = row
-    if state == ReservationState.HELD and expires_at is not None and expires_at <= moment:
-        state, freed = ReservationState.EXPIRED, amount
+    account_id, hold = row[0], reservation_of(row[1:])
+    state, freed = hold.state, hold.freed
+    if state == ReservationState.HELD and hold.lapses_at is not None and hold.lapses_at <= moment:
+        state, freed = ReservationState.EXPIRED, hold.held
+    run = (hold.dataset_id, hold.started_ms)
     return Reservation(
-        reservation_id=format_reservation_id(account_id, number),
+        reservation_id=format_reservation_id(account_id, hold.number),
         account_id=account_id,
-        amount=from_micro(amount),
+        amount=from_micro(hold.amount),
         state=ReservationState(state),
-        captured=from_micro(captured),
+        captured=from_micro(hold.captured + hold.extra),
         freed=from_micro(freed),
-        reserved_at=from_instant(reserved_at),
-        expires_at=from_optional(expires_at),
+        reserved_at=from_instant(hold.reserved_at),
+        expires_at=from_optional(hold.expires_at),
         slices=tuple(Slice(format_grant_id(account_id, grant), from_micro(part)) for grant, _, _, part in moves),
-        dataset_id=dataset_id,
-        run_id=None if dataset_id is None else format_run_id(dataset_id, started_ms),
+        dataset_id=hold.dataset_id,
+        run_id=None if run[0] is None or run[1] is None else format_run_id(run[0], run[1]),
+        refunded=from_micro(hold.refunded),
+        grace=duration(hold.grace),
     )

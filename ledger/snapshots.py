@@ -8,96 +8,49 @@ transactions late, a write to the same rows takes it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
-from json import dumps
 from typing import Any
 
-from sqlalchemy import Column, Connection, text
+from sqlalchemy import Connection, text
 
 from estimator import RateCard
-from ledger.bulk import KeyedQuery, table_of
-from ledger.commands import Capture, Command, LaunchRun, Release, SettleRun, key_scope
+from ledger import queries
+from ledger.bulk import sqlite_cursor
+from ledger.commands import (
+    Capture,
+    Command,
+    Extend,
+    LaunchRun,
+    Refund,
+    Release,
+    Reserve,
+    RevokeGrant,
+    SettleRun,
+    key_scope,
+)
 from ledger.errors import AuditFailed
 from ledger.instants import to_instant
-from ledger.states import BUCKETS, AccountState, GrantState, Posting, ReservationState
-from ledger.tables import AccountRow, CardRow, EntryRow, GrantRow, ReservationRow, TransferRow
+from ledger.periods import window_start
+from ledger.states import (
+    BUCKETS,
+    AccountState,
+    GrantState,
+    LimitState,
+    Posting,
+    ReservationState,
+    UsageState,
+    burn_key,
+)
 from ledger.values import Finding
-
-_ACCOUNT = table_of(AccountRow).columns
-_GRANT = table_of(GrantRow).columns
-_RESERVATION = table_of(ReservationRow).columns
-_TRANSFER = table_of(TransferRow).columns
-_CARD = table_of(CardRow).columns
-ENTRY = table_of(EntryRow).columns
 
 BEGINS_IMMEDIATE = "ledger_begins_immediate"
 """Marks, in a connection's `info`, that its transactions begin by taking SQLite's write lock."""
 
 _INDEX = {name: index for index, name in enumerate(BUCKETS)}
-
-_BY_ACCOUNT = (_ACCOUNT.account_id,)
-_BY_NUMBER = (_GRANT.account_id, _GRANT.number)
-_BY_DATASET = (_RESERVATION.account_id, _RESERVATION.dataset_id)
-_BY_RUN = (*_BY_DATASET, _RESERVATION.started_ms)
-_BY_KEY = (ENTRY.account_id, ENTRY.scope, ENTRY.key)
-_BY_CARD = (_CARD.account_id, _CARD.card_id)
-
-
-def _named(columns: Iterable[Column[Any]]) -> str:
-    return ", ".join(f"t.{column.name}" for column in columns)
-
-
-def _query(
-    rest: str, keys: tuple[Column[Any], ...], columns: Iterable[Column[Any]], chosen: str | None = None
-) -> KeyedQuery:
-    """`SELECT columns FROM {keys} JOIN rest`, where `chosen` says otherwise what is selected as those columns."""
-    columns = tuple(columns)
-    return KeyedQuery(f"SELECT {chosen or _named(columns)} FROM {{keys}} JOIN {rest}", keys, columns)
-
-
-_READ_ACCOUNTS = _query("ledger_account t USING (account_id)", _BY_ACCOUNT, _ACCOUNT)
-_LOCK_POSTGRESQL = _query(
-    "ledger_account t USING (account_id) ORDER BY t.account_id FOR NO KEY UPDATE OF t", _BY_ACCOUNT, _ACCOUNT
-)
-_LIVE_GRANTS = _query(
-    "ledger_grant t ON t.account_id = k.account_id WHERE t.available + t.held > 0", _BY_ACCOUNT, _GRANT
-)
-_KEYED_ENTRIES = _query("ledger_entry t USING (account_id, scope, key)", _BY_KEY, ENTRY)
-_ENTRIES = _query("ledger_entry t ON t.account_id = k.account_id AND t.sequence = k.number", _BY_NUMBER, ENTRY)
-_MOVE = tuple(_TRANSFER[name] for name in ("account_id", "sequence", "grant_number", "source", "target", "amount"))
-_TRANSFERS = _query(
-    "ledger_transfer t ON t.account_id = k.account_id AND t.sequence = k.number"
-    " ORDER BY t.account_id, t.sequence, t.ordinal",
-    _BY_NUMBER,
-    _MOVE,
-)
-_NAMED = _query("ledger_reservation t USING (account_id, number)", _BY_NUMBER, _RESERVATION)
-_OF_RUNS = _query("ledger_reservation t USING (account_id, dataset_id, started_ms)", _BY_RUN, _RESERVATION)
-_ACTIVE = _query(
-    "ledger_reservation t USING (account_id, dataset_id) WHERE t.state = 'held'", _BY_DATASET, _RESERVATION
-)
-_DUE = _query(
-    "ledger_reservation t ON t.account_id = k.account_id WHERE t.state = 'held' AND t.expires_at <= :horizon",
-    _BY_ACCOUNT,
-    _RESERVATION,
-)
-_NEXT_DUE = _query(
-    "ledger_reservation t ON t.account_id = k.account_id"
-    " WHERE t.state = 'held' AND t.expires_at > :horizon GROUP BY t.account_id",
-    _BY_ACCOUNT,
-    (_RESERVATION.account_id, _RESERVATION.expires_at),
-    "t.account_id, min(t.expires_at)",
-)
-_LAST_RUNS = _query(
-    "ledger_reservation t USING (account_id, dataset_id) GROUP BY t.account_id, t.dataset_id",
-    _BY_DATASET,
-    _BY_RUN,
-    "t.account_id, t.dataset_id, max(t.started_ms)",
-)
-_CARDS = _query("ledger_card t USING (account_id, card_id)", _BY_CARD, _CARD)
 
 
 @dataclass(slots=True)
@@ -105,106 +58,213 @@ class Needs:
     """What commands name: the keys by which rows are looked up."""
 
     accounts: set[str] = field(default_factory=set)
+    now: int = 0
     horizon: int = 0
     keys: set[tuple[str, str, str]] = field(default_factory=set)
     holds: set[tuple[str, int]] = field(default_factory=set)
     runs: set[tuple[str, str, int]] = field(default_factory=set)
     datasets: set[tuple[str, str]] = field(default_factory=set)
     cards: set[tuple[str, str]] = field(default_factory=set)
+    grants: set[tuple[str, int]] = field(default_factory=set)
+    refunded: set[str] = field(default_factory=set)
+    all_grants: set[str] = field(default_factory=set)
+    labels: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    moments: dict[str, set[int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, commands: Iterable[Command], now: int) -> Needs:
         """What these commands name, the latest moment among them as `horizon`."""
-        needs = cls(horizon=now)
+        needs = cls(now=now, horizon=now)
         for command in commands:
             account_id = command.account_id
             needs.accounts.add(account_id)
             if command.at is not None:
-                needs.horizon = max(needs.horizon, to_instant(command.at))
+                at = to_instant(command.at)
+                needs.horizon = max(needs.horizon, at)
+                needs.moments.setdefault(account_id, set()).add(at)
             key = getattr(command, "key", None)
             if key is not None:
                 needs.keys.add((account_id, key_scope(command), key))
-            if isinstance(command, Capture | Release):
-                needs.holds.add((account_id, command.number))
-            elif isinstance(command, SettleRun):
-                needs.runs.add((account_id, command.dataset_id, command.started_ms))
-            elif isinstance(command, LaunchRun):
-                needs.datasets.add((account_id, command.dataset_id))
-                needs.cards.add((account_id, command.card.id))
+            needs.add_named(command)
         return needs
+
+    def add_named(self, command: Command) -> None:
+        """Note the rows that a command names."""
+        account_id = command.account_id
+        if isinstance(command, Reserve):
+            if command.labels:
+                self.labels.append((account_id, command.labels))
+        elif isinstance(command, Capture | Release | Extend | Refund):
+            self.holds.add((account_id, command.number))
+            if isinstance(command, Refund):
+                self.refunded.add(account_id)
+        elif isinstance(command, SettleRun):
+            self.runs.add((account_id, command.dataset_id, command.started_ms))
+        elif isinstance(command, LaunchRun):
+            self.datasets.add((account_id, command.dataset_id))
+            self.cards.add((account_id, command.card.id))
+            self.labels.append((account_id, {"dataset": command.dataset_id} | (command.labels or {})))
+        elif isinstance(command, RevokeGrant):
+            self.grants.add((account_id, command.number))
+            self.all_grants.add(account_id)
 
 
 def lock_accounts(connection: Connection, account_ids: Iterable[str]) -> dict[str, AccountState]:
     """Lock accounts in the order of their ids and read them; those that do not exist are not in the answer."""
     if connection.dialect.name == "postgresql":
-        rows = _LOCK_POSTGRESQL.fetch(connection, [(account_id,) for account_id in account_ids])
+        rows = queries.LOCK_ACCOUNTS.fetch(connection, [(account_id,) for account_id in account_ids])
     elif BEGINS_IMMEDIATE in connection.info:
         return read_accounts(connection, account_ids)
     else:
-        rows = list(connection.execute(_LOCK_SQLITE, {"ids": dumps(list(account_ids))}).all())
+        rows = list(connection.execute(queries.LOCK_SQLITE, {"ids": json.dumps(list(account_ids))}).all())
     return {row[0]: _account(row) for row in rows}
-
-
-_LOCK_SQLITE = text(
-    "UPDATE ledger_account SET sequence = sequence WHERE account_id IN (SELECT value FROM json_each(:ids))"
-    f" RETURNING {', '.join(column.name for column in _ACCOUNT)}"
-).columns(*_ACCOUNT)
 
 
 def read_accounts(connection: Connection, account_ids: Iterable[str]) -> dict[str, AccountState]:
     """Read accounts without locking them."""
-    rows = _READ_ACCOUNTS.fetch(connection, [(account_id,) for account_id in account_ids])
+    rows = queries.READ_ACCOUNTS.fetch(connection, [(account_id,) for account_id in account_ids])
     return {row[0]: _account(row) for row in rows}
 
 
 def fill(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
-    """Read into account states the grants, holds, keys and runs that commands need."""
-    _fill_grants(connection, accounts)
+    """Read into account states the grants, holds, keys, runs and limits that commands need."""
+    _fill_live_grants(connection, accounts, needs)
     _fill_keys(connection, accounts, needs.keys)
-    rows = _reservation_rows(connection, accounts, needs)
-    if rows:
-        _fill_reservations(connection, accounts, rows)
+    for row in _reservation_rows(connection, accounts, needs):
+        _add_reservation(accounts[row[0]], row[1:])
+    _fill_named_grants(connection, accounts, needs)
     if needs.datasets or needs.runs:
         _fill_runs(connection, accounts, needs)
-
-
-def _fill_reservations(connection: Connection, accounts: dict[str, AccountState], rows: list[Any]) -> None:
-    held = [(row[0], row[1]) for row in rows if row[2] == "held"]
-    slices = read_moves(connection, held)
-    for account_id, number, *values in rows:
-        _add_reservation(accounts[account_id], number, values, slices.get((account_id, number), ()))
+    limited = {account_id: state for account_id, state in accounts.items() if state.limits_count}
+    if limited:
+        _fill_limits(connection, limited, needs)
 
 
 def _account(row: Any) -> AccountState:
-    account_id, opened_at, sequence, at, head, *buckets, due_at = row
+    account_id, opened_at, sequence, at, head, *figures = row
+    *buckets, due_at, scheduled, owed, credit_limit, limits_count, scoped_count = figures
     return AccountState(
         account_id,
         opened_at,
         sequence,
         at,
         bytes(head),
-        buckets,
+        [*buckets, scheduled, owed],
         due_at,
-        # What is not read lapses no earlier than the account's next due moment.
+        # What is not read comes due no earlier than the account's next due moment.
         hold_due_after=due_at,
+        credit_limit=credit_limit,
+        limits_count=limits_count,
+        scoped_count=scoped_count,
     )
 
 
-def _fill_grants(connection: Connection, accounts: dict[str, AccountState]) -> None:
-    live = [(account_id,) for account_id, state in accounts.items() if state.sequence]
-    for account_id, number, priority, expires_at, *buckets in _LIVE_GRANTS.fetch(connection, live):
-        accounts[account_id].grants[number] = GrantState(number, priority, expires_at, buckets)
+def _is_due(state: AccountState, needs: Needs) -> bool:
+    return state.due_at is not None and state.due_at <= max(needs.horizon, state.at)
+
+
+def _fill_live_grants(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
+    """All live grants of accounts that may need any of them; of the others, those that burn first."""
+    whole: list[tuple[str]] = []
+    paged: list[tuple[str]] = []
+    for account_id, state in accounts.items():
+        if state.sequence:
+            is_whole = account_id in needs.all_grants or state.scoped_count or _is_due(state, needs)
+            (whole if is_whole else paged).append((account_id,))
+    for row in queries.LIVE_GRANTS.fetch(connection, whole):
+        accounts[row[0]].add_grant(grant_of(row))
+    read: dict[str, list[GrantState]] = {}
+    for row in _first_grants(connection, paged):
+        grant = grant_of(row)
+        accounts[row[0]].add_grant(grant)
+        read.setdefault(row[0], []).append(grant)
+    for account_id, grants in read.items():
+        if len(grants) == queries.GRANTS_PAGE:
+            accounts[account_id].page_end = max(map(burn_key, grants))
+
+
+def _first_grants(connection: Connection, keys: list[tuple[str]]) -> list[Any]:
+    if not keys:
+        return []
+    if connection.dialect.name == "postgresql":
+        return queries.FIRST_GRANTS_POSTGRESQL.fetch(connection, keys)
+    rows: list[Any] = []
+    with sqlite_cursor(connection) as cursor:
+        for key in keys:
+            cursor.execute(queries.FIRST_GRANTS_SQLITE, key)
+            rows += cursor.fetchall()
+    return rows
+
+
+def grant_of(row: Any) -> GrantState:
+    """One grant row, all columns in the table's order."""
+    _, number, priority, expires_at, *amounts, scheduled, kind, effective_at, scope, revoked_at, repaid = row[:-2]
+    allowance, recurrence = row[-2:]
+    return GrantState(
+        number,
+        priority,
+        expires_at,
+        [*amounts, scheduled],
+        kind,
+        effective_at,
+        None if scope is None else json.loads(scope),
+        revoked_at,
+        repaid,
+        allowance,
+        None if recurrence is None else json.loads(recurrence),
+    )
+
+
+def _fill_named_grants(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
+    """Grants that commands name or that holds have slices of, live or not, where they are not at hand yet."""
+    wanted = {(account_id, number) for account_id, number in needs.grants if account_id in accounts}
+    for account_id, state in accounts.items():
+        for hold in state.reservations.values():
+            wanted.update((account_id, part[0]) for part in hold.slices)
+    missing = [(account_id, number) for account_id, number in wanted if number not in accounts[account_id].grants]
+    rows = queries.GRANTS.fetch(connection, sorted(missing))
+    lent = [(account_id,) for account_id in needs.refunded if account_id in accounts and accounts[account_id].line]
+    rows += queries.REPAYING_GRANTS.fetch(connection, lent)
+    for row in rows:
+        if row[1] not in accounts[row[0]].grants:
+            accounts[row[0]].add_grant(grant_of(row))
+
+
+def _fill_limits(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
+    """The limits of accounts that have any, and what counts against those that commands and holds may touch."""
+    for row in queries.LIMITS.fetch(connection, [(account_id,) for account_id in accounts]):
+        account_id, number, label, value, period, maximum = row
+        accounts[account_id].limits[number] = LimitState(number, label, value, period, maximum)
+    keys = {key for account_id, state in accounts.items() for key in _usage_keys(account_id, state, needs)}
+    for account_id, number, value, window, spent, holds in queries.USAGE.fetch(connection, sorted(keys)):
+        accounts[account_id].usage[number, value, window] = UsageState(spent, holds)
+
+
+def _usage_keys(account_id: str, state: AccountState, needs: Needs) -> set[tuple[str, int, str, int]]:
+    """Where what counts is looked up: for new holds in the windows of all moments that a batch may reach."""
+    moments = {max(moment, state.at) for moment in (needs.moments.get(account_id, set()) | {needs.now})}
+    labels = [{}, *(labels for owner, labels in needs.labels if owner == account_id)]
+    keys = {
+        (account_id, limit.number, value, window_start(limit.period, moment))
+        for limit in state.limits.values()
+        for named in labels
+        if (value := limit.value_of(named)) is not None
+        for moment in moments
+    }
+    for hold in state.reservations.values():
+        keys.update((account_id, number, value, window) for number, value, window in hold.counted or ())
+    return keys
 
 
 def _fill_keys(connection: Connection, accounts: dict[str, AccountState], keys: Iterable[tuple[str, str, str]]) -> None:
-    rows = _KEYED_ENTRIES.fetch(connection, (key for key in keys if key[0] in accounts))
+    rows = queries.KEYED_ENTRIES.fetch(connection, (key for key in keys if key[0] in accounts))
     for posting in postings_of(connection, rows):
         accounts[posting.account_id].keys[posting.scope, str(posting.key)] = posting
 
 
 def read_keyed(connection: Connection, account_id: str, scope: str, key: str) -> Posting | None:
     """The entry that bound a key, if any."""
-    found = postings_of(connection, _KEYED_ENTRIES.fetch(connection, [(account_id, scope, key)]))
+    found = postings_of(connection, queries.KEYED_ENTRIES.fetch(connection, [(account_id, scope, key)]))
     return found[0] if found else None
 
 
@@ -218,41 +278,52 @@ def _reservation_rows(connection: Connection, accounts: dict[str, AccountState],
         return []
     rows = [
         *read_reservations(connection, needs.holds),
-        *_OF_RUNS.fetch(connection, needs.runs),
-        *_ACTIVE.fetch(connection, needs.datasets),
-        *_DUE.fetch(connection, due, horizon=horizon),
+        *queries.RESERVATIONS_OF_RUNS.fetch(connection, needs.runs),
+        *queries.ACTIVE_RUNS.fetch(connection, needs.datasets),
+        *queries.DUE_RESERVATIONS.fetch(connection, due, horizon=horizon),
     ]
     for (account_id,) in due:
         accounts[account_id].hold_due_after = None
-    for account_id, moment in _NEXT_DUE.fetch(connection, due, horizon=horizon):
+    for account_id, moment in queries.NEXT_DUE.fetch(connection, due, horizon=horizon):
         accounts[account_id].hold_due_after = moment
     return list({(row[0], row[1]): row for row in rows}.values())
 
 
-def _add_reservation(state: AccountState, number: int, values: list[Any], moves: Iterable[Any]) -> None:
-    held_state, amount, captured, freed, reserved_at, expires_at, dataset_id, started_ms = values
-    hold = ReservationState(
+def _add_reservation(state: AccountState, columns: Any) -> None:
+    hold = reservation_of(columns)
+    state.reservations[hold.number] = hold
+    if hold.dataset_id is not None and hold.started_ms is not None:
+        state.runs[hold.dataset_id, hold.started_ms] = hold.number
+        if hold.state == "held":
+            state.active[hold.dataset_id] = hold.number
+
+
+def reservation_of(columns: Any) -> ReservationState:
+    """One reservation row without its account, the other columns in the table's order."""
+    number, state, amount, captured, freed, reserved_at, expires_at, dataset_id, started_ms, *more = columns
+    grace, _lapses_at, extra, refunded, slices, labels, counted = more
+    return ReservationState(
         number,
         amount,
-        held_state,
+        state,
         captured,
         freed,
         reserved_at,
         expires_at,
-        [(grant, part) for grant, _, _, part in moves],
+        json.loads(slices),
         dataset_id,
         started_ms,
+        grace,
+        extra,
+        refunded,
+        None if labels is None else json.loads(labels),
+        None if counted is None else json.loads(counted),
     )
-    state.reservations[number] = hold
-    if dataset_id is not None:
-        state.runs[dataset_id, started_ms] = number
-        if held_state == "held":
-            state.active[dataset_id] = number
 
 
 def _fill_runs(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
     """For launches, the latest start and whether the card is kept; for settlements, the launch and its card."""
-    for account_id, dataset_id, started_ms in _LAST_RUNS.fetch(connection, needs.datasets):
+    for account_id, dataset_id, started_ms in queries.LAST_RUNS.fetch(connection, needs.datasets):
         accounts[account_id].started_ms_last[dataset_id] = started_ms
     launched = {
         (account_id, accounts[account_id].runs[dataset_id, started_ms])
@@ -263,7 +334,7 @@ def _fill_runs(connection: Connection, accounts: dict[str, AccountState], needs:
     for posting in read_postings(connection, launched):
         accounts[posting.account_id].holds[posting.sequence] = posting
         used.add((posting.account_id, posting.parsed_details()["card_id"]))
-    kept = {(row[0], row[1]): row[2] for row in _CARDS.fetch(connection, needs.cards | used)}
+    kept = {(row[0], row[1]): row[2] for row in queries.CARDS.fetch(connection, needs.cards | used)}
     for account_id, card_id in sorted(used - kept.keys()):
         raise AuditFailed([card_missing(account_id, card_id)])
     for (account_id, card_id), content in kept.items():
@@ -296,12 +367,12 @@ def card_of(content: str) -> RateCard:
 
 def read_reservations(connection: Connection, keys: Iterable[tuple[str, int]]) -> list[Any]:
     """Reservation rows by account and number, all columns in the table's order."""
-    return _NAMED.fetch(connection, keys)
+    return queries.RESERVATIONS.fetch(connection, keys)
 
 
 def read_postings(connection: Connection, keys: Iterable[tuple[str, int]]) -> list[Posting]:
     """Entries by account and sequence, with their transfers."""
-    return postings_of(connection, _ENTRIES.fetch(connection, keys))
+    return postings_of(connection, queries.ENTRIES.fetch(connection, keys))
 
 
 def postings_of(connection: Connection, rows: Sequence[Any]) -> list[Posting]:
@@ -312,7 +383,8 @@ def postings_of(connection: Connection, rows: Sequence[Any]) -> list[Posting]:
 
 def posting_of(row: Any, moves: list[Any]) -> Posting:
     """One entry row, all columns in the table's order, and its transfers."""
-    account_id, sequence, kind, at, recorded_at, scope, key, digest, reservation, details, *buckets, entry_hash = row
+    account_id, sequence, kind, at, recorded_at, scope, key, digest, reservation, details, *buckets = row
+    *buckets, entry_hash, scheduled, owed = buckets
     return Posting(
         account_id,
         sequence,
@@ -325,7 +397,7 @@ def posting_of(row: Any, moves: list[Any]) -> Posting:
         reservation,
         details,
         moves,
-        tuple(buckets),
+        (*buckets, scheduled, owed),
         bytes(entry_hash),
     )
 
@@ -335,7 +407,7 @@ def read_moves(
 ) -> dict[tuple[str, int], list[tuple[int, int, int, int]]]:
     """Transfers by account and sequence, in their order."""
     moves: dict[tuple[str, int], list[tuple[int, int, int, int]]] = {}
-    for account_id, sequence, grant, source, target, amount in _TRANSFERS.fetch(connection, keys):
+    for account_id, sequence, grant, source, target, amount in queries.TRANSFERS.fetch(connection, keys):
         moves.setdefault((account_id, sequence), []).append((grant, _INDEX[source], _INDEX[target], amount))
     return moves
 

@@ -7,13 +7,13 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from ledger import answers
-from ledger.accounts import buckets_before
-from ledger.commands import check_id
+from ledger.accounts import buckets_before, sequence_before
+from ledger.checks import check_id
 from ledger.entries import read_windows, to_entry
 from ledger.errors import CommandInvalid
 from ledger.instants import clock, from_instant, from_optional, to_instant
 from ledger.present import read_present
-from ledger.states import BUCKETS, Posting
+from ledger.states import BALANCES, Posting
 from ledger.values import Statement
 
 
@@ -32,14 +32,14 @@ def get_statement(
         raise CommandInvalid("since", "is after until. Give a period that ends after it begins.")
     state = read_present(session, account_id, end - 1)
     recorded_last = state.sequence - len(state.postings)
+    connection = session.connection()
+    after = 0 if start is None else sequence_before(connection, account_id, start, recorded_last)
+    last = sequence_before(connection, account_id, end, recorded_last)
     postings = [
-        posting
-        for window in read_windows(session.connection(), account_id, last=recorded_last)
-        for posting in window
-        if _within(posting, start, end)
+        posting for window in read_windows(connection, account_id, after=after, last=last) for posting in window
     ]
     postings += [posting for posting in state.postings if _within(posting, start, end)]
-    opening = (0,) * len(BUCKETS) if start is None else _buckets_before(session, account_id, start, state.postings)
+    opening = (0,) * len(BALANCES) if start is None else _buckets_before(session, account_id, start, state.postings)
     closing = postings[-1].buckets if postings else opening
     return Statement(
         account_id=account_id,

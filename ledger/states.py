@@ -15,40 +15,77 @@ from ledger.values import EntryKind
 if TYPE_CHECKING:
     from estimator import RateCard
 
-ISSUED, AVAILABLE, HELD, CONSUMED, EXPIRED, REVOKED = range(6)
-BUCKETS = ("issued", "available", "held", "consumed", "expired", "revoked")
+ISSUED, AVAILABLE, HELD, CONSUMED, EXPIRED, REVOKED, SCHEDULED = range(7)
+BUCKETS = ("issued", "available", "held", "consumed", "expired", "revoked", "scheduled")
 """Bucket names by their index in a state's `buckets`; `issued` mirrors the sum of the others."""
+
+OWED = len(BUCKETS)
+BALANCES = (*BUCKETS, "owed")
+"""An account's figures: its buckets, and how many of the issued credits its credit line has lent."""
+
+_HASHED_ALWAYS = 6  # the buckets that there were before grants could be scheduled or lent
 
 Move = tuple[int, int, int, int]
 """A transfer: grant number, source bucket, target bucket, micro-credits."""
 
+Binding = tuple[str, str, bytes] | None
+"""The key that a command binds: its name space, the key, and the digest of the request."""
+
+PAID, PROMOTIONAL, CREDIT_LINE = "paid", "promotional", "credit_line"
+_KIND_RANK = {PROMOTIONAL: 0, PAID: 1, CREDIT_LINE: 2}
+
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
-def encode_details(details: dict[str, Any]) -> str:
-    """The canonical text of an entry's details: keys in the order given, no spaces, ASCII."""
+def encode_details(details: Any) -> str:
+    """The canonical JSON text of an entry's details: keys in the order given, no spaces, ASCII."""
     return _encode(details)
 
 
 @dataclass(slots=True, eq=False)
 class GrantState:
-    """One grant: its credits by bucket (`buckets[ISSUED]` is its amount) and its place in the burn order."""
+    """One grant: its credits by bucket (`buckets[ISSUED]` is its amount) and its place in the burn order.
+
+    `is_changed` tells that credits moved, `is_retermed` that something else changed.
+    `allowance` is the first lot of its recurrence; the latest lot carries the recurrence's terms. `repaid` is how
+    much of it was consumed in place of credits that the credit line had lent.
+    """
 
     number: int
     priority: int
     expires_at: int | None
     buckets: list[int]
+    kind: str = PAID
+    effective_at: int = 0
+    scope: dict[str, list[str]] | None = None
+    revoked_at: int | None = None
+    repaid: int = 0
+    allowance: int | None = None
+    recurrence: dict[str, Any] | None = None
     is_new: bool = False
     is_changed: bool = False
+    is_retermed: bool = False
 
     def lapsed(self, at: int) -> bool:
         """True from the very moment of expiry on."""
         return self.expires_at is not None and self.expires_at <= at
 
+    def place_of_freed(self, at: int) -> int:
+        """The bucket that credits freed of this grant belong in."""
+        if self.kind == CREDIT_LINE:
+            return ISSUED
+        if self.revoked_at is not None:
+            return REVOKED
+        return EXPIRED if self.lapsed(at) else AVAILABLE
+
+    def pays_for(self, labels: dict[str, str]) -> bool:
+        """True when the grant's scope allows a hold with these labels."""
+        return self.scope is None or all(labels.get(label) in values for label, values in self.scope.items())
+
 
 @dataclass(slots=True, eq=False)
 class ReservationState:
-    """One reservation; `slices` (grant number, micro-credits) is known while it is held."""
+    """One reservation. Each slice is [grant number, still held of it, consumed of it and not refunded]."""
 
     number: int
     amount: int
@@ -57,9 +94,60 @@ class ReservationState:
     freed: int
     reserved_at: int
     expires_at: int | None
-    slices: list[tuple[int, int]]
+    slices: list[list[int]]
     dataset_id: str | None = None
     started_ms: int | None = None
+    grace: int = 0
+    extra: int = 0
+    refunded: int = 0
+    labels: dict[str, str] | None = None
+    counted: list[list[Any]] | None = None
+    is_new: bool = False
+    is_changed: bool = False
+
+    @property
+    def held(self) -> int:
+        """What is still held."""
+        return self.amount - self.captured - self.freed
+
+    @property
+    def lapses_at(self) -> int | None:
+        """When what is still held is freed: its expiry and the grace after it."""
+        return None if self.expires_at is None else self.expires_at + self.grace
+
+
+@dataclass(slots=True, eq=False)
+class LimitState:
+    """One spend limit: `maximum` micro-credits a period, or holds where it limits concurrent ones; None: no limit."""
+
+    number: int
+    label: str
+    value: str
+    period: str
+    maximum: int | None
+    is_new: bool = False
+    is_changed: bool = False
+
+    def value_of(self, labels: dict[str, str]) -> str | None:
+        """The value that a hold with these labels counts under; None when the limit is not about it."""
+        if self.maximum is None:
+            return None
+        if not self.label:
+            return ""
+        value = labels.get(self.label)
+        return value if self.value in ("*", value) else None
+
+
+UsageKey = tuple[int, str, int]
+"""What a limit counts apart: its number, the label's value, the start of the window."""
+
+
+@dataclass(slots=True, eq=False)
+class UsageState:
+    """What counts against a limit: micro-credits held or consumed, and open holds."""
+
+    spent: int = 0
+    holds: int = 0
     is_new: bool = False
     is_changed: bool = False
 
@@ -110,15 +198,27 @@ def chain_hash(previous: bytes, posting: Posting) -> bytes:
             posting.reservation,
             posting.details,
             posting.moves,
-            posting.buckets,
+            # Entries from before these two existed hash as they did.
+            posting.buckets if any(posting.buckets[_HASHED_ALWAYS:]) else posting.buckets[:_HASHED_ALWAYS],
         ]
     )
     return sha256(previous + content.encode()).digest()
 
 
+class GrantsIncomplete(Exception):  # no refusal: the batch is decided again with more at hand
+    """A decision needs grants of an account that have not been read."""
+
+    def __init__(self, account_id: str) -> None:
+        super().__init__(account_id)
+        self.account_id = account_id
+
+
 @dataclass(slots=True, eq=False)
 class AccountState:
-    """One account, its live grants, and whatever reservations, keys and runs the batch's commands name."""
+    """One account, its live grants, and whatever reservations, keys and runs the batch's commands name.
+
+    `page_end` is the place in the burn order up to which its live grants are known; None when all are.
+    """
 
     account_id: str
     opened_at: int
@@ -140,14 +240,43 @@ class AccountState:
     cards: dict[str, RateCard] = field(default_factory=dict)
     cards_new: dict[str, RateCard] = field(default_factory=dict)
     hold_due_after: int | None = None
+    credit_limit: int = 0
+    line: GrantState | None = None
+    scoped_count: int = 0
+    page_end: tuple[int, bool, int, int, int, int] | None = None
+    is_retermed: bool = False
+    limits_count: int = 0
+    limits: dict[int, LimitState] = field(default_factory=dict)
+    usage: dict[UsageKey, UsageState] = field(default_factory=dict)
     _burn_order: list[GrantState] | None = None
 
+    def lendable(self) -> int:
+        """What the credit line may still lend."""
+        return max(0, min(self.credit_limit - self.buckets[OWED], 2**63 - 1 - self.buckets[ISSUED]))
+
+    def add_grant(self, grant: GrantState) -> None:
+        """Put a grant in its place."""
+        self.grants[grant.number] = grant
+        if grant.kind == CREDIT_LINE:
+            self.line = grant
+
+    def usage_of(self, key: UsageKey) -> UsageState:
+        """What counts under a key, 0 to begin with."""
+        usage = self.usage.get(key)
+        if usage is None:
+            usage = self.usage[key] = UsageState(is_new=True)
+        return usage
+
     def burn_order(self) -> list[GrantState]:
-        """Grants with credits available, first to burn first: lowest priority, earliest expiry (none last), oldest."""
+        """Grants with credits available, first to burn first.
+
+        The order is total: lowest priority, earliest expiry (none last), promotional before paid, earliest effect,
+        lowest number. The credit line is not in it: it lends when the grants are spent.
+        """
         order = self._burn_order
         if order is None:
             order = [grant for grant in self.grants.values() if grant.buckets[AVAILABLE]]
-            order.sort(key=_burn_key)
+            order.sort(key=burn_key)
             self._burn_order = order
         return order
 
@@ -170,9 +299,16 @@ class AccountState:
             if source == ISSUED:
                 grant.buckets[ISSUED] += amount
                 buckets[ISSUED] += amount
+                if grant is self.line:
+                    buckets[OWED] += amount
             else:
                 grant.buckets[source] -= amount
                 buckets[source] -= amount
+            if target == ISSUED:  # what the credit line lent comes back to it
+                grant.buckets[ISSUED] -= amount
+                buckets[ISSUED] -= amount
+                buckets[OWED] -= amount
+                continue
             grant.buckets[target] += amount
             buckets[target] += amount
             if target == AVAILABLE:
@@ -191,10 +327,19 @@ class AccountState:
         return posting
 
     def due_from(self, moment: int | None) -> None:
-        """Note that something lapses at a moment."""
+        """Note that something comes due at a moment."""
         if moment is not None and (self.due_at is None or moment < self.due_at):
             self.due_at = moment
 
 
-def _burn_key(grant: GrantState) -> tuple[int, bool, int, int]:
-    return (grant.priority, grant.expires_at is None, grant.expires_at or 0, grant.number)
+def burn_key(grant: GrantState) -> tuple[int, bool, int, int, int, int]:
+    """A grant's place in the burn order."""
+    expires_at = grant.expires_at
+    return (
+        grant.priority,
+        expires_at is None,
+        expires_at or 0,
+        _KIND_RANK[grant.kind],
+        grant.effective_at,
+        grant.number,
+    )

@@ -19,6 +19,7 @@ from sqlalchemy import (
     MetaData,
     SmallInteger,
     Text,
+    UniqueConstraint,
     text,
 )
 from sqlalchemy.orm import registry
@@ -40,7 +41,7 @@ class LedgerRow(SQLModel, registry=registry(metadata=metadata)):
     """Base of the ledger's rows."""
 
 
-_BUCKETS = ("available", "held", "consumed", "expired", "revoked")
+_BUCKETS = ("available", "held", "consumed", "expired", "revoked", "scheduled")
 _SUM = " + ".join(_BUCKETS)
 
 
@@ -60,18 +61,28 @@ def _number(**options: Any) -> Any:
     return Field(sa_type=BigInteger, **options)
 
 
+def _count() -> Any:
+    """A number that was not there from the first revision on, and is 0 where nothing else is said."""
+    return Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
+
+
 def _key_number() -> Any:
     return Field(sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
 
 
 class AccountRow(LedgerRow, table=True):
-    """One account: its lock, its balance, the head of its journal, and when something of it lapses next."""
+    """One account: its lock, its balance, the head of its journal, and when something of it comes due next.
+
+    `owed` is what its credit line has lent, `credit_limit` what it may lend; `limits_count` and `scoped_count` are
+    how many spend limits were ever set, and how many grants with a scope were ever made.
+    """
 
     __tablename__: ClassVar[str] = "ledger_account"
     __table_args__ = (
         _buckets_not_negative(),
         CheckConstraint(f"issued = {_SUM}", name="every_credit_is_somewhere"),
         CheckConstraint("sequence >= 0", name="sequence_not_negative"),
+        CheckConstraint("owed >= 0 AND owed <= issued AND credit_limit >= 0", name="owed_of_issued"),
         Index(
             None,
             "due_at",
@@ -92,23 +103,42 @@ class AccountRow(LedgerRow, table=True):
     expired: int = _number()
     revoked: int = _number()
     due_at: int | None = _number(nullable=True)
+    scheduled: int = _count()
+    owed: int = _count()
+    credit_limit: int = _count()
+    limits_count: int = _count()
+    scoped_count: int = _count()
+
+
+IS_LIVE = "available + held + scheduled > 0 OR kind = 'credit_line' OR recurrence IS NOT NULL"
+"""The grants that operations look at: those with credits left, the credit line, and what recurs."""
+
+EXPIRY_ORDER = "coalesce(expires_at, 9223372036854775807)"
+"""Earliest expiry first and none last, the same on every database."""
 
 
 class GrantRow(LedgerRow, table=True):
-    """One lot of credits; `number` is the sequence of the entry that granted it."""
+    """One lot of credits; `number` is the sequence of the entry that granted it.
+
+    A credit line is a grant that issues what it lends and takes it back. `allowance` is the first lot of a
+    recurrence, whose terms (JSON) the latest lot carries; `scope` is JSON, label -> values.
+    """
 
     __tablename__: ClassVar[str] = "ledger_grant"
     __table_args__ = (
         _buckets_not_negative(),
         CheckConstraint(f"amount = {_SUM}", name="every_credit_is_somewhere"),
-        CheckConstraint("amount > 0", name="amount_positive"),
+        CheckConstraint("amount > 0 OR (amount = 0 AND kind = 'credit_line')", name="amount_positive"),
+        CheckConstraint("kind IN ('promotional', 'paid', 'credit_line')", name="kind_known"),
+        CheckConstraint("repaid >= 0 AND repaid <= consumed", name="repaid_of_consumed"),
         _belongs_to_account(),
         Index(
             "ix_ledger_grant_live",
             "account_id",
-            "number",
-            postgresql_where=text("available + held > 0"),
-            sqlite_where=text("available + held > 0"),
+            "priority",
+            text(EXPIRY_ORDER),
+            postgresql_where=text(IS_LIVE),
+            sqlite_where=text(IS_LIVE),
         ),
     )
 
@@ -122,6 +152,14 @@ class GrantRow(LedgerRow, table=True):
     consumed: int = _number()
     expired: int = _number()
     revoked: int = _number()
+    scheduled: int = _count()
+    kind: str = Field(default="paid", sa_type=Text, sa_column_kwargs={"server_default": text("'paid'")})
+    effective_at: int = _count()
+    scope: str | None = _id(nullable=True)
+    revoked_at: int | None = _number(nullable=True)
+    repaid: int = _count()
+    allowance: int | None = _number(nullable=True)
+    recurrence: str | None = _id(nullable=True)
 
 
 _IS_HELD = "state = 'held'"
@@ -132,23 +170,32 @@ _IS_ACTIVE_RUN = "state = 'held' AND dataset_id IS NOT NULL"
 class ReservationRow(LedgerRow, table=True):
     """One hold; `number` is the sequence of the entry that made it, whose transfers are its slices.
 
-    A hold that a launch made names its run: the dataset and the epoch milliseconds in its run id.
+    A hold that a launch made names its run: the dataset and the epoch milliseconds in its run id. It lapses at its
+    expiry and the grace after it. `extra` was captured above the hold. `slices` is JSON, a list of [grant number,
+    still held, consumed and not refunded]; `labels` and `counted` (limit, value, window) are JSON or null.
     """
 
     __tablename__: ClassVar[str] = "ledger_reservation"
     __table_args__ = (
         CheckConstraint("state IN ('held', 'captured', 'released', 'expired')", name="state_known"),
-        CheckConstraint("amount >= 0 AND captured >= 0 AND freed >= 0", name="amounts_not_negative"),
         CheckConstraint(
-            "(state = 'held' AND captured + freed = 0) OR (state <> 'held' AND captured + freed = amount)",
+            "amount >= 0 AND captured >= 0 AND freed >= 0 AND extra >= 0 AND grace >= 0", name="amounts_not_negative"
+        ),
+        CheckConstraint(
+            "(state = 'held' AND freed = 0 AND captured <= amount) OR (state <> 'held' AND captured + freed = amount)",
             name="settled_whole",
+        ),
+        CheckConstraint("refunded >= 0 AND refunded <= captured + extra", name="refunded_of_captured"),
+        CheckConstraint(
+            "(expires_at IS NULL) = (lapses_at IS NULL) AND (expires_at IS NULL OR lapses_at = expires_at + grace)",
+            name="lapses_after_grace",
         ),
         CheckConstraint("(dataset_id IS NULL) = (started_ms IS NULL)", name="run_named_whole"),
         _belongs_to_account(),
         Index(
             "ix_ledger_reservation_held",
             "account_id",
-            "expires_at",
+            "lapses_at",
             postgresql_where=text(_IS_HELD),
             sqlite_where=text(_IS_HELD),
         ),
@@ -181,6 +228,13 @@ class ReservationRow(LedgerRow, table=True):
     expires_at: int | None = _number(nullable=True)
     dataset_id: str | None = _id(nullable=True)
     started_ms: int | None = _number(nullable=True)
+    grace: int = _count()
+    lapses_at: int | None = _number(nullable=True)
+    extra: int = _count()
+    refunded: int = _count()
+    slices: str = Field(default="[]", sa_type=Text, sa_column_kwargs={"server_default": text("'[]'")})
+    labels: str | None = _id(nullable=True)
+    counted: str | None = _id(nullable=True)
 
 
 class EntryRow(LedgerRow, table=True):
@@ -221,6 +275,8 @@ class EntryRow(LedgerRow, table=True):
     expired: int = _number()
     revoked: int = _number()
     hash: bytes = Field(sa_type=LargeBinary)
+    scheduled: int = _count()
+    owed: int = _count()
 
 
 _IN_BUCKETS = ", ".join(f"'{bucket}'" for bucket in _BUCKETS)
@@ -234,7 +290,7 @@ class TransferRow(LedgerRow, table=True):
         CheckConstraint("amount > 0", name="amount_positive"),
         CheckConstraint("source <> target", name="moves"),
         CheckConstraint(f"source IN ('issued', {_IN_BUCKETS})", name="source_known"),
-        CheckConstraint(f"target IN ({_IN_BUCKETS})", name="target_known"),
+        CheckConstraint(f"target IN ('issued', {_IN_BUCKETS})", name="target_known"),
         ForeignKeyConstraint(["account_id", "sequence"], ["ledger_entry.account_id", "ledger_entry.sequence"]),
     )
 
@@ -245,6 +301,45 @@ class TransferRow(LedgerRow, table=True):
     source: str = _id()
     target: str = _id()
     amount: int = _number()
+
+
+class LimitRow(LedgerRow, table=True):
+    """What holds with a label may take in a period; `number` is the sequence of the entry that first set it.
+
+    `maximum` is micro-credits, or holds where the period is `concurrent`; null limits nothing.
+    """
+
+    __tablename__: ClassVar[str] = "ledger_limit"
+    __table_args__ = (
+        CheckConstraint("period IN ('day', 'month', 'total', 'concurrent')", name="period_known"),
+        CheckConstraint("maximum >= 0", name="maximum_not_negative"),
+        _belongs_to_account(),
+        UniqueConstraint("account_id", "label", "value", "period"),
+    )
+
+    account_id: str = _id(primary_key=True)
+    number: int = _key_number()
+    label: str = _id()
+    value: str = _id()
+    period: str = _id()
+    maximum: int | None = _number(nullable=True)
+
+
+class UsageRow(LedgerRow, table=True):
+    """What counts against a limit under one value of its label, in one window: micro-credits, and open holds."""
+
+    __tablename__: ClassVar[str] = "ledger_usage"
+    __table_args__ = (
+        CheckConstraint("spent >= 0 AND holds >= 0", name="counts_not_negative"),
+        ForeignKeyConstraint(["account_id", "limit_number"], ["ledger_limit.account_id", "ledger_limit.number"]),
+    )
+
+    account_id: str = _id(primary_key=True)
+    limit_number: int = _key_number()
+    value: str = _id(primary_key=True)
+    window_start: int = _key_number()
+    spent: int = _number()
+    holds: int = _number()
 
 
 class CardRow(LedgerRow, table=True):

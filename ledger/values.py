@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -12,7 +12,7 @@ from estimator import RunResponse
 
 
 class Bucket(StrEnum):
-    """Where credits are. Each grant's credits sit in exactly one of the last five; `issued` is where they came from."""
+    """Where credits are. Each grant's credits sit in exactly one of those after `issued`, where they came from."""
 
     ISSUED = "issued"
     AVAILABLE = "available"
@@ -20,6 +20,7 @@ class Bucket(StrEnum):
     CONSUMED = "consumed"
     EXPIRED = "expired"
     REVOKED = "revoked"
+    SCHEDULED = "scheduled"
 
 
 class ReservationState(StrEnum):
@@ -39,11 +40,23 @@ class EntryKind(StrEnum):
     CAPTURE = "capture"
     RELEASE = "release"
     EXPIRE = "expire"
+    ACTIVATE = "activate"
+    RENEW = "renew"
+    REVOKE = "revoke"
+    EXTEND = "extend"
+    REFUND = "refund"
+    ADJUST = "adjust"
+    CREDIT_LINE = "credit_line"
+    LIMIT = "limit"
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """An account's credits at a moment, by bucket; the five sum to `issued`."""
+    """An account's credits at a moment, by bucket; the six sum to `issued`.
+
+    `scheduled` were granted and take effect later. `owed` is how many of the issued credits its credit line has
+    lent and not got back: they are held or consumed.
+    """
 
     account_id: str
     at: datetime
@@ -52,11 +65,13 @@ class Balance:
     consumed: Decimal
     expired: Decimal
     revoked: Decimal
+    scheduled: Decimal = Decimal(0)
+    owed: Decimal = Decimal(0)
 
     @property
     def issued(self) -> Decimal:
-        """All credits ever granted to the account."""
-        return self.available + self.held + self.consumed + self.expired + self.revoked
+        """All credits ever granted to the account, and those that its credit line has lent it."""
+        return self.available + self.held + self.consumed + self.expired + self.revoked + self.scheduled
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +85,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A lot of credits with its own priority (lower burns first) and expiry (None: never)."""
+    """A lot of credits with its own priority (lower burns first) and expiry (None: never), as it was granted.
+
+    Of a recurring grant `expires_at` is the end of its first period. `repaid` is how much of it went to what the
+    credit line had lent.
+    """
 
     grant_id: str
     account_id: str
@@ -78,6 +97,60 @@ class Grant:
     priority: int
     expires_at: datetime | None
     granted_at: datetime
+    replayed: bool = False
+    kind: str = "paid"
+    effective_at: datetime | None = None
+    repaid: Decimal = Decimal(0)
+    cost_basis: dict[str, str] | None = None
+    scope: dict[str, list[str]] | None = None
+    external_ref: str | None = None
+    metadata: dict[str, Any] | None = None
+    recurrence: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """What was taken back of a grant, and of the other lots of its recurrence."""
+
+    account_id: str
+    grant_id: str
+    amount: Decimal
+    grants: tuple[str, ...]
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """A correction: credits added as a grant (`grant_id`), or taken from grants (`slices`) and consumed."""
+
+    account_id: str
+    amount: Decimal
+    reason: str
+    grant_id: str | None
+    slices: tuple[Slice, ...]
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreditLine:
+    """How much an account may owe, how much it owes, and how much more it may."""
+
+    account_id: str
+    limit: Decimal
+    owed: Decimal
+    left: Decimal
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What holds with a label may take in a period; `maximum` None: no longer limited."""
+
+    account_id: str
+    label: str
+    value: str
+    period: str
+    maximum: Decimal | None
     replayed: bool = False
 
 
@@ -91,7 +164,12 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A hold as the operation that answers it left it. `captured + freed` is 0 while it is held, then `amount`."""
+    """A hold as the operation that answers it left it.
+
+    `amount` was held. `captured` was consumed, with what captures took above the hold; `freed` went back; `refunded`
+    is what of the captured was given back since. `applied` is what this operation held, captured, freed or
+    refunded. `rows` is how many rows the hold pays, where it was reserved `at_most` with a plan.
+    """
 
     reservation_id: str
     account_id: str
@@ -105,6 +183,10 @@ class Reservation:
     dataset_id: str | None = None
     run_id: str | None = None
     replayed: bool = False
+    refunded: Decimal = Decimal(0)
+    applied: Decimal = Decimal(0)
+    grace: timedelta = timedelta(0)
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,4 +286,16 @@ class Finding:
         return f"{where}: {self.code}: {self.message}"
 
 
-Result = Account | Grant | Reservation | Expiry | Launch | RunSettlement | Balance
+Result = (
+    Account
+    | Grant
+    | Revocation
+    | Adjustment
+    | CreditLine
+    | Limit
+    | Reservation
+    | Expiry
+    | Launch
+    | RunSettlement
+    | Balance
+)

@@ -12,6 +12,10 @@ from sqlalchemy.orm import Session
 import ledger
 from tests.ledger.conftest import START, later
 
+_GRANT_COLUMNS = "(account_id, number, priority, expires_at, amount, available, held, consumed, expired, revoked)"
+_HOLD_COLUMNS = "(account_id, number, state, amount, captured, freed, reserved_at, expires_at, dataset_id, started_ms)"
+_ENTRY_COLUMNS = """(account_id, sequence, kind, at, recorded_at, scope, key, digest, reservation, details,
+ issued, available, held, consumed, expired, revoked, hash)"""
 _COPY = """SELECT account_id, 7, kind, at, recorded_at, scope, NULL, NULL, reservation, details,
  issued, available, held, consumed, expired, revoked, hash FROM ledger_entry"""
 _DIGEST = "SELECT digest FROM ledger_entry e WHERE e.account_id = 'acme' AND e.sequence = 1"
@@ -49,7 +53,7 @@ TAMPERINGS = {
     "a middle entry removed": ("DELETE FROM ledger_entry WHERE {acme} AND sequence = 3", 4),
     "the last entry removed": ("DELETE FROM ledger_entry WHERE {acme} AND sequence = 6", 6),
     "an entry added": (
-        f"INSERT INTO ledger_entry {_COPY} WHERE {{acme}} AND sequence = 6",
+        f"INSERT INTO ledger_entry {_ENTRY_COLUMNS} {_COPY} WHERE {{acme}} AND sequence = 6",
         None,
     ),
     "what a grant has left": (
@@ -59,7 +63,10 @@ TAMPERINGS = {
     "when a grant lapses": ("UPDATE ledger_grant SET expires_at = expires_at + 1 WHERE {acme} AND number = 5", 5),
     "the priority of a grant": ("UPDATE ledger_grant SET priority = 1 WHERE {acme} AND number = 1", 1),
     "a grant removed": ("DELETE FROM ledger_grant WHERE {acme} AND number = 1", 1),
-    "a grant added": ("INSERT INTO ledger_grant VALUES ('acme', 9, 1, NULL, 5, 5, 0, 0, 0, 0)", 9),
+    "a grant added": (
+        f"INSERT INTO ledger_grant {_GRANT_COLUMNS} VALUES ('acme', 9, 1, NULL, 5, 5, 0, 0, 0, 0)",
+        9,
+    ),
     "the state of a settled hold": (
         "UPDATE ledger_reservation SET state = 'released' WHERE {acme} AND number = 2",
         2,
@@ -72,10 +79,13 @@ TAMPERINGS = {
         "UPDATE ledger_reservation SET state = 'released', freed = amount WHERE {acme} AND number = 4",
         4,
     ),
-    "when a hold lapses": ("UPDATE ledger_reservation SET expires_at = NULL WHERE {acme} AND number = 6", 6),
+    "when a hold lapses": (
+        "UPDATE ledger_reservation SET expires_at = NULL, lapses_at = NULL WHERE {acme} AND number = 6",
+        6,
+    ),
     "a hold removed": ("DELETE FROM ledger_reservation WHERE {acme} AND number = 4", 4),
     "a hold added": (
-        "INSERT INTO ledger_reservation VALUES ('acme', 9, 'held', 1, 0, 0, 0, NULL, NULL, NULL)",
+        f"INSERT INTO ledger_reservation {_HOLD_COLUMNS} VALUES ('acme', 9, 'held', 1, 0, 0, 0, NULL, NULL, NULL)",
         None,
     ),
     "an account's balance": (
@@ -164,7 +174,8 @@ def test_an_account_whose_row_has_another_type_of_value_is_a_finding(sqlite_url:
 def test_a_forged_account_without_a_name_is_audited_too(book: Session) -> None:
     book.execute(
         text(
-            "INSERT INTO ledger_account SELECT '', opened_at, sequence, at, head, issued, available, held, consumed,"
+            "INSERT INTO ledger_account (account_id, opened_at, sequence, at, head, issued, available, held, consumed,"
+            " expired, revoked, due_at) SELECT '', opened_at, sequence, at, head, issued, available, held, consumed,"
             " expired, revoked, due_at FROM ledger_account WHERE account_id = 'acme'"
         )
     )

@@ -11,7 +11,7 @@ import pytest
 import ledger
 from estimator import RunOutcome
 from ledger import Capture, CommandInvalid, GrantCredits, OpenAccount, Release, Reserve, SettleRun
-from ledger.commands import parse_grant_id, parse_run_id
+from ledger.ids import parse_grant_id, parse_run_id
 from tests.ledger.conftest import START
 
 NOT_AMOUNTS: list[Any] = [

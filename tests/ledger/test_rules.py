@@ -16,7 +16,7 @@ NOW = to_instant(START)
 
 def account(name: str = "acme") -> AccountState:
     """An account just opened."""
-    return AccountState(name, NOW, 0, NOW, genesis(name, NOW), [0] * 6, None)
+    return AccountState(name, NOW, 0, NOW, genesis(name, NOW), [0] * 8, None)
 
 
 COMMANDS: list[ledger.Command] = [

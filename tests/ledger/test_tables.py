@@ -13,9 +13,22 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.migrations import VERSION_TABLE, current_revision
-from ledger.tables import LedgerRow, metadata
+from ledger.bulk import table_of
+from ledger.migrations import VERSION_TABLE, current_revision, head_revision
+from ledger.tables import EntryRow, LedgerRow, metadata
 from tests.ledger.conftest import START
+
+_OVER_EXPRESSIONS = {"ix_ledger_grant_live"}
+HEAD = head_revision()
+
+_INTO_GRANT = (
+    "INSERT INTO ledger_grant"
+    " (account_id, number, priority, expires_at, amount, available, held, consumed, expired, revoked)"
+)
+_INTO_RESERVATION = (
+    "INSERT INTO ledger_reservation"
+    " (account_id, number, state, amount, captured, freed, reserved_at, expires_at, dataset_id, started_ms)"
+)
 
 
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=str)
@@ -37,6 +50,8 @@ def test_amounts_and_moments_are_whole_numbers_of_64_bits() -> None:
     assert kinds == {sa.BigInteger, sa.SmallInteger, sa.Text, sa.LargeBinary}
 
 
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
 def test_the_migrations_make_what_the_tables_say(engine: Engine) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
@@ -46,7 +61,9 @@ def test_the_migrations_make_what_the_tables_say(engine: Engine) -> None:
             declared = {c.name for c in table.constraints if isinstance(c, sa.CheckConstraint)}
             assert {found["name"] for found in inspector.get_check_constraints(table.name)} == declared
             partial = {str(index.name) for index in table.indexes}
-            assert {str(found["name"]) for found in inspector.get_indexes(table.name)} == partial
+            uniques = {str(c.name) for c in table.constraints if isinstance(c, sa.UniqueConstraint)}
+            seen = {str(found["name"]) for found in inspector.get_indexes(table.name)}
+            assert seen - uniques - _OVER_EXPRESSIONS == partial - _OVER_EXPRESSIONS
 
 
 def test_the_partial_indexes_have_the_conditions_that_the_tables_say(engine: Engine) -> None:
@@ -65,10 +82,10 @@ def test_the_partial_indexes_have_the_conditions_that_the_tables_say(engine: Eng
 
 
 def test_upgrading_again_changes_nothing_and_a_connection_may_be_given(engine: Engine) -> None:
-    assert ledger.upgrade(engine) == "0001"
+    assert ledger.upgrade(engine) == HEAD
     with engine.begin() as connection:
-        assert ledger.upgrade(connection) == "0001"
-    assert ledger.current_revision(engine) == "0001"
+        assert ledger.upgrade(connection) == HEAD
+    assert ledger.current_revision(engine) == HEAD
     ledger.check_schema(engine)
 
 
@@ -90,7 +107,7 @@ def test_an_upgrade_joins_the_transaction_of_the_connection_it_is_given(
 
 def test_an_engine_of_the_hosts_own_is_upgraded_too(tmp_path: Any) -> None:
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'host.sqlite'}")
-    assert ledger.upgrade(engine) == "0001"
+    assert ledger.upgrade(engine) == HEAD
     ledger.check_schema(engine)
     engine.dispose()
 
@@ -112,15 +129,23 @@ def test_a_hosts_own_migrations_are_left_alone(engine: Engine) -> None:
         "UPDATE ledger_account SET sequence = -1, issued = issued",
         "UPDATE ledger_grant SET available = available + 1",
         "UPDATE ledger_grant SET available = -1, consumed = amount + 1",
-        "INSERT INTO ledger_grant VALUES ('acme', 9, 1, NULL, 0, 0, 0, 0, 0, 0)",
-        "INSERT INTO ledger_grant VALUES ('nobody', 9, 1, NULL, 1, 1, 0, 0, 0, 0)",
-        "INSERT INTO ledger_reservation VALUES ('acme', 9, 'lost', 1, 0, 0, 0, NULL, NULL, NULL)",
-        "INSERT INTO ledger_reservation VALUES ('acme', 9, 'held', 1, 1, 0, 0, NULL, NULL, NULL)",
-        "INSERT INTO ledger_reservation VALUES ('acme', 9, 'captured', 1, 0, 0, 0, NULL, NULL, NULL)",
-        "INSERT INTO ledger_reservation VALUES ('acme', 9, 'held', -1, 0, 0, 0, NULL, NULL, NULL)",
-        "INSERT INTO ledger_reservation VALUES ('acme', 9, 'held', 1, 0, 0, 0, NULL, 'd1', NULL)",
+        _INTO_GRANT + " VALUES ('acme', 9, 1, NULL, 0, 0, 0, 0, 0, 0)",
+        _INTO_GRANT + " VALUES ('nobody', 9, 1, NULL, 1, 1, 0, 0, 0, 0)",
+        _INTO_RESERVATION + " VALUES ('acme', 9, 'lost', 1, 0, 0, 0, NULL, NULL, NULL)",
+        _INTO_RESERVATION + " VALUES ('acme', 9, 'held', 1, 2, 0, 0, NULL, NULL, NULL)",
+        _INTO_RESERVATION + " VALUES ('acme', 9, 'held', 1, 0, 1, 0, NULL, NULL, NULL)",
+        _INTO_RESERVATION + " VALUES ('acme', 9, 'held', 1, 0, 0, 0, 5, NULL, NULL)",
+        "UPDATE ledger_grant SET kind = 'gift'",
+        "UPDATE ledger_grant SET repaid = 1",
+        "UPDATE ledger_account SET owed = issued + 1",
+        "INSERT INTO ledger_limit VALUES ('acme', 9, '', '*', 'week', 1)",
+        "INSERT INTO ledger_limit VALUES ('acme', 9, '', '*', 'day', -1)",
+        "INSERT INTO ledger_usage VALUES ('acme', 9, '', 0, 1, 1)",
+        _INTO_RESERVATION + " VALUES ('acme', 9, 'captured', 1, 0, 0, 0, NULL, NULL, NULL)",
+        _INTO_RESERVATION + " VALUES ('acme', 9, 'held', -1, 0, 0, 0, NULL, NULL, NULL)",
+        _INTO_RESERVATION + " VALUES ('acme', 9, 'held', 1, 0, 0, 0, NULL, 'd1', NULL)",
         "INSERT INTO ledger_transfer VALUES ('acme', 1, 9, 1, 'held', 'held', 1)",
-        "INSERT INTO ledger_transfer VALUES ('acme', 1, 9, 1, 'held', 'issued', 1)",
+        "INSERT INTO ledger_transfer VALUES ('acme', 1, 9, 1, 'held', 'spent', 1)",
         "INSERT INTO ledger_transfer VALUES ('acme', 1, 9, 1, 'lost', 'held', 1)",
         "INSERT INTO ledger_transfer VALUES ('acme', 1, 9, 1, 'held', 'expired', 0)",
         "INSERT INTO ledger_transfer VALUES ('acme', 9, 0, 1, 'held', 'expired', 1)",
@@ -133,14 +158,15 @@ def test_the_database_refuses_rows_that_break_the_book(session: Session, acme: s
 
 def test_the_database_refuses_a_second_active_run_and_a_second_use_of_a_key(session: Session, acme: str) -> None:
     ledger.grant_credits(session, acme, 1, key="k", at=START)
-    run = "INSERT INTO ledger_reservation VALUES ('acme', {number}, 'held', 1, 0, 0, 0, NULL, 'd1', {number})"
+    run = _INTO_RESERVATION + " VALUES ('acme', {number}, 'held', 1, 0, 0, 0, NULL, 'd1', {number})"
     session.execute(text(run.format(number=8)))
     with pytest.raises(IntegrityError), session.begin_nested():
         session.execute(text(run.format(number=9)))
+    columns = ", ".join(column.name for column in table_of(EntryRow).columns)
     with pytest.raises(IntegrityError), session.begin_nested():
         session.execute(
             text(
-                "INSERT INTO ledger_entry SELECT account_id, 9, kind, at, recorded_at, scope, key, digest, reservation,"
-                " details, issued, available, held, consumed, expired, revoked, hash FROM ledger_entry WHERE key = 'k'"
+                f"INSERT INTO ledger_entry ({columns}) SELECT {columns.replace('sequence', '9')}"
+                " FROM ledger_entry WHERE key = 'k'"
             )
         )

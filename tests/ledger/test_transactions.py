@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 import ledger
 from ledger import transactions
+from ledger.migrations import head_revision
 from tests.ledger.conftest import START
 
 
@@ -266,4 +267,4 @@ def test_an_async_engine_is_upgraded_through_a_connection(tmp_path: Any) -> None
         await engine.dispose()
         return revision
 
-    assert asyncio.run(scenario()) == "0001"
+    assert asyncio.run(scenario()) == head_revision()

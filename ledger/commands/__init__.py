@@ -1,0 +1,66 @@
+"""What a caller asks of the ledger: frozen commands that check their own values when they are made.
+
+Amounts are `Decimal` or `int` credits with at most six decimals. `at` is when the operation takes effect (the
+machine's clock when None); it is not part of what a key binds, nor is anything that the ledger computes, so an
+honest retry is never a conflict. What a command says beyond its defaults is bound by name, so that a key bound
+before a field existed still matches.
+"""
+
+from __future__ import annotations
+
+from ledger.commands.accounts import Adjust, ExpireDue, GetBalance, OpenAccount, SetCreditLine, SetLimit
+from ledger.commands.grants import CostBasis, GrantCredits, GrantKind, Recurrence, RevokeGrant
+from ledger.commands.holds import Capture, Extend, OverCapture, Refund, Release, Reserve
+from ledger.commands.runs import LaunchRun, SettleRun, launch_scope, request_key
+
+Command = (
+    OpenAccount
+    | GetBalance
+    | ExpireDue
+    | SetCreditLine
+    | SetLimit
+    | Adjust
+    | GrantCredits
+    | RevokeGrant
+    | Reserve
+    | Capture
+    | Release
+    | Extend
+    | Refund
+    | LaunchRun
+    | SettleRun
+)
+
+
+def key_scope(command: Command) -> str:
+    """The name space of a command's key: a run's key is its dataset's own."""
+    if isinstance(command, LaunchRun):
+        return launch_scope(command.dataset_id)
+    return "settle" if isinstance(command, SettleRun) else ""
+
+
+__all__ = [
+    "Adjust",
+    "Capture",
+    "Command",
+    "CostBasis",
+    "ExpireDue",
+    "Extend",
+    "GetBalance",
+    "GrantCredits",
+    "GrantKind",
+    "LaunchRun",
+    "OpenAccount",
+    "OverCapture",
+    "Recurrence",
+    "Refund",
+    "Release",
+    "Reserve",
+    "RevokeGrant",
+    "SetCreditLine",
+    "SetLimit",
+    "SettleRun",
+    "key_scope",
+    "launch_scope",
+    "request_key",
+]

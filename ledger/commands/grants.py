@@ -1,0 +1,207 @@
+"""Commands that issue credits and take back what is left of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from ledger.checks import (
+    PRIORITY_MAX,
+    check_amount,
+    check_common,
+    check_id,
+    check_labels,
+    check_metadata,
+    check_text,
+    digest,
+)
+from ledger.errors import CommandInvalid, GrantNotFound
+from ledger.ids import parse_grant_id
+from ledger.instants import to_instant
+from ledger.periods import UNITS
+
+_COUNT_MAX = 1_000
+_SCOPE_VALUES_MAX = 100
+
+
+class GrantKind(StrEnum):
+    """What a grant is: given, bought, or lent. Where all else is equal, promotional credits burn before paid ones."""
+
+    PROMOTIONAL = "promotional"
+    PAID = "paid"
+    CREDIT_LINE = "credit_line"
+
+
+@dataclass(frozen=True, slots=True)
+class CostBasis:
+    """What a credit of a grant was paid with: an exact amount of money per credit, in a currency (ISO 4217)."""
+
+    per_credit: Decimal | int
+    currency: str
+
+    def __post_init__(self) -> None:
+        amount = self.per_credit
+        if isinstance(amount, bool) or not isinstance(amount, Decimal | int) or not Decimal(amount).is_finite():
+            raise CommandInvalid("cost_basis", "needs per_credit as a Decimal or an int, exact money per credit.")
+        exponent = Decimal(amount).as_tuple().exponent
+        if amount < 0 or (isinstance(exponent, int) and exponent < -12) or amount >= 10**12:
+            raise CommandInvalid("cost_basis", "needs per_credit from 0 to below 10^12, with at most 12 decimals.")
+        if not (isinstance(self.currency, str) and len(self.currency) == 3 and self.currency.isascii()):
+            raise CommandInvalid("cost_basis", f"has currency {self.currency!r}; give a code of three letters.")
+        if not (self.currency.isalpha() and self.currency.isupper()):
+            raise CommandInvalid("cost_basis", f"has currency {self.currency!r}; give three capital letters.")
+
+    def to_dict(self) -> dict[str, str]:
+        """As an entry keeps it: the amount as exact text, without trailing zeros."""
+        plain = format(Decimal(self.per_credit), "f")
+        return {"per_credit": plain.rstrip("0").rstrip(".") if "." in plain else plain, "currency": self.currency}
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrence:
+    """Grant again every `count` units (hour, day, week, month, year) from `anchor` on, the grant's effect by default.
+
+    At each boundary `amount` (the grant's own by default) is granted as a lot of its own that lapses at the next.
+    What the period before left is carried over up to `rollover_max`, and the carried part is filled up to
+    `rollover_min`; the rest expires.
+    """
+
+    every: str
+    count: int = 1
+    amount: Decimal | int | None = None
+    anchor: datetime | None = None
+    rollover_min: Decimal | int = 0
+    rollover_max: Decimal | int = 0
+    amount_micro: int | None = field(init=False, repr=False, compare=False)
+    rollover_micro: tuple[int, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.every not in UNITS:
+            raise CommandInvalid("recurrence", f"comes every {self.every!r}; give one of {', '.join(UNITS)}.")
+        if type(self.count) is not int or not 1 <= self.count <= _COUNT_MAX:
+            raise CommandInvalid("recurrence", f"needs a count from 1 to {_COUNT_MAX:,}.")
+        if self.anchor is not None:
+            to_instant(self.anchor, "recurrence")
+        amount = None if self.amount is None else check_amount(self.amount, least=0, name="recurrence")
+        least = check_amount(self.rollover_min, least=0, name="rollover_min")
+        most = check_amount(self.rollover_max, least=0, name="rollover_max")
+        if least > most:
+            raise CommandInvalid("rollover_min", "is above rollover_max. Give a minimum of at most the maximum.")
+        if amount == 0 and most == 0:
+            raise CommandInvalid("recurrence", "grants nothing and carries nothing over. Give an amount or a rollover.")
+        object.__setattr__(self, "amount_micro", amount)
+        object.__setattr__(self, "rollover_micro", (least, most))
+
+    def bound(self) -> tuple[object, ...]:
+        """What a key binds of it."""
+        anchor = None if self.anchor is None else to_instant(self.anchor)
+        return (self.every, self.count, self.amount_micro, anchor, *self.rollover_micro)
+
+
+@dataclass(frozen=True, slots=True)
+class GrantCredits:
+    """Issue credits to an account.
+
+    `priority`: lower burns first. `effective_at` in the future: scheduled until then. `expires_at`: None is never;
+    of a recurrence, when it ends. `scope`: label -> values, the only holds that it may pay for.
+    """
+
+    account_id: str
+    amount: Decimal | int
+    key: str | None = None
+    priority: int = 100
+    expires_at: datetime | None = None
+    at: datetime | None = None
+    kind: GrantKind | str = GrantKind.PAID
+    effective_at: datetime | None = None
+    cost_basis: CostBasis | None = None
+    scope: dict[str, list[str]] | None = None
+    external_ref: str | None = None
+    metadata: dict[str, Any] | None = None
+    recurrence: Recurrence | None = None
+    amount_micro: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_id(self.account_id, "account_id")
+        check_common(self.key, self.at)
+        object.__setattr__(self, "amount_micro", check_amount(self.amount, least=1))
+        if type(self.priority) is not int or not 0 <= self.priority <= PRIORITY_MAX:
+            raise CommandInvalid("priority", f"must be a whole number from 0 (burnt first) to {PRIORITY_MAX}.")
+        if self.kind not in (GrantKind.PROMOTIONAL, GrantKind.PAID):
+            raise CommandInvalid("kind", f"is {self.kind!r}; give promotional or paid.")
+        object.__setattr__(self, "kind", GrantKind(self.kind))
+        for name in ("expires_at", "effective_at"):
+            if (moment := getattr(self, name)) is not None:
+                to_instant(moment, name)
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        for name, kind in (("cost_basis", CostBasis), ("recurrence", Recurrence)):
+            if (value := getattr(self, name)) is not None and not isinstance(value, kind):
+                raise CommandInvalid(name, f"must be a {kind.__name__}, not {type(value).__name__}.")
+        if self.external_ref is not None:
+            check_text(self.external_ref, "external_ref")
+        if self.metadata is not None:
+            object.__setattr__(self, "metadata", json.loads(json.dumps(check_metadata(self.metadata))))
+        if self.scope is not None:
+            object.__setattr__(self, "scope", _check_scope(self.scope))
+
+    def digest(self) -> bytes:
+        """What the key binds."""
+        expires = None if self.expires_at is None else to_instant(self.expires_at)
+        said = {
+            "kind": None if self.kind == GrantKind.PAID else str(self.kind),
+            "effective_at": None if self.effective_at is None else to_instant(self.effective_at),
+            "cost_basis": None if self.cost_basis is None else tuple(self.cost_basis.to_dict().values()),
+            "scope": None if self.scope is None else json.dumps(self.scope),
+            "external_ref": self.external_ref,
+            "metadata": json.dumps(self.metadata, sort_keys=True) if self.metadata else None,
+            "recurrence": None if self.recurrence is None else self.recurrence.bound(),
+        }
+        beyond = [(name, value) for name, value in said.items() if value is not None]
+        return digest("grant", self.amount_micro, self.priority, expires, *beyond)
+
+
+def _check_scope(scope: object) -> dict[str, list[str]]:
+    """Labels in the order of their names, each with its values in order. Raises `CommandInvalid`."""
+    if not isinstance(scope, dict) or not scope:
+        raise CommandInvalid(
+            "scope", "must be a dictionary of labels, each with a list of values. Leave it out for none."
+        )
+    checked: dict[str, list[str]] = {}
+    for label in sorted(check_labels(dict.fromkeys(scope, "-"), "scope")):
+        values = scope[label]
+        if not isinstance(values, list | tuple | set | frozenset) or not 1 <= len(values) <= _SCOPE_VALUES_MAX:
+            raise CommandInvalid(f"scope.{label}", f"must be a list of 1 to {_SCOPE_VALUES_MAX} values.")
+        checked[label] = sorted({check_text(value, f"scope.{label}") for value in values})
+    return checked
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeGrant:
+    """Take back what is left of a grant; what holds free of it later is taken back then. Ends its recurrence."""
+
+    grant_id: str
+    key: str | None = None
+    reason: str | None = None
+    account_id: str = ""
+    at: datetime | None = None
+    number: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_common(self.key, self.at)
+        if self.reason is not None:
+            check_text(self.reason, "reason")
+        owner, number = parse_grant_id(self.grant_id)
+        if self.account_id not in ("", owner):
+            raise GrantNotFound(self.grant_id)
+        object.__setattr__(self, "account_id", owner)
+        object.__setattr__(self, "number", number)
+
+    def digest(self) -> bytes:
+        """What the key binds."""
+        return digest("revoke", self.number, self.reason)

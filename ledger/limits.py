@@ -1,0 +1,113 @@
+"""What an account may owe and spend: its credit line, its spend limits, and what counts against them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from ledger import answers
+from ledger.accounts import require_account
+from ledger.commands import SetCreditLine, SetLimit
+from ledger.instants import clock, from_instant, to_instant
+from ledger.periods import LimitPeriod, window_start
+from ledger.present import read_present
+from ledger.states import OWED
+from ledger.values import CreditLine, Limit
+from ledger.verbs import carry_out
+
+
+def set_credit_line(
+    session: Session, account_id: str, limit: Decimal | int, *, key: str | None = None, at: datetime | None = None
+) -> CreditLine:
+    """Let an account owe up to `limit` credits.
+
+    The line lends what a hold or a capture needs when grants are spent, and is repaid first by new grants. A limit
+    below what is owed lends nothing more. Raises `CommandInvalid`, `IdempotencyConflict`, `AccountNotFound`.
+    """
+    return carry_out(session, SetCreditLine(account_id, limit, key, at), CreditLine)
+
+
+def get_credit_line(session: Session, account_id: str, *, at: datetime | None = None) -> CreditLine:
+    """How much an account may owe, and owes, now or at a moment to come. Raises `AccountNotFound`."""
+    require_account(session, account_id)
+    state = read_present(session, account_id, clock() if at is None else to_instant(at))
+    return answers.credit_line(account_id, state.credit_limit, state.buckets[OWED])
+
+
+def set_limit(
+    session: Session,
+    account_id: str,
+    period: LimitPeriod | str,
+    maximum: Decimal | int | None,
+    *,
+    label: str = "",
+    value: str = "*",
+    key: str | None = None,
+    at: datetime | None = None,
+) -> Limit:
+    """Limit what holds may take: credits a UTC `day`, a `month` or in `total`, or a number of `concurrent` holds.
+
+    Without a label the whole account is limited; with one, holds that carry it, each value for itself ("*") or one
+    value. A limit counts from when it is set; set again, its maximum changes; `maximum` None lifts it. A hold that
+    any limit refuses is refused whole. Raises `CommandInvalid`, `IdempotencyConflict`, `AccountNotFound`.
+    """
+    return carry_out(session, SetLimit(account_id, period, maximum, label, value, key, at), Limit)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUsage:
+    """What counts against a limit under one value of its label, in the window that begins at `window_start`.
+
+    `used` and `left` are credits, or holds for a limit on concurrent ones. `window_start` is None where the limit
+    has no windows.
+    """
+
+    limit: Limit
+    value: str
+    window_start: datetime | None
+    used: Decimal
+    left: Decimal
+
+
+def list_limits(session: Session, account_id: str) -> list[Limit]:
+    """An account's limits in the order in which they were first set; lifted ones have no maximum."""
+    require_account(session, account_id)
+    rows = session.connection().execute(_LIMITS, {"account_id": account_id})
+    return [answers.limit(account_id, *row[1:]) for row in rows]
+
+
+def list_limit_usage(session: Session, account_id: str, *, at: datetime | None = None) -> list[LimitUsage]:
+    """What counts against each of an account's limits now, or at a moment: holds that lapsed by then count no more.
+
+    A value of which nothing has counted yet in the window is not listed. Raises `AccountNotFound`.
+    """
+    require_account(session, account_id)
+    moment = clock() if at is None else to_instant(at)
+    state = read_present(session, account_id, moment)
+    moment = max(moment, state.at)
+    values = {"account_id": account_id}
+    limits = {row[0]: tuple(row[1:]) for row in session.connection().execute(_LIMITS, values)}
+    counted = {tuple(row[:3]): tuple(row[3:]) for row in session.connection().execute(_USAGE, values)}
+    counted |= {key: (usage.spent, usage.holds) for key, usage in state.usage.items()}
+    return [
+        _usage(answers.limit(account_id, *limits[number]), value, window, spent, holds)
+        for (number, value, window), (spent, holds) in sorted(counted.items())
+        if limits[number][3] is not None and window == window_start(limits[number][2], moment)
+    ]
+
+
+def _usage(limit: Limit, value: str, window: int, spent: int, holds: int) -> LimitUsage:
+    is_count = limit.period == LimitPeriod.CONCURRENT
+    used = answers.limit_units(limit.period, holds if is_count else spent)
+    start = from_instant(window) if limit.period in (LimitPeriod.DAY, LimitPeriod.MONTH) else None
+    return LimitUsage(limit, value, start, used, max(Decimal(0), (limit.maximum or Decimal(0)) - used))
+
+
+_LIMITS = text(
+    "SELECT number, label, value, period, maximum FROM ledger_limit WHERE account_id = :account_id ORDER BY number"
+)
+_USAGE = text("SELECT limit_number, value, window_start, spent, holds FROM ledger_usage WHERE account_id = :account_id")

@@ -1,0 +1,83 @@
+"""Rules of runs: launch one on a dataset that has no other active, settle it by what it delivered."""
+
+from __future__ import annotations
+
+from estimator import RunPlan, RunResponse, affordable_rows
+from estimator import settle as price_outcome
+from estimator.credits import from_micro, to_micro
+from ledger.commands import LaunchRun, SettleRun
+from ledger.errors import CommandInvalid, InsufficientCredits, RunAlreadyActive, RunNotFound
+from ledger.ids import format_reservation_id, format_run_id
+from ledger.rules.closing import close_hold
+from ledger.rules.holds import held, hold_credits, lapse_of
+from ledger.rules.limits import check_limits
+from ledger.rules.spending import spendable
+from ledger.states import AccountState, Binding, Posting
+from ledger.values import EntryKind
+
+
+def launch(state: AccountState, command: LaunchRun, at: int, now: int, binding: Binding) -> Posting:
+    """Hold what a run is estimated to cost."""
+    if command.request.estimate:
+        raise CommandInvalid("request", "asks for an estimate only. Price it with `estimate`, or ask for a run.")
+    dataset_id, quote = command.dataset_id, command.estimate
+    active = state.active.get(dataset_id)
+    if active is not None:
+        started = state.reservations[active].started_ms or 0
+        raise RunAlreadyActive(dataset_id, format_run_id(dataset_id, started))
+    amount = to_micro(quote.credits)
+    expires_at = lapse_of(command.expires_micros, command.grace_micros, at)
+    # Two launches in one millisecond, after a quick end of the first, still get two run ids.
+    started_ms = max(at // 1000, state.started_ms_last.get(dataset_id, -1) + 1)
+    labels = {"dataset": dataset_id, "run": format_run_id(dataset_id, started_ms)} | (command.labels or {})
+    check_limits(state, labels, amount, at)
+    there = spendable(state, labels)
+    if there < amount:
+        rows = affordable_rows(command.plan, command.card, from_micro(there))
+        raise InsufficientCredits(state.account_id, from_micro(amount), from_micro(there), rows)
+    response = RunResponse.of(
+        quote,
+        run_id=format_run_id(dataset_id, started_ms),
+        available_credits=from_micro(there - amount),
+        itemised=True,
+    )
+    details = {
+        "amount": amount,
+        "expires_at": expires_at,
+        "dataset_id": dataset_id,
+        "started_ms": started_ms,
+        "card_id": command.card.id,
+        "plan": command.plan.to_dict(),
+        "request": command.request.to_wire(),
+        "response": response.to_dict(),
+    }
+    if command.card.id not in state.cards:
+        state.cards[command.card.id] = state.cards_new[command.card.id] = command.card
+    posting = hold_credits(
+        state, amount, at, now, details, binding, labels, kept=command.labels, grace=command.grace_micros
+    )
+    state.active[dataset_id] = state.runs[dataset_id, started_ms] = posting.sequence
+    state.started_ms_last[dataset_id] = started_ms
+    state.holds[posting.sequence] = posting
+    return posting
+
+
+def settle(state: AccountState, command: SettleRun, at: int, now: int, binding: Binding) -> Posting:
+    """Charge a run for its outcome, under the card and plan it was launched with."""
+    number = state.runs.get((command.dataset_id, command.started_ms))
+    if number is None:
+        raise RunNotFound(command.run_id)
+    hold = held(state, number, format_reservation_id(state.account_id, number))
+    launched = state.holds[number].parsed_details()
+    card_id = launched["card_id"]
+    card = state.cards[card_id]
+    outcome = command.outcome
+    priced = price_outcome(RunPlan.from_dict(launched["plan"]), card, outcome)
+    captured = to_micro(priced.credits)
+    details = {
+        "outcome": outcome.to_dict(),
+        "card_id": card_id,
+        "line_items": [item.to_dict() for item in priced.line_items],
+    }
+    kind = EntryKind.CAPTURE if captured or outcome.rows_processed else EntryKind.RELEASE
+    return close_hold(state, hold, kind, captured, at, now, binding, details)

@@ -1,0 +1,189 @@
+"""What comes due by itself: holds and grants that lapse, grants that take effect, periods that begin.
+
+Each event is an entry at its own moment, in order of time. At one moment holds lapse first, then grants lapse or
+are renewed, then scheduled grants take effect: what a hold frees into a grant that ends with it expires.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+from ledger.periods import Cycle
+from ledger.rules.closing import close_hold
+from ledger.rules.spending import repayment
+from ledger.states import (
+    AVAILABLE,
+    EXPIRED,
+    ISSUED,
+    SCHEDULED,
+    AccountState,
+    GrantState,
+    Move,
+    Posting,
+)
+from ledger.values import EntryKind, ReservationState
+
+_HOLD_LAPSES, _GRANT_ENDS, _GRANT_TAKES_EFFECT = range(3)
+Event = tuple[int, int, int]
+"""A moment, what happens at it, and the number of the hold or grant to which it happens."""
+
+
+def record_due(state: AccountState, at: int, now: int) -> list[Posting]:
+    """Post an entry for everything that has come due by `at`, recorded at `now`; answers them."""
+    if state.due_at is None or state.due_at > at:
+        return []
+    first = len(state.postings)
+    events = [
+        (hold.lapses_at, _HOLD_LAPSES, hold.number)
+        for hold in state.reservations.values()
+        if hold.state == ReservationState.HELD and hold.lapses_at is not None and hold.lapses_at <= at
+    ]
+    events += [event for grant in state.grants.values() for event in _event_of(grant, at)]
+    heapify(events)
+    while events:
+        due, happening, number = heappop(events)
+        moment = max(due, state.at)  # an account's time never goes back
+        if happening == _HOLD_LAPSES:
+            close_hold(state, state.reservations[number], EntryKind.EXPIRE, 0, moment, now)
+            continue
+        grant = state.grants[number]
+        if happening == _GRANT_TAKES_EFFECT:
+            changed = _take_effect(state, grant, moment, now)
+        else:
+            changed = _end(state, grant, due, moment, now)
+        for again in changed:
+            for event in _event_of(again, at):
+                heappush(events, event)
+    _forecast_due(state, at)
+    return state.postings[first:]
+
+
+def _event_of(grant: GrantState, at: int) -> list[Event]:
+    """What happens next to a grant, if it does so by `at`."""
+    if grant.buckets[SCHEDULED]:
+        return [(grant.effective_at, _GRANT_TAKES_EFFECT, grant.number)] if grant.effective_at <= at else []
+    if grant.expires_at is not None and grant.expires_at <= at:
+        return [(grant.expires_at, _GRANT_ENDS, grant.number)]
+    return []
+
+
+def _take_effect(state: AccountState, grant: GrantState, moment: int, now: int) -> list[GrantState]:
+    amount = grant.buckets[SCHEDULED]
+    moves = [(grant.number, SCHEDULED, AVAILABLE, amount), *repayment(state, grant, amount)]
+    state.post(EntryKind.ACTIVATE, at=moment, recorded_at=now, details={}, moves=moves)
+    return [grant]
+
+
+def _end(state: AccountState, grant: GrantState, due: int, moment: int, now: int) -> list[GrantState]:
+    """Let a grant lapse, or begin the next period of the recurrence it belongs to; answers what may end again."""
+    if grant.expires_at != due:
+        return []  # carried over meanwhile
+    head = _head(state, grant)
+    if head is not None and head.expires_at == due and _renews(head.recurrence, due):
+        return _renew(state, head, due, moment, now)
+    moves = [(grant.number, AVAILABLE, EXPIRED, grant.buckets[AVAILABLE])] if grant.buckets[AVAILABLE] else []
+    if grant.recurrence is not None:
+        grant.recurrence, grant.is_retermed = None, True
+        details: dict[str, Any] = {"allowance": grant.allowance}
+        state.post(EntryKind.EXPIRE, at=moment, recorded_at=now, details=details, moves=moves)
+    elif moves:
+        state.post(EntryKind.EXPIRE, at=moment, recorded_at=now, details={}, moves=moves)
+    return []
+
+
+def _head(state: AccountState, grant: GrantState) -> GrantState | None:
+    """The lot that carries on the recurrence which a grant belongs to."""
+    if grant.recurrence is not None or grant.allowance is None:
+        return grant if grant.recurrence is not None else None
+    same = (other for other in state.grants.values() if other.allowance == grant.allowance)
+    return next((other for other in same if other.recurrence is not None), None)
+
+
+def _renews(terms: dict[str, Any] | None, due: int) -> bool:
+    return terms is not None and (terms["ends_at"] is None or due < terms["ends_at"])
+
+
+def lot_end(terms: dict[str, Any], index: int) -> int | None:
+    """When the lot lapses that lasts to the index-th boundary: then, or where the recurrence ends before."""
+    boundary = Cycle(terms["every"], terms["count"], terms["anchor"]).boundary(index)
+    moments = [moment for moment in (boundary, terms["ends_at"]) if moment is not None]
+    return min(moments) if moments else None
+
+
+def _renew(state: AccountState, head: GrantState, due: int, moment: int, now: int) -> list[GrantState]:
+    """Begin a period: carry over what may be, let the rest expire, and grant the period's lot."""
+    terms = dict(head.recurrence or {})
+    index = terms["next"]
+    terms["next"] = index + 1
+    expires_at = lot_end(terms, index + 1)
+    lots = [g for g in state.grants.values() if g.allowance == head.allowance and g.expires_at == due]
+    lots = sorted((lot for lot in lots if lot.buckets[AVAILABLE]), key=lambda lot: lot.number)
+    left = sum(lot.buckets[AVAILABLE] for lot in lots)
+    kept = min(left, terms["rollover_max"])
+    moves = _expire_oldest(lots, left - kept)
+    gone = {number: amount for number, _, _, amount in moves}
+    carried = [lot for lot in lots if lot.buckets[AVAILABLE] > gone.get(lot.number, 0)]
+    amount = terms["amount"] + max(0, terms["rollover_min"] - kept)
+    amount = min(amount, 2**63 - 1 - state.buckets[ISSUED])
+    granted = _next_lot(state, head, terms, amount, moment, expires_at) if amount else None
+    if granted is None:
+        head.recurrence, head.is_retermed = terms, True
+        carried = [*carried, head] if head not in carried else carried
+    else:
+        moves.append((granted.number, ISSUED, AVAILABLE, amount))
+        moves += repayment(state, granted, amount)
+    for lot in carried:
+        lot.expires_at, lot.is_retermed = expires_at, True
+    details = {
+        "allowance": head.allowance,
+        "period": index,
+        "carried": [lot.number for lot in carried],
+        "expires_at": expires_at,
+    }
+    state.post(EntryKind.RENEW, at=moment, recorded_at=now, details=details, moves=moves)
+    return carried if granted is None else [*carried, granted]
+
+
+def _expire_oldest(lots: list[GrantState], amount: int) -> list[Move]:
+    moves: list[Move] = []
+    for lot in lots:
+        part = min(lot.buckets[AVAILABLE], amount)
+        amount -= part
+        if part:
+            moves.append((lot.number, AVAILABLE, EXPIRED, part))
+    return moves
+
+
+def _next_lot(
+    state: AccountState, head: GrantState, terms: dict[str, Any], amount: int, moment: int, expires_at: int | None
+) -> GrantState:
+    """The lot of the period that begins, which carries the recurrence on."""
+    lot = GrantState(
+        state.sequence + 1,
+        head.priority,
+        expires_at,
+        [0] * len(head.buckets),
+        head.kind,
+        moment,
+        head.scope,
+        allowance=head.allowance,
+        recurrence=terms,
+        is_new=True,
+    )
+    head.recurrence, head.is_retermed = None, True
+    state.add_grant(lot)
+    return lot
+
+
+def _forecast_due(state: AccountState, at: int) -> None:
+    """Find the next moment after `at` at which something comes due."""
+    state.due_at = state.hold_due_after
+    for hold in state.reservations.values():
+        if hold.state == ReservationState.HELD:
+            state.due_from(hold.lapses_at)
+    for grant in state.grants.values():
+        if grant.buckets[SCHEDULED]:
+            state.due_from(grant.effective_at)
+        elif (grant.buckets[AVAILABLE] or grant.recurrence is not None) and not grant.lapsed(at):
+            state.due_from(grant.expires_at)
