@@ -49,6 +49,7 @@ from ledger.errors import (
 from ledger.grants import (
     adjust,
     grant_credits,
+    list_grants,
     revoke_grant,
 )
 from ledger.journal import execute
@@ -79,6 +80,7 @@ from ledger.values import (
     Expiry,
     Finding,
     Grant,
+    GrantStanding,
     Launch,
     Limit,
     Reservation,
@@ -117,6 +119,7 @@ __all__ = [
     "GrantEnded",
     "GrantKind",
     "GrantNotFound",
+    "GrantStanding",
     "IdempotencyConflict",
     "InsufficientCredits",
     "Launch",
@@ -168,6 +171,7 @@ __all__ = [
     "is_retryable",
     "launch",
     "list_accounts",
+    "list_grants",
     "list_limit_usage",
     "list_limits",
     "list_reservations",

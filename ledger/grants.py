@@ -6,10 +6,19 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from estimator.credits import from_micro
+from ledger.bulk import RowShape
 from ledger.commands import Adjust, CostBasis, GrantCredits, GrantKind, Recurrence, RevokeGrant
-from ledger.values import Adjustment, Grant, Revocation
+from ledger.ids import format_grant_id
+from ledger.instants import clock, from_instant, from_optional, to_instant
+from ledger.present import read_present
+from ledger.snapshots import grant_of
+from ledger.states import GrantState
+from ledger.tables import GrantRow
+from ledger.values import Adjustment, Grant, GrantStanding, Revocation
 from ledger.verbs import carry_out
 
 
@@ -77,3 +86,38 @@ def adjust(
     `InsufficientCredits`.
     """
     return carry_out(session, Adjust(account_id, amount, reason, key, at), Adjustment)
+
+
+def list_grants(
+    session: Session, account_id: str, *, at: datetime | None = None, ended: bool = False
+) -> list[GrantStanding]:
+    """Where the credits of an account's live grants are now, or will be at a moment to come, oldest grant first.
+
+    Live is a grant with credits available, held or scheduled, the credit line, and what recurs; with `ended`, the
+    others too. Raises `AccountNotFound`.
+    """
+    moment = clock() if at is None else to_instant(at)
+    state = read_present(session, account_id, moment, grants=True)
+    grants = dict(state.grants)
+    if ended:
+        for row in session.connection().execute(_ALL, {"account_id": account_id}):
+            grants.setdefault(row[1], grant_of(row))
+    return [_standing(account_id, grants[number]) for number in sorted(grants)]
+
+
+_ALL = text(f"SELECT {', '.join(RowShape.of(GrantRow).columns)} FROM ledger_grant WHERE account_id = :account_id")
+
+
+def _standing(account_id: str, grant: GrantState) -> GrantStanding:
+    return GrantStanding(
+        format_grant_id(account_id, grant.number),
+        account_id,
+        grant.kind,
+        grant.priority,
+        from_instant(grant.effective_at),
+        from_optional(grant.expires_at),
+        from_optional(grant.revoked_at),
+        grant.scope,
+        None if grant.allowance is None else format_grant_id(account_id, grant.allowance),
+        *map(from_micro, grant.buckets),
+    )

@@ -12,8 +12,10 @@ from ledger.states import AccountState
 _READS_MAX = 8
 
 
-def read_present(session: Session, account_id: str, moment: int) -> AccountState:
-    """A state of the account in which everything that lapsed by the moment has been recorded, in memory only.
+def read_present(session: Session, account_id: str, moment: int, *, grants: bool = False) -> AccountState:
+    """A state of the account in which everything that came due by the moment has been recorded, in memory only.
+
+    With `grants` it has all live grants, otherwise only what coming due took.
 
     The reads take no lock, so an entry may be written between them; the account's sequence tells, and they are
     repeated. After several overtaken reads the account is locked for the rest of the caller's transaction.
@@ -27,9 +29,10 @@ def read_present(session: Session, account_id: str, moment: int) -> AccountState
         if account_id not in accounts:
             raise AccountNotFound(account_id)
         state = accounts[account_id]
-        if state.due_at is None or state.due_at > moment:
+        if not grants and (state.due_at is None or state.due_at > moment):
             break
-        snapshots.fill(connection, accounts, snapshots.Needs({account_id}, moment, moment))
+        needs = snapshots.Needs({account_id}, moment, moment, all_grants={account_id} if grants else set())
+        snapshots.fill(connection, accounts, needs)
         if is_last or snapshots.read_sequence(connection, account_id) == state.sequence:
             break
     record_due(state, moment, moment)

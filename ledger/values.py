@@ -109,6 +109,32 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantStanding:
+    """Where a grant's credits are at a moment; the six places sum to `amount`.
+
+    `expires_at` is when this lot lapses; `recurring_id` the first lot of the recurrence that it belongs to. For the
+    credit line `amount` is what is owed.
+    """
+
+    grant_id: str
+    account_id: str
+    kind: str
+    priority: int
+    effective_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    scope: dict[str, list[str]] | None
+    recurring_id: str | None
+    amount: Decimal
+    available: Decimal
+    held: Decimal
+    consumed: Decimal
+    expired: Decimal
+    revoked: Decimal
+    scheduled: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Revocation:
     """What was taken back of a grant, and of the other lots of its recurrence."""
 
