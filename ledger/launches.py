@@ -16,13 +16,15 @@ from estimator import (
     estimate,
     plan_run,
 )
+from estimator.credits import from_micro
 from estimator.errors import EstimatorError
 from ledger import answers, snapshots
-from ledger.accounts import get_balance
 from ledger.checks import check_id
 from ledger.commands import LaunchRun, SettleRun, launch_scope, request_key
 from ledger.errors import IdempotencyConflict
 from ledger.instants import clock, from_instant, to_instant
+from ledger.present import read_present
+from ledger.rules.spending import spendable
 from ledger.values import Launch, RunSettlement
 from ledger.verbs import carry_out
 
@@ -67,7 +69,7 @@ def launch(
             raise
         return first
     if request.estimate:
-        return _answer_estimate(session, account_id, dataset_id, quote, moment)
+        return _answer_estimate(session, account_id, dataset_id, quote, moment, labels)
     command = LaunchRun(account_id, dataset_id, request, plan, card, quote, expires_in, moment, grace, labels)
     return carry_out(session, command, Launch)
 
@@ -89,8 +91,19 @@ def find_launch(session: Session, account_id: str, dataset_id: str, request: Run
     return first if isinstance(first, Launch) else None
 
 
-def _answer_estimate(session: Session, account_id: str, dataset_id: str, quote: Estimate, moment: datetime) -> Launch:
-    available = get_balance(session, account_id, at=moment).available
+def _answer_estimate(
+    session: Session,
+    account_id: str,
+    dataset_id: str,
+    quote: Estimate,
+    moment: datetime,
+    labels: dict[str, str] | None,
+) -> Launch:
+    instant = to_instant(moment)
+    state = read_present(session, account_id, instant)
+    if state.scoped_count:
+        state = read_present(session, account_id, instant, grants=True)
+    available = from_micro(spendable(state, {"dataset": dataset_id} | (labels or {})))
     response = RunResponse.of(quote, available_credits=available, itemised=True)
     return Launch(account_id, dataset_id, None, None, response)
 
