@@ -17,13 +17,14 @@ _COLUMNS = {
     "ledger_reservation": (
         ("account_id", "text"), ("number", "bigint"), ("state", "text"), ("amount", "bigint"), ("captured", "bigint"),
         ("freed", "bigint"), ("reserved_at", "bigint"), ("expires_at", "bigint"), ("dataset_id", "text"),
-        ("started_ms", "bigint"),
+        ("started_ms", "bigint"), ("grace", "bigint"), ("lapses_at", "bigint"), ("extra", "bigint"),
+        ("refunded", "bigint"), ("slices", "text"), ("labels", "text"), ("counted", "text"),
     ),
     "ledger_entry": (
         ("account_id", "text"), ("sequence", "bigint"), ("kind", "text"), ("at", "bigint"), ("recorded_at", "bigint"),
         ("scope", "text"), ("key", "text"), ("digest", "bytea"), ("reservation", "bigint"), ("details", "text"),
         ("issued", "bigint"), ("available", "bigint"), ("held", "bigint"), ("consumed", "bigint"),
-        ("expired", "bigint"), ("revoked", "bigint"), ("hash", "bytea"),
+        ("expired", "bigint"), ("revoked", "bigint"), ("hash", "bytea"), ("scheduled", "bigint"), ("owed", "bigint"),
     ),
     "ledger_transfer": (
         ("account_id", "text"), ("sequence", "bigint"), ("ordinal", "bigint"), ("grant_number", "bigint"),
@@ -56,6 +57,7 @@ def prepare(accounts: Sequence[Account], amount: int, keys: Sequence[str]) -> Ch
     """The changes of one reservation a key, taken in turns from the accounts."""
     inserts: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _TABLES}
     touched: dict[str, Account] = {}
+    slices = f"[[1,{amount},0]]"
     details = '{"amount":1500000,"expires_at":null}'
     for index, key in enumerate(keys):
         account = accounts[index % len(accounts)]
@@ -65,9 +67,11 @@ def prepare(accounts: Sequence[Account], amount: int, keys: Sequence[str]) -> Ch
         touched[account.account_id] = account
         name, number, now = account.account_id, account.sequence, 1_790_000_000_000_000
         balance = (account.available + account.held, account.available, account.held, 0, 0, 0)
-        inserts["ledger_reservation"].append((name, number, "held", amount, 0, 0, now, None, None, None))
+        inserts["ledger_reservation"].append(
+            (name, number, "held", amount, 0, 0, now, None, None, None, 0, None, 0, 0, slices, None, None)
+        )
         inserts["ledger_entry"].append(
-            (name, number, "reserve", now, now, "", key, b"d" * 32, number, details, *balance, b"h" * 32)
+            (name, number, "reserve", now, now, "", key, b"d" * 32, number, details, *balance, b"h" * 32, 0, 0)
         )
         inserts["ledger_transfer"].append((name, number, 0, 1, "available", "held", amount))
     rows = sorted(touched.values(), key=lambda account: account.account_id)

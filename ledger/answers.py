@@ -73,8 +73,16 @@ def _grant(posting: Posting, details: dict[str, Any], replayed: bool) -> Grant:
         scope=details.get("scope"),
         external_ref=details.get("external_ref"),
         metadata=details.get("metadata"),
-        recurrence=details.get("recurrence"),
+        recurrence=_recurrence(details.get("recurrence")),
     )
+
+
+def _recurrence(terms: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The terms of a recurrence as a caller gives them."""
+    if terms is None:
+        return None
+    amounts = {name: from_micro(terms[name]) for name in ("amount", "rollover_min", "rollover_max")}
+    return {"every": terms["every"], "count": terms["count"], "anchor": from_instant(terms["anchor"])} | amounts
 
 
 def _revocation(posting: Posting, details: dict[str, Any], replayed: bool) -> Revocation:

@@ -9,7 +9,7 @@ import typer
 
 from estimator import cli as estimator_cli
 from estimator.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus
-from ledger import cli_ledger, cli_runs, cli_tour
+from ledger import cli_grants, cli_holds, cli_ledger, cli_limits, cli_runs, cli_tour
 from ledger.errors import AuditFailed, CommandInvalid, LedgerError, SchemaMismatch
 
 
@@ -44,6 +44,9 @@ app = typer.Typer(
 app.add_typer(cli_tour.app)
 app.add_typer(estimator_cli.app)
 app.add_typer(cli_ledger.app)
+app.add_typer(cli_grants.app)
+app.add_typer(cli_holds.app)
+app.add_typer(cli_limits.app)
 app.add_typer(cli_runs.app)
 
 

@@ -9,13 +9,12 @@ from rich.console import RenderableType
 from sqlalchemy.orm import Session
 
 from estimator.cli_options import JsonOption, parse_moment
-from estimator.credits import parse_credits
 from estimator.rendering import facts, line
 from estimator.terminal import EPILOG, CommandGroup, ExitStatus, emit
 from ledger.accounts import get_balance, list_accounts, open_account, require_account
 from ledger.audit import audit
+from ledger.cli_arguments import AccountArgument, AtOption
 from ledger.database import DatabaseOption, in_database, opened
-from ledger.grants import grant_credits
 from ledger.migrations import upgrade
 from ledger.rendering import (
     balance_table,
@@ -25,7 +24,7 @@ from ledger.rendering import (
     statement_table,
     value_table,
 )
-from ledger.reservations import capture, expire_due, list_reservations, release
+from ledger.reservations import expire_due, list_reservations
 from ledger.statements import get_statement
 from ledger.values import Balance, Expiry, Finding, Reservation, ReservationState
 
@@ -34,19 +33,6 @@ database_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Prepare
 account_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Open and look up accounts.", epilog=EPILOG)
 app.add_typer(database_app, name="db")
 app.add_typer(account_app, name="account")
-
-AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.", show_default=False)]
-ReservationArgument = Annotated[
-    str, typer.Argument(metavar="RESERVATION", help="The reservation's id, such as acme/r2.", show_default=False)
-]
-KeyOption = Annotated[
-    str | None,
-    typer.Option("--key", metavar="KEY", help="Makes a retry safe: the same key and command are answered once."),
-]
-AtOption = Annotated[
-    str | None,
-    typer.Option("--at", metavar="MOMENT", help="ISO 8601 with a zone, such as 2026-01-31T09:00:00Z; now if left out."),
-]
 
 
 @database_app.command("upgrade", epilog=EPILOG)
@@ -92,32 +78,6 @@ def show_command(account: AccountArgument, database_url: DatabaseOption = "", as
 
 
 @app.command(epilog=EPILOG)
-def grant(
-    account: AccountArgument,
-    amount: Annotated[str, typer.Argument(metavar="CREDITS", help="Such as 500 or 0.25.", show_default=False)],
-    expires_at: Annotated[
-        str | None,
-        typer.Option("--expires-at", metavar="MOMENT", help="When what is left of it expires; never if left out."),
-    ] = None,
-    priority: Annotated[int, typer.Option("--priority", metavar="N", help="Lower is burnt first, 0 to 32767.")] = 100,
-    key: KeyOption = None,
-    at: AtOption = None,
-    database_url: DatabaseOption = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Issue credits to an account."""
-    issued = parse_credits(amount)
-    moment, expiry = parse_moment(at), parse_moment(expires_at, "--expires-at")
-    granted = in_database(
-        database_url,
-        lambda session: grant_credits(
-            session, account, issued, key=key, priority=priority, expires_at=expiry, at=moment
-        ),
-    )
-    emit(plain(granted), value_table(granted), as_json=as_json)
-
-
-@app.command(epilog=EPILOG)
 def balance(
     account: AccountArgument, at: AtOption = None, database_url: DatabaseOption = "", as_json: JsonOption = False
 ) -> None:
@@ -125,38 +85,6 @@ def balance(
     moment = parse_moment(at)
     found = in_database(database_url, lambda session: get_balance(session, account, at=moment))
     emit(plain(found), balance_table(found), as_json=as_json)
-
-
-@app.command("capture", epilog=EPILOG)
-def capture_command(
-    reservation: ReservationArgument,
-    amount: Annotated[
-        str | None, typer.Argument(metavar="[CREDITS]", help="All that is held if left out.", show_default=False)
-    ] = None,
-    key: KeyOption = None,
-    at: AtOption = None,
-    database_url: DatabaseOption = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Consume part of a hold, or all of it, and free the rest."""
-    consumed = None if amount is None else parse_credits(amount)
-    moment = parse_moment(at)
-    captured = in_database(database_url, lambda session: capture(session, reservation, consumed, key=key, at=moment))
-    emit(plain(captured), value_table(captured), as_json=as_json)
-
-
-@app.command("release", epilog=EPILOG)
-def release_command(
-    reservation: ReservationArgument,
-    key: KeyOption = None,
-    at: AtOption = None,
-    database_url: DatabaseOption = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Free all of a hold."""
-    moment = parse_moment(at)
-    released = in_database(database_url, lambda session: release(session, reservation, key=key, at=moment))
-    emit(plain(released), value_table(released), as_json=as_json)
 
 
 @app.command(epilog=EPILOG)
@@ -242,7 +170,7 @@ def expire(
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Record the holds and grants that have lapsed. Balances count them at once, recorded or not."""
+    """Record what has come due: lapses, grants that take effect, periods. Balances count it at once in any case."""
     moment = parse_moment(at)
     expiries: list[Expiry] = []
     # Each page is a transaction of its own, so that writers of other accounts wait for a page at most.

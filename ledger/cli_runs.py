@@ -28,7 +28,7 @@ from estimator.cli_options import (
     read_book,
 )
 from estimator.terminal import EPILOG, CommandGroup, emit
-from ledger.cli_ledger import AccountArgument, AtOption, KeyOption
+from ledger.cli_arguments import AccountArgument, AtOption, KeyOption
 from ledger.database import DatabaseOption, in_database
 from ledger.launches import launch, settle_run
 from ledger.rendering import launch_table, plain, settlement_table

@@ -16,7 +16,18 @@ from estimator import RunResponse
 from estimator.credits import format_credits, from_micro
 from estimator.rendering import aligned, amount_cell, cell, facts, shown
 from ledger.instants import from_optional
-from ledger.values import Balance, Entry, Finding, Launch, Reservation, RunSettlement, Statement
+from ledger.limits import LimitUsage
+from ledger.values import (
+    Balance,
+    Entry,
+    Finding,
+    GrantStanding,
+    Launch,
+    Limit,
+    Reservation,
+    RunSettlement,
+    Statement,
+)
 
 _BUCKETS = ("available", "held", "consumed", "expired", "revoked", "scheduled", "issued")
 
@@ -51,11 +62,18 @@ def _fields_of(value: Any) -> dict[str, Any]:
 def _details(details: dict[str, Any]) -> dict[str, Any]:
     """An entry's details with the journal's integers written out: micro-credits as amounts, instants as moments."""
     written = dict(details)
-    if isinstance(written.get("amount"), int):
-        written["amount"] = format_credits(from_micro(written["amount"]))
-    for name in ("reserved_at", "expires_at"):
+    for name in _AMOUNTS:
+        if isinstance(written.get(name), int) and written.get("period") != "concurrent":
+            written[name] = format_credits(from_micro(written[name]))
+    for name in ("reserved_at", "expires_at", "effective_at", "anchor", "ends_at"):
         if isinstance(written.get(name), int):
             written[name] = plain(from_optional(written[name]))
+    if isinstance(written.get("grace"), int):
+        written["grace"] = plain(timedelta(microseconds=written["grace"]))
+    if isinstance(written.get("recurrence"), dict):
+        written["recurrence"] = _details(written["recurrence"])
+    if "limit" in written and "period" in written:
+        written["limit"] = details["limit"]  # which limit, not how much
     return written
 
 
@@ -63,6 +81,19 @@ def _seconds(value: timedelta) -> str:
     """An ISO 8601 duration in seconds, exact."""
     seconds = Decimal(value // timedelta(microseconds=1)) / 10**6
     return f"PT{format_credits(seconds)}S"
+
+
+_AMOUNTS = (
+    "amount",
+    "captured",
+    "freed",
+    "refunded",
+    "requested",
+    "limit",
+    "maximum",
+    "rollover_min",
+    "rollover_max",
+)
 
 
 def moment_text(moment: datetime) -> str:
@@ -88,6 +119,12 @@ def _shown(value: Any) -> object:
         return "yes" if value else "no"
     if isinstance(value, tuple):
         return ", ".join(str(_shown(getattr(item, "grant_id", item))) for item in value) or None
+    if isinstance(value, timedelta):
+        return None if not value else _seconds(value).removeprefix("PT").removesuffix("S") + " seconds"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_shown(item)}" for name, item in value.items()) or None
+    if isinstance(value, list):
+        return ", ".join(str(_shown(item)) for item in value) or None
     return value
 
 
@@ -96,16 +133,20 @@ def balance_table(balance: Balance) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("Bucket")
     table.add_column("Credits", justify="right", no_wrap=True)
-    amounts = aligned([getattr(balance, name) for name in _BUCKETS])
-    for name, amount in zip(_BUCKETS, amounts, strict=True):
+    names = [name for name in _BUCKETS if name != "scheduled" or balance.scheduled] + ["owed"] * bool(balance.owed)
+    amounts = aligned([getattr(balance, name) for name in names])
+    for index, (name, amount) in enumerate(zip(names, amounts, strict=True)):
         style = "bold" if name in ("available", "issued") else ""
-        table.add_row(cell(name.capitalize(), style), amount_cell(amount, style), end_section=name == "revoked")
+        is_last = index + 1 < len(names) and names[index + 1] == "issued"
+        table.add_row(cell(name.capitalize(), style), amount_cell(amount, style), end_section=is_last)
     return table
 
 
 def balances_table(balances: Sequence[tuple[str, Balance]]) -> Table:
     """Balances one below another, to see what moved between them; buckets that stay empty are left out."""
-    names = [n for n in _BUCKETS if n not in ("expired", "revoked") or any(getattr(b, n) for _, b in balances)]
+    names = [
+        n for n in _BUCKETS if n not in ("expired", "revoked", "scheduled") or any(getattr(b, n) for _, b in balances)
+    ]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("Balance", no_wrap=True)
     for name in names:
@@ -195,6 +236,45 @@ def statement_table(statement: Statement) -> Table:
     return table
 
 
+def grants_table(grants: Sequence[GrantStanding]) -> Table:
+    """Grants, one a line, with where their credits are."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("Grant", overflow="fold")
+    table.add_column("Kind", no_wrap=True)
+    table.add_column("Priority", justify="right", no_wrap=True)
+    table.add_column("Expires (UTC)", no_wrap=True)
+    names = [n for n in _BUCKETS[:-1] if n == "available" or any(getattr(grant, n) for grant in grants)]
+    for name in names:
+        table.add_column(name.capitalize(), justify="right", no_wrap=True)
+    columns = [aligned([getattr(grant, name) for grant in grants]) for name in names]
+    for grant, *amounts in zip(grants, *columns, strict=True):
+        is_line = grant.kind == "credit_line"
+        table.add_row(
+            cell(grant.grant_id),
+            grant.kind.replace("_", " "),
+            "last" if is_line else str(grant.priority),
+            "" if grant.expires_at is None else _second(grant.expires_at),
+            *map(amount_cell, amounts),
+        )
+    return table
+
+
+def limits_table(limits: Sequence[Limit], usage: Sequence[LimitUsage]) -> Table:
+    """Limits, one a line, each followed by what counts against it."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading in ("Label", "Value", "Period"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("Maximum", "Used", "Left"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for limit in limits:
+        maximum = "lifted" if limit.maximum is None else shown(limit.maximum)
+        table.add_row(cell(limit.label or "(account)"), cell(limit.value), limit.period, maximum, "", "")
+        for used in usage:
+            if used.limit == limit:
+                table.add_row("", cell(used.value), "", "", shown(used.used), shown(used.left))
+    return table
+
+
 def findings_table(findings: Iterable[Finding]) -> Table:
     """What the audit found, one a line."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
@@ -212,7 +292,9 @@ __all__ = [
     "balance_table",
     "balances_table",
     "findings_table",
+    "grants_table",
     "launch_table",
+    "limits_table",
     "moment_text",
     "plain",
     "reservations_table",
