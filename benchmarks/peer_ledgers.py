@@ -128,7 +128,7 @@ class Snipz(Peer):
         """On a file, syncing every commit, as the others do, where by itself it would sync at checkpoints only."""
         from snipz.storage import sqlite
 
-        sqlite._PRAGMAS = tuple(pragma.replace("NORMAL", "FULL") for pragma in sqlite._PRAGMAS)
+        vars(sqlite)["_PRAGMAS"] = tuple(pragma.replace("NORMAL", "FULL") for pragma in sqlite._PRAGMAS)
         return cls(sqlite.SqliteBackend(path), batch, at_once=False)
 
     @classmethod
