@@ -151,7 +151,12 @@ def _write_all(loader: Loader, states: list[AccountState], entries: dict[str, in
     while receivers:
         ready: Any
         for ready in wait(receivers):
-            writes = ready.recv()
+            try:
+                writes = ready.recv()
+            except EOFError:
+                raise SystemExit(
+                    "a process that makes rows ended early. Read its error above, and run this again."
+                ) from None
             if writes is None:
                 receivers.remove(ready)
                 ready.close()
