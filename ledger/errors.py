@@ -15,6 +15,7 @@
       RunAlreadyActive           409  .dataset_id .run_id      do not retry: wait for the run to end
       IdempotencyConflict        422  .key
       AuditFailed                500  .findings
+      CommitUnknown              503             repeat with the same keys
       SchemaMismatch             500  .found .expected         run `credits db upgrade`
 
 A command that several of these fit is refused by the first in this order: conflict, not found, wrong state,
@@ -301,6 +302,19 @@ class AuditFailed(LedgerError):
             f"The audit found {len(findings)} problem(s), first: {findings[0]}. "
             "Stop writing to the accounts named and compare them with a backup.",
             findings=tuple(findings),
+        )
+
+
+class CommitUnknown(LedgerError):
+    """The connection was lost while the commit was under way; whether it happened is not known."""
+
+    code = "commit_unknown"
+    status_hint = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The connection was lost at the commit, so it is not known whether the operations happened. "
+            "Repeat them with the same keys: what happened is answered as it was, what did not is done."
         )
 
 

@@ -10,16 +10,18 @@ from typing import Any, TypeVar
 import sqlalchemy
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from ledger.bulk import sqlite_cursor
+from ledger.errors import CommitUnknown
 from ledger.snapshots import BEGINS_IMMEDIATE
 
 Answer = TypeVar("Answer")
 
 _BUSY_SECONDS = 30
 _RETRIED_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
+_LOST_SQLSTATES = frozenset({"57P01", "57P02", "57P03"})
 _RETRIED_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
 
@@ -65,22 +67,45 @@ def _begin_immediate(connection: sqlalchemy.Connection) -> None:
         cursor.execute("BEGIN IMMEDIATE")
 
 
-def run_transaction(engine: Engine, work: Callable[[Session], Answer], *, attempts: int = 5) -> Answer:
+def run_transaction(
+    engine: Engine, work: Callable[[Session], Answer], *, attempts: int = 5, keyed: bool = False
+) -> Answer:
     """Run `work(session)` in a transaction of its own and commit it.
 
-    A deadlock, a serialization failure or a busy SQLite file rolls all of it back and is tried again, up to
-    `attempts` times with growing, jittered pauses; so `work` should do nothing but use its session. Any other
-    error, and a connection lost at the commit (whose fate is unknown: repeat the command with its key), is raised.
+    What the database certainly rolled back is tried again, on a new connection where the old one is lost, up to
+    `attempts` times with growing, jittered pauses: a deadlock, a serialization failure, a busy SQLite file, a
+    connection or a server lost before the commit was sent. So `work` should do nothing but use its session.
+
+    A connection lost at the commit leaves open whether it happened. Say `keyed` when every command in `work`
+    carries a key: it is then repeated, and what had been committed is answered as a replay. Otherwise raises
+    `CommitUnknown`. Any other error is raised as it is.
     """
     for attempt in range(1, attempts + 1):
-        try:
-            with Session(engine, expire_on_commit=False) as session, session.begin():
-                return work(session)
-        except DBAPIError as error:
-            if attempt == attempts or not is_retryable(error):
-                raise
-            time.sleep(random.uniform(0.5, 1) * 0.01 * 2**attempt)  # noqa: S311  # spreads callers, guards nothing
+        with Session(engine, expire_on_commit=False) as session:
+            try:
+                answer = work(session)
+                session.flush()
+            except DBAPIError as error:
+                if attempt == attempts or not (is_retryable(error) or is_lost(error)):
+                    raise
+                pause(attempt)
+                continue
+            try:
+                session.commit()
+            except DBAPIError as error:
+                if is_lost(error) and not (keyed and attempt < attempts):
+                    raise CommitUnknown from error
+                if attempt == attempts or not (is_retryable(error) or is_lost(error)):
+                    raise
+                pause(attempt)
+                continue
+            return answer
     raise ValueError("attempts must be at least 1")
+
+
+def pause(attempt: int) -> None:
+    """Wait before the next attempt, longer each time, and never in step with other callers."""
+    time.sleep(random.uniform(0.5, 1) * 0.01 * 2**attempt)  # noqa: S311  # spreads callers, guards nothing
 
 
 def is_retryable(error: DBAPIError) -> bool:
@@ -89,3 +114,14 @@ def is_retryable(error: DBAPIError) -> bool:
     if getattr(original, "sqlstate", None) in _RETRIED_SQLSTATES:
         return True
     return str(getattr(original, "sqlite_errorname", "")).startswith(_RETRIED_SQLITE)
+
+
+def is_lost(error: DBAPIError) -> bool:
+    """True when the connection, or the server behind it, is gone: what was not committed before is rolled back."""
+    if error.connection_invalidated:
+        return True
+    sqlstate = getattr(error.orig, "sqlstate", "")
+    if sqlstate is None:
+        # The driver's own: it could not connect, or read what it was waiting for.
+        return isinstance(error, OperationalError | InterfaceError)
+    return str(sqlstate)[:2] == "08" or sqlstate in _LOST_SQLSTATES

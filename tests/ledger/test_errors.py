@@ -69,6 +69,7 @@ EXAMPLES: list[tuple[errors.LedgerError, str, int, dict[str, Any]]] = [
         500,
         {"findings": ["account 'acme', entry 3: entry_altered: its hash is wrong"]},
     ),
+    (errors.CommitUnknown(), "commit_unknown", 503, {}),
     (errors.SchemaMismatch(None, "0001"), "schema_mismatch", 500, {"expected": "0001"}),
 ]
 
