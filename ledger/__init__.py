@@ -68,6 +68,7 @@ from ledger.reservations import (
     release,
     reserve,
 )
+from ledger.roles import role_script, set_account
 from ledger.statements import get_statement
 from ledger.transactions import create_engine, is_retryable, prepare_engine, run_transaction
 from ledger.values import (
@@ -184,7 +185,9 @@ __all__ = [
     "require_clean",
     "reserve",
     "revoke_grant",
+    "role_script",
     "run_transaction",
+    "set_account",
     "set_credit_line",
     "set_limit",
     "settle_run",

@@ -25,6 +25,7 @@ from ledger.rendering import (
     value_table,
 )
 from ledger.reservations import expire_due, list_reservations
+from ledger.roles import role_script
 from ledger.statements import get_statement
 from ledger.values import Balance, Expiry, Finding, Reservation, ReservationState
 
@@ -36,11 +37,33 @@ app.add_typer(account_app, name="account")
 
 
 @database_app.command("upgrade", epilog=EPILOG)
-def upgrade_command(database_url: DatabaseOption = "", as_json: JsonOption = False) -> None:
+def upgrade_command(
+    triggers: Annotated[
+        bool, typer.Option("--triggers/--no-triggers", help="Let the database itself refuse changes to entries.")
+    ] = True,
+    database_url: DatabaseOption = "",
+    as_json: JsonOption = False,
+) -> None:
     """Create the ledger's tables, or bring them up to date. Safe to repeat, and beside a host's own tables."""
     with opened(database_url, create=True) as engine:
-        revision = upgrade(engine)
+        revision = upgrade(engine, triggers=triggers)
     emit({"revision": revision}, line(f"The ledger's tables are at revision {revision}."), as_json=as_json)
+
+
+@database_app.command("roles", epilog=EPILOG)
+def roles_command(
+    application: Annotated[str, typer.Option("--app", metavar="ROLE", help="The service's role.")] = "ledger_app",
+    readonly: Annotated[
+        str, typer.Option("--readonly", metavar="ROLE", help="The role of finance and the audit.")
+    ] = "ledger_readonly",
+    row_level_security: Annotated[
+        bool, typer.Option("--row-level-security", help="Show the service one account a transaction.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print SQL for PostgreSQL that gives two roles what they need and no more. Run it as the tables' owner."""
+    script = role_script(application=application, readonly=readonly, row_level_security=row_level_security)
+    emit({"sql": script}, *map(line, script.splitlines()), as_json=as_json)
 
 
 @account_app.command("open", epilog=EPILOG)

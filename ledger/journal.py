@@ -59,6 +59,12 @@ _LIMIT_CHANGE = RowShape.of(LimitRow, ("maximum",))
 _USAGE = RowShape.of(UsageRow)
 _USAGE_CHANGE = RowShape.of(UsageRow, ("spent", "holds"))
 
+UPDATED_COLUMNS = {
+    shape.table: tuple(name for name in shape.columns if name not in shape.key)
+    for shape in (_ACCOUNT_TERMS, _GRANT_TERMS, _RESERVATION_CHANGE, _LIMIT_CHANGE, _USAGE_CHANGE)
+}
+"""The columns that operations update, by table; every other column, and every other table, is written once."""
+
 
 def execute(session: Session, commands: Sequence[Command]) -> list[Result | Rejection]:
     """Carry out commands in order inside the caller's transaction, one result each.

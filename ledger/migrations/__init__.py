@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from ledger.errors import SchemaMismatch
+from ledger.triggers import install_triggers, remove_triggers
 
 VERSION_TABLE = "ledger_alembic_version"
 
@@ -18,23 +19,27 @@ VERSION_TABLE = "ledger_alembic_version"
 _UPGRADE_LOCK = 0x6C6564676572
 
 
-def upgrade(bind: Engine | Connection) -> str:
+def upgrade(bind: Engine | Connection, *, triggers: bool = True) -> str:
     """Create the ledger's tables or bring them up to date; answers the revision that the schema is at.
+
+    `triggers` that refuse changes to entries and transfers are put in place, or left out (and taken away) where
+    an engine refuses them on distributed tables.
 
     Safe when several processes call it at once, and when there is nothing to do. Given a connection, it joins that
     connection's transaction and does not commit (async: `await connection.run_sync(ledger.upgrade)`).
     """
     if isinstance(bind, Connection):
-        return _upgrade(bind)
+        return _upgrade(bind, triggers)
     with bind.begin() as connection:
-        return _upgrade(connection)
+        return _upgrade(connection, triggers)
 
 
-def _upgrade(connection: Connection) -> str:
+def _upgrade(connection: Connection, triggers: bool) -> str:
     _take_turn(connection)
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    (install_triggers if triggers else remove_triggers)(connection)
     return head_revision()
 
 

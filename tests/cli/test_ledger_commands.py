@@ -303,3 +303,23 @@ def test_no_digit_is_cut_on_a_narrow_terminal(book: Credits, run: dict[str, Any]
         assert "…" not in printed
         assert "1.45" in printed
     assert "9,223,372,035,098.673456" in book("statement", "acme", columns=30)
+
+
+def test_roles_are_printed_as_sql_without_any_database(command: Credits) -> None:
+    printed = command("db", "roles", "--app", "svc", "--readonly", "fin", "--row-level-security")
+    assert 'GRANT INSERT ON ledger_entry TO "svc";' in printed
+    assert 'CREATE POLICY ledger_every_account ON ledger_entry FOR SELECT TO "fin" USING (true);' in printed
+    assert "POLICY" not in command.json("db", "roles")["sql"]
+    assert command.json("db", "roles", "--app", "a$b", status=2)["code"] == "command_invalid"
+
+
+def test_triggers_can_be_left_out_of_an_upgrade(tmp_path: Path) -> None:
+    path = tmp_path / "new.sqlite"
+    new = Credits(f"sqlite:///{path}")
+    for options, count in (((), 4), (("--no-triggers",), 0), (("--triggers",), 4)):
+        new("db", "upgrade", *options)
+        with sqlite3.connect(path) as connection:
+            assert connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'trigger'").fetchone() == (
+                count,
+            )
+        connection.close()

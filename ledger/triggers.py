@@ -1,0 +1,52 @@
+"""Triggers that refuse any change to what is written once: a second line, which may be left out.
+
+Correctness does not rest on them: the library never changes an entry or a transfer, and the audit finds who did.
+Engines that refuse triggers on distributed tables do without.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+APPEND_ONLY = ("ledger_entry", "ledger_transfer")
+"""The tables that are only ever added to."""
+
+_CHANGES = ("UPDATE", "DELETE")
+_FUNCTION = (
+    "CREATE OR REPLACE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+    " RAISE EXCEPTION '% is append-only: correct a mistake with a new entry', TG_TABLE_NAME;"
+    " END $$"
+)
+_EXISTS = text("SELECT 1 FROM pg_trigger WHERE tgname = :name AND tgrelid = CAST(:table AS regclass)")
+
+
+def install_triggers(connection: Connection) -> None:
+    """Put the triggers where they are missing; nothing is locked where they are all there."""
+    if connection.dialect.name != "postgresql":
+        for table in APPEND_ONLY:
+            for change in _CHANGES:
+                connection.exec_driver_sql(
+                    f"CREATE TRIGGER IF NOT EXISTS {table}_refuses_{change.lower()} BEFORE {change} ON {table} BEGIN"
+                    f" SELECT RAISE(ABORT, '{table} is append-only: correct a mistake with a new entry'); END"
+                )
+        return
+    for table in APPEND_ONLY:
+        name = f"{table}_append_only"
+        if connection.execute(_EXISTS, {"name": name, "table": table}).first() is None:
+            connection.execute(text(_FUNCTION))
+            connection.execute(
+                text(
+                    f"CREATE TRIGGER {name} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
+                    " FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change()"
+                )
+            )
+
+
+def remove_triggers(connection: Connection) -> None:
+    """Take the triggers away."""
+    for table in APPEND_ONLY:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"DROP TRIGGER IF EXISTS {table}_append_only ON {table}"))
+            continue
+        for change in _CHANGES:
+            connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {table}_refuses_{change.lower()}")
