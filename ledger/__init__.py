@@ -6,6 +6,7 @@ Verbs take the caller's `sqlalchemy.orm.Session` first, join its transaction, an
 
 from ledger.accounts import get_balance, list_accounts, open_account
 from ledger.audit import audit, require_clean
+from ledger.batching import Batcher
 from ledger.commands import (
     Capture,
     Command,
@@ -21,12 +22,16 @@ from ledger.commands import (
 from ledger.errors import (
     AccountNotFound,
     AuditFailed,
+    BatcherClosed,
     CaptureExceedsReservation,
     CommandInvalid,
     GrantNotFound,
     IdempotencyConflict,
     InsufficientCredits,
     LedgerError,
+    NotCarriedOut,
+    OutcomeUnknown,
+    QueueFull,
     ReservationNotFound,
     ReservationNotHeld,
     RunAlreadyActive,
@@ -64,6 +69,8 @@ __all__ = [
     "AccountNotFound",
     "AuditFailed",
     "Balance",
+    "Batcher",
+    "BatcherClosed",
     "Bucket",
     "Capture",
     "CaptureExceedsReservation",
@@ -83,7 +90,10 @@ __all__ = [
     "Launch",
     "LaunchRun",
     "LedgerError",
+    "NotCarriedOut",
     "OpenAccount",
+    "OutcomeUnknown",
+    "QueueFull",
     "Release",
     "Reservation",
     "ReservationNotFound",
