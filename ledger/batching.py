@@ -32,6 +32,7 @@ import asyncio
 import atexit
 import os
 import threading
+import time
 from collections import OrderedDict
 from itertools import islice
 from types import TracebackType
@@ -182,7 +183,19 @@ class Batcher:
             try:
                 carry_out(self._engine, calls, self._attempts)
             except BaseException as error:  # noqa: BLE001  # nobody may be left waiting for ever
-                self._fail_open(calls, error)
+                _fail_open(calls, error)
+            self._let_in(len(calls))
+
+    def _let_in(self, answered: int) -> None:
+        """Let the threads just answered have the interpreter, for as long as they come back with commands.
+
+        They could not run beside the next batch's work in Python anyway. Without their turn first, callers who
+        return at once fall into two halves for ever, each paying for a commit that both could have shared.
+        """
+        seen = -1
+        while answered > 1 and seen < len(self._queue) < answered:
+            seen = len(self._queue)
+            time.sleep(0)
 
     def _take(self) -> list[Call]:
         """The next batch, in the order of arrival; none once the batcher is closed and everything is done."""
@@ -199,14 +212,15 @@ class Batcher:
                 call.is_taken = True
             return calls
 
-    def _fail_open(self, calls: list[Call], error: BaseException) -> None:
-        unsettled = [call for call in calls if not call.is_settled]
-        for call in unsettled:
-            call.is_doubtful = True
-            call.fail("The batcher itself failed", error)
-        wake(unsettled)
-
 
 def _check_timeout(timeout: float | None) -> None:
     if timeout is not None and not timeout >= 0:
         raise ValueError(f"timeout is {timeout!r}; give seconds of 0 or more, or None to wait as long as it takes")
+
+
+def _fail_open(calls: list[Call], error: BaseException) -> None:
+    unsettled = [call for call in calls if not call.is_settled]
+    for call in unsettled:
+        call.is_doubtful = True
+        call.fail("The batcher itself failed", error)
+    wake(unsettled)
