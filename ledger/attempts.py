@@ -77,7 +77,7 @@ def _commit(engine: Engine, calls: Sequence[Call]) -> _Failure | None:
     try:
         results = run_transaction(engine, work)
     except BaseException as error:  # noqa: BLE001  # whatever it was, somebody waits to be told
-        return _Failure(error, is_committing and not _was_rolled_back(error))
+        return _Failure(error, is_committing and not was_rolled_back(error))
     for call, result in zip(calls, results, strict=True):
         call.answer(result)
     wake(calls)
@@ -115,7 +115,7 @@ def _pause(attempt: int) -> None:
     time.sleep(random.uniform(0.5, 1) * _PAUSE_SECONDS * 2**attempt)  # noqa: S311  # spreads callers, guards nothing
 
 
-def _was_rolled_back(error: BaseException) -> bool:
+def was_rolled_back(error: BaseException) -> bool:
     """True when the database answered a COMMIT with a refusal, so that its fate is known."""
     if not isinstance(error, DBAPIError) or error.connection_invalidated:
         return False

@@ -79,6 +79,11 @@ class Batcher:
         # A daemon thread does not hold the exit up, and still runs while exit functions do: nothing queued is lost.
         atexit.register(self.close)
 
+    @property
+    def waiting(self) -> int:
+        """How many commands are queued and not yet taken, for a gauge."""
+        return len(self._queue)
+
     def execute(self, command: Command, timeout: float | None = None) -> Result:
         """Carry a command out in the next batch and answer its result, once that is committed.
 
