@@ -6,6 +6,7 @@ Verbs take the caller's `sqlalchemy.orm.Session` first, join its transaction, an
 
 from ledger.accounts import get_balance, list_accounts, open_account
 from ledger.audit import audit, require_clean
+from ledger.batching import Batcher
 from ledger.commands import (
     Adjust,
     Capture,
@@ -31,6 +32,7 @@ from ledger.commands import (
 from ledger.errors import (
     AccountNotFound,
     AuditFailed,
+    BatcherClosed,
     CaptureExceedsReservation,
     CommandInvalid,
     CommitUnknown,
@@ -40,6 +42,9 @@ from ledger.errors import (
     InsufficientCredits,
     LedgerError,
     LimitExceeded,
+    NotCarriedOut,
+    OutcomeUnknown,
+    QueueFull,
     RefundExceedsCapture,
     ReservationNotFound,
     ReservationNotHeld,
@@ -102,6 +107,8 @@ __all__ = [
     "Adjustment",
     "AuditFailed",
     "Balance",
+    "Batcher",
+    "BatcherClosed",
     "Bucket",
     "Capture",
     "CaptureExceedsReservation",
@@ -132,8 +139,11 @@ __all__ = [
     "LimitExceeded",
     "LimitPeriod",
     "LimitUsage",
+    "NotCarriedOut",
     "OpenAccount",
+    "OutcomeUnknown",
     "OverCapture",
+    "QueueFull",
     "Recurrence",
     "Refund",
     "RefundExceedsCapture",

@@ -17,6 +17,10 @@
       AuditFailed                500  .findings
       CommitUnknown              503             repeat with the same keys
       SchemaMismatch             500  .found .expected         run `credits db upgrade`
+      QueueFull                  503  .queue_max               nothing was queued: try again a little later
+      BatcherClosed              503                           nothing was queued: use a batcher that is open
+      NotCarriedOut              503  .key                     certainly no effect: try again
+      OutcomeUnknown             504  .key                     may have had its effect: repeat it with its key
 
 A command that several of these fit is refused by the first in this order: conflict, not found, wrong state,
 insufficient. A refused command moves nothing and leaves its key free.
@@ -332,3 +336,59 @@ class SchemaMismatch(LedgerError):
             found=found,
             expected=expected,
         )
+
+
+class QueueFull(LedgerError):
+    """As many commands wait for the batcher as it lets wait; this one was not queued."""
+
+    code = "queue_full"
+    status_hint = 503
+    queue_max: int
+
+    def __init__(self, queue_max: int) -> None:
+        super().__init__(
+            f"{queue_max} commands are waiting already, so this one was not queued. "
+            "Try again a little later, with the same key if it has one.",
+            queue_max=queue_max,
+        )
+
+
+class BatcherClosed(LedgerError):
+    """The batcher takes no commands, for good; this one was not queued."""
+
+    code = "batcher_closed"
+    status_hint = 503
+
+    def __init__(self, why: str = "The batcher is closed") -> None:
+        super().__init__(
+            f"{why}, so the command was not queued. Make a new Batcher in the process that uses it, "
+            "and keep it open for as long as commands come."
+        )
+
+
+class NotCarriedOut(LedgerError):
+    """The command had, for certain, no effect, for a reason that is not its own."""
+
+    code = "not_carried_out"
+    status_hint = 503
+    key: str | None
+
+    def __init__(self, why: str, key: str | None = None) -> None:
+        again = "Try it again" if key is None else f"Try it again with the same key {key!r}"
+        super().__init__(f"{why}, so the command was certainly not carried out. {again}.", key=key)
+
+
+class OutcomeUnknown(LedgerError):
+    """Nobody can tell whether the command had its effect; its key makes repeating it safe."""
+
+    code = "outcome_unknown"
+    status_hint = 504
+    key: str | None
+
+    def __init__(self, why: str, key: str | None = None) -> None:
+        again = (
+            "It has no key: look for its entry in the account's statement before you repeat it."
+            if key is None
+            else f"Repeat it unchanged with the same key {key!r}: it takes effect once, however often it is sent."
+        )
+        super().__init__(f"{why}, so the command may or may not have been carried out. {again}", key=key)

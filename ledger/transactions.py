@@ -21,7 +21,9 @@ Answer = TypeVar("Answer")
 
 _BUSY_SECONDS = 30
 _RETRIED_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
+_COMPLETION_UNKNOWN = "40003"
 _LOST_SQLSTATES = frozenset({"57P01", "57P02", "57P03"})
+_ROLLED_BACK_SQLITE = ("SQLITE_CONSTRAINT", "SQLITE_FULL")
 _RETRIED_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
 
@@ -81,25 +83,21 @@ def run_transaction(
     `CommitUnknown`. Any other error is raised as it is.
     """
     for attempt in range(1, attempts + 1):
-        with Session(engine, expire_on_commit=False) as session:
-            try:
+        is_committing = False
+        try:
+            with Session(engine, expire_on_commit=False) as session, session.begin():
                 answer = work(session)
                 session.flush()
-            except DBAPIError as error:
-                if attempt == attempts or not (is_retryable(error) or is_lost(error)):
-                    raise
-                pause(attempt)
-                continue
-            try:
-                session.commit()
-            except DBAPIError as error:
-                if is_lost(error) and not (keyed and attempt < attempts):
-                    raise CommitUnknown from error
-                if attempt == attempts or not (is_retryable(error) or is_lost(error)):
-                    raise
-                pause(attempt)
-                continue
+                is_committing = True
             return answer
+        except DBAPIError as error:
+            is_unknown = is_committing and not was_rolled_back(error)
+            if is_unknown and not (keyed and attempt < attempts):
+                raise CommitUnknown from error
+            is_undone = is_retryable(error) or (is_lost(error) and not is_committing)
+            if attempt == attempts or not (is_unknown or is_undone):
+                raise
+            pause(attempt)
     raise ValueError("attempts must be at least 1")
 
 
@@ -114,6 +112,18 @@ def is_retryable(error: DBAPIError) -> bool:
     if getattr(original, "sqlstate", None) in _RETRIED_SQLSTATES:
         return True
     return str(getattr(original, "sqlite_errorname", "")).startswith(_RETRIED_SQLITE)
+
+
+def was_rolled_back(error: DBAPIError) -> bool:
+    """True when the database answered a COMMIT with a refusal, so that its fate is known."""
+    if is_lost(error):
+        return False
+    if is_retryable(error):
+        return True
+    sqlstate = getattr(error.orig, "sqlstate", None)
+    if sqlstate is not None:
+        return bool(sqlstate != _COMPLETION_UNKNOWN)
+    return str(getattr(error.orig, "sqlite_errorname", "")).startswith(_ROLLED_BACK_SQLITE)
 
 
 def is_lost(error: DBAPIError) -> bool:

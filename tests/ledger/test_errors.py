@@ -62,6 +62,10 @@ EXAMPLES: list[tuple[errors.LedgerError, str, int, dict[str, Any]]] = [
         409,
         {"dataset_id": "d1", "run_id": "dataset-d1-5"},
     ),
+    (errors.QueueFull(5), "queue_full", 503, {"queue_max": 5}),
+    (errors.BatcherClosed(), "batcher_closed", 503, {}),
+    (errors.NotCarriedOut("The database failed", "k"), "not_carried_out", 503, {"key": "k"}),
+    (errors.OutcomeUnknown("The database failed"), "outcome_unknown", 504, {}),
     (errors.IdempotencyConflict("k"), "idempotency_conflict", 422, {"key": "k"}),
     (
         errors.AuditFailed([Finding("acme", 3, "entry_altered", "its hash is wrong")]),

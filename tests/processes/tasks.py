@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -130,3 +131,51 @@ def write_batches(url: str, first: int, sender: Any) -> None:
             ledger.execute(session, commands)
         sender.send(number)
         number += 1
+
+
+BATCHED_CALLERS = 8
+
+
+def write_through_batcher(url: str, generation: int, sender: Any) -> None:
+    """Hold credits from several threads through one batcher, telling each key once it is answered, until killed."""
+    engine = ledger.create_engine(url)
+    batcher = ledger.Batcher(engine)
+    one_at_a_time = threading.Lock()
+
+    def call(caller: int) -> None:
+        turn = 0
+        while True:
+            key = f"{generation}-{caller}-{turn}"
+            batcher.execute(ledger.Reserve("acme" if turn % 2 else "zeta", Decimal("0.5"), key))
+            with one_at_a_time:
+                sender.send(key)
+            turn += 1
+
+    callers = [threading.Thread(target=call, args=(number,)) for number in range(BATCHED_CALLERS)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+
+
+def share_batcher(engine: Engine, number: int, callers: int = 12, turns: int = 20) -> list[tuple[str, str, bool]]:
+    """Hold 1 credit at a time through one batcher of this process; answers key, reservation and whether a replay.
+
+    Every third turn asks for a key that all callers of all processes ask for.
+    """
+    answers: list[tuple[str, str, bool]] = []
+
+    def call(caller: int) -> None:
+        for turn in range(turns):
+            key = f"common-{turn}" if turn % 3 == 0 else f"{number}-{caller}-{turn}"
+            hold = batcher.execute(ledger.Reserve("acme", 1, key))
+            if isinstance(hold, ledger.Reservation):
+                answers.append((key, hold.reservation_id, hold.replayed))
+
+    with ledger.Batcher(engine) as batcher:
+        threads = [threading.Thread(target=call, args=(caller,)) for caller in range(callers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return answers

@@ -79,6 +79,19 @@ def batch(session: Session) -> None:
             assert_type(result.status_hint, int)
 
 
+async def gathered(engine: Engine) -> None:
+    """Threads and tasks behind one batcher."""
+    with ledger.Batcher(engine, batch_max=500, queue_max=5_000, attempts=3) as batcher:
+        assert_type(batcher, ledger.Batcher)
+        assert_type(batcher.execute(Reserve("acme", 5, "k1"), timeout=2.5), ledger.Result)
+        assert_type(await batcher.execute_async(Capture("acme/r2", 3, "k2")), ledger.Result)
+        assert_type(batcher.waiting, int)
+    async with ledger.Batcher(engine) as batcher:
+        assert_type(batcher, ledger.Batcher)
+        batcher.execute("acme")  # type: ignore[arg-type]
+        batcher.close()
+
+
 def finance(session: Session) -> int:
     """Reads."""
     assert_type(ledger.get_balance(session, "acme", at=NOW).available, Decimal)
