@@ -31,19 +31,24 @@ SMALL = 10_000
 _ROUNDS = 31
 _AMOUNT = Decimal("1.5")
 _BATCH = 100
-_BATCH_ACCOUNTS = 10
 _AUDITED = 10
 _PERIOD_ENTRIES = 20
 _GOLDEN = 0.6180339887
 
 
 class Calls:
-    """The calls on one book. Accounts and moments are spread over all of it, so that no page of it stays at hand."""
+    """The calls on one book.
+
+    Those on ten accounts and on twelve moments, spread over all of it, come back to the same pages, as a service and
+    its month ends do. Those on all accounts and on any moment hardly ever do: on a large book their pages come from
+    the system's cache or the disk, and are written to the disk apart.
+    """
 
     def __init__(self, url: str, book: Book) -> None:
         self.name = f"{book.entries:,} entries"
         self.engine = ledger.create_engine(url)
         self.others = [name for name in book.accounts if name != HOT]
+        self.ten = self.others[:: len(self.others) // 10]
         self.hot_entries = book.accounts[HOT]
         self.count = 0
 
@@ -62,9 +67,9 @@ class Calls:
     def _other(self) -> str:
         return self.others[int(self._spread() * len(self.others))]
 
-    def _past(self) -> datetime:
-        """Just before an entry of the hot account took effect."""
-        return from_instant(moment_after(1 + int(self._spread() * (self.hot_entries - _PERIOD_ENTRIES))) - 1)
+    def _past(self, place: float) -> datetime:
+        """Just before an entry of the hot account took effect, at a place in its past between 0 and 1."""
+        return from_instant(moment_after(1 + int(place * (self.hot_entries - _PERIOD_ENTRIES))) - 1)
 
     def _reserve(self, account_id: str) -> ledger.Reservation:
         self.count += 1
@@ -75,17 +80,19 @@ class Calls:
         """A keyed reservation on the hot account."""
         return self._reserve(HOT)
 
-    def reserve_other(self) -> ledger.Reservation:
-        """A keyed reservation on another account."""
+    def reserve_ten(self) -> ledger.Reservation:
+        """A keyed reservation on one of ten accounts."""
+        return self._reserve(self.ten[self.count % 10])
+
+    def reserve_any(self) -> ledger.Reservation:
+        """A keyed reservation on any account."""
         return self._reserve(self._other())
 
     def reserve_batch(self) -> list[Any]:
         """Many keyed reservations on ten accounts in one transaction."""
-        names = [self._other() for _ in range(_BATCH_ACCOUNTS)]
         self.count += _BATCH
         commands = [
-            ledger.Reserve(names[index % len(names)], _AMOUNT, key=f"batch-{self.count + index}")
-            for index in range(_BATCH)
+            ledger.Reserve(self.ten[index % 10], _AMOUNT, key=f"batch-{self.count + index}") for index in range(_BATCH)
         ]
         with Session(self.engine) as session, session.begin():
             return list(ledger.execute(session, commands))
@@ -95,14 +102,29 @@ class Calls:
         with Session(self.engine) as session:
             return ledger.get_balance(session, HOT)
 
-    def balance_then(self) -> ledger.Balance:
-        """The hot account's balance at a past moment."""
-        with Session(self.engine) as session:
-            return ledger.get_balance(session, HOT, at=self._past())
+    def balance_at_twelve(self) -> ledger.Balance:
+        """The hot account's balance at one of twelve past moments."""
+        self.count += 1
+        return self._balance_at(self._past(self.count % 12 / 12))
 
-    def statement(self) -> ledger.Statement:
-        """The hot account's statement of a period with twenty entries, somewhere in its past."""
-        since = self._past()
+    def balance_at_any(self) -> ledger.Balance:
+        """The hot account's balance at any past moment."""
+        return self._balance_at(self._past(self._spread()))
+
+    def _balance_at(self, moment: datetime) -> ledger.Balance:
+        with Session(self.engine) as session:
+            return ledger.get_balance(session, HOT, at=moment)
+
+    def statement_of_twelve(self) -> ledger.Statement:
+        """The hot account's statement of a period with twenty entries after one of twelve past moments."""
+        self.count += 1
+        return self._statement(self._past(self.count % 12 / 12))
+
+    def statement_of_any(self) -> ledger.Statement:
+        """The hot account's statement of a period with twenty entries after any past moment."""
+        return self._statement(self._past(self._spread()))
+
+    def _statement(self, since: datetime) -> ledger.Statement:
         until = since + (from_instant(STEP_MICROS) - from_instant(0)) * _PERIOD_ENTRIES
         with Session(self.engine) as session:
             return ledger.get_statement(session, HOT, since=since, until=until)
@@ -135,11 +157,14 @@ def _expect(found: object, expected: object) -> None:
 
 _TIMED: list[tuple[str, Callable[[Calls], Any], Callable[[Any], None]]] = [
     ("reserve, hot account", Calls.reserve_hot, _check_reserved),
-    ("reserve, other accounts", Calls.reserve_other, _check_reserved),
-    (f"{_BATCH} reserves of {_BATCH_ACCOUNTS} other accounts in a transaction", Calls.reserve_batch, _check_batch),
-    ("balance now, hot account", Calls.balance_now, _check_now),
-    ("balance at a past moment, hot account", Calls.balance_then, _check_then),
-    (f"statement of {_PERIOD_ENTRIES} entries, hot account", Calls.statement, _check_statement),
+    ("reserve, ten accounts in turn", Calls.reserve_ten, _check_reserved),
+    ("reserve, all accounts in turn", Calls.reserve_any, _check_reserved),
+    (f"{_BATCH} reserves on ten accounts in a transaction", Calls.reserve_batch, _check_batch),
+    ("balance now", Calls.balance_now, _check_now),
+    ("balance at twelve past moments", Calls.balance_at_twelve, _check_then),
+    ("balance at any past moment", Calls.balance_at_any, _check_then),
+    (f"statement of {_PERIOD_ENTRIES} entries, twelve periods", Calls.statement_of_twelve, _check_statement),
+    (f"statement of {_PERIOD_ENTRIES} entries, any period", Calls.statement_of_any, _check_statement),
 ]
 
 
