@@ -33,7 +33,8 @@ def test_every_python_block_runs_in_order_in_one_folder(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         outputs.append(done.stdout)
-    service, analyst, finance = outputs
+    service, verbs, analyst, finance = outputs
+    assert verbs.split() == ["100", "5"]
     assert "start the pipeline for dataset-d1-" in service
     assert service.rstrip().endswith("2.35")
     assert "total" in analyst
