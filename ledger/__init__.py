@@ -5,8 +5,9 @@ Verbs take the caller's `sqlalchemy.orm.Session` first, join its transaction, an
 """
 
 from ledger.accounts import get_balance, list_accounts, open_account
-from ledger.audit import audit, require_clean
+from ledger.audit import audit, audit_together, require_clean
 from ledger.batching import Batcher
+from ledger.checkpoints import AccountMark, Checkpoint, take_checkpoint, verify_checkpoint
 from ledger.commands import (
     Adjust,
     Capture,
@@ -34,6 +35,7 @@ from ledger.errors import (
     AuditFailed,
     BatcherClosed,
     CaptureExceedsReservation,
+    CheckpointInvalid,
     CommandInvalid,
     CommitUnknown,
     GrantEnded,
@@ -102,6 +104,7 @@ from ledger.values import (
 
 __all__ = [
     "Account",
+    "AccountMark",
     "AccountNotFound",
     "Adjust",
     "Adjustment",
@@ -112,6 +115,8 @@ __all__ = [
     "Bucket",
     "Capture",
     "CaptureExceedsReservation",
+    "Checkpoint",
+    "CheckpointInvalid",
     "Command",
     "CommandInvalid",
     "CommitUnknown",
@@ -168,6 +173,7 @@ __all__ = [
     "Transfer",
     "adjust",
     "audit",
+    "audit_together",
     "capture",
     "check_schema",
     "create_engine",
@@ -201,5 +207,7 @@ __all__ = [
     "set_credit_line",
     "set_limit",
     "settle_run",
+    "take_checkpoint",
     "upgrade",
+    "verify_checkpoint",
 ]

@@ -13,10 +13,13 @@ from ledger.bulk import RowShape
 from ledger.entries import read_windows
 from ledger.ids import format_grant_id, format_reservation_id
 from ledger.journal import grant_row, reservation_row
-from ledger.replay import Replay
-from ledger.states import AccountState, ReservationState, genesis
+from ledger.replay import Problem, Replay
+from ledger.states import AccountState, Posting, ReservationState, genesis
 from ledger.tables import GrantRow
 from ledger.values import Finding
+
+# What reading a row of any shape can raise: a tampered row is a finding, never a failure of the audit.
+UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
 
 
 @dataclass(slots=True)
@@ -36,6 +39,7 @@ class AccountAudit:
     def run(self) -> Iterator[Finding]:
         """Every finding, in the order of the entries, then the tables'."""
         misplaced: set[int] = set()
+        problems: list[Problem] = []
         replay = self.replay
         for window in read_windows(
             self.connection, self.state.account_id, last=self.state.sequence, misplaced=misplaced
@@ -43,8 +47,13 @@ class AccountAudit:
             for posting in window:
                 if self.cutoff is not None and posting.at > self.cutoff:
                     return
-                for code, message in replay.follow(posting):
-                    yield self._finding(posting.sequence, code, message)
+                unreadable = self._follow(posting, problems)
+                if problems:
+                    for code, message in problems:
+                        yield self._finding(posting.sequence, code, message)
+                    problems.clear()
+                if unreadable is not None:
+                    raise unreadable
                 if posting.sequence in misplaced:
                     yield self._finding(posting.sequence, "transfer_misplaced", "its transfers are not numbered from 0")
             yield from self._compare_closed()
@@ -56,6 +65,14 @@ class AccountAudit:
         yield from self._check_cards()
         yield from self._check_limits()
         yield from self._check_counts()
+
+    def _follow(self, posting: Posting, problems: list[Problem]) -> Exception | None:
+        """Replay an entry; answers why it cannot be read, where that is so, once its problems are known."""
+        try:
+            self.replay.follow(posting, problems)
+        except UNREADABLE as error:
+            return error
+        return None
 
     def _finding(self, sequence: int | None, code: str, message: str) -> Finding:
         return Finding(self.state.account_id, sequence, code, message)

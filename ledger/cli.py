@@ -9,8 +9,8 @@ import typer
 
 from estimator import cli as estimator_cli
 from estimator.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus
-from ledger import cli_grants, cli_holds, cli_ledger, cli_limits, cli_runs, cli_tour
-from ledger.errors import AuditFailed, CommandInvalid, LedgerError, SchemaMismatch
+from ledger import cli_audit, cli_grants, cli_holds, cli_ledger, cli_limits, cli_runs, cli_tour
+from ledger.errors import AuditFailed, CheckpointInvalid, CommandInvalid, LedgerError, SchemaMismatch
 
 
 class CreditsGroup(CommandGroup):
@@ -26,6 +26,7 @@ class CreditsGroup(CommandGroup):
 def _status_of(error: LedgerError) -> ExitStatus:
     statuses = {
         CommandInvalid: ExitStatus.BAD_INPUT,
+        CheckpointInvalid: ExitStatus.BAD_INPUT,
         SchemaMismatch: ExitStatus.UNAVAILABLE,
         AuditFailed: ExitStatus.FOUND,
     }
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.add_typer(cli_tour.app)
 app.add_typer(estimator_cli.app)
 app.add_typer(cli_ledger.app)
+app.add_typer(cli_audit.app)
 app.add_typer(cli_grants.app)
 app.add_typer(cli_holds.app)
 app.add_typer(cli_limits.app)

@@ -12,6 +12,9 @@ import typer
 from estimator.terminal import CommandFailed
 
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.", show_default=False)]
+AccountOption = Annotated[
+    str | None, typer.Option("--account", metavar="ACCOUNT", help="Only this account; every account if left out.")
+]
 ReservationArgument = Annotated[
     str, typer.Argument(metavar="RESERVATION", help="The reservation's id, such as acme/r2.", show_default=False)
 ]

@@ -10,15 +10,13 @@ from sqlalchemy.orm import Session
 
 from estimator.cli_options import JsonOption, parse_moment
 from estimator.rendering import facts, line
-from estimator.terminal import EPILOG, CommandGroup, ExitStatus, emit
-from ledger.accounts import get_balance, list_accounts, open_account, require_account
-from ledger.audit import audit
-from ledger.cli_arguments import AccountArgument, AtOption
+from estimator.terminal import EPILOG, CommandGroup, emit
+from ledger.accounts import get_balance, list_accounts, open_account
+from ledger.cli_arguments import AccountArgument, AccountOption, AtOption
 from ledger.database import DatabaseOption, in_database, opened
 from ledger.migrations import upgrade
 from ledger.rendering import (
     balance_table,
-    findings_table,
     plain,
     reservations_table,
     statement_table,
@@ -27,7 +25,7 @@ from ledger.rendering import (
 from ledger.reservations import expire_due, list_reservations
 from ledger.roles import role_script
 from ledger.statements import get_statement
-from ledger.values import Balance, Expiry, Finding, Reservation, ReservationState
+from ledger.values import Balance, Expiry, Reservation, ReservationState
 
 app = typer.Typer(cls=CommandGroup)
 database_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Prepare the database.", epilog=EPILOG)
@@ -151,39 +149,6 @@ def statement(
     start, end = parse_moment(since, "--since"), parse_moment(until, "--until")
     found = in_database(database_url, lambda session: get_statement(session, account, since=start, until=end))
     emit(plain(found), statement_table(found), as_json=as_json)
-
-
-AccountOption = Annotated[
-    str | None, typer.Option("--account", metavar="ACCOUNT", help="Only this account; every account if left out.")
-]
-
-
-@app.command("audit", epilog=EPILOG)
-def audit_command(
-    account: AccountOption = None,
-    at: AtOption = None,
-    database_url: DatabaseOption = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Prove the book from its own entries. Ends with status 1 when anything does not add up."""
-    moment = parse_moment(at)
-
-    def prove(session: Session) -> tuple[list[str], list[Finding]]:
-        if account is not None:
-            require_account(session, account)
-        accounts = [account] if account is not None else list_accounts(session)
-        return accounts, list(audit(session, account_id=account, at=moment))
-
-    accounts, findings = in_database(database_url, prove)
-    document = {"clean": not findings, "accounts": len(accounts), "findings": plain(findings)}
-    if findings:
-        message = "The book does not prove itself. Stop writing to these accounts and compare them with a backup."
-        emit(document, findings_table(findings), line(message, style="red"), as_json=as_json)
-        raise typer.Exit(ExitStatus.FOUND)
-    counted = f"{len(accounts):,} account{'' if len(accounts) == 1 else 's'}"
-    emit(
-        document, line(f"{counted} audited: every credit is somewhere, and every entry is as it was."), as_json=as_json
-    )
 
 
 @app.command(epilog=EPILOG)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from estimator.credits import from_micro
 from ledger import answers
+from ledger.bulk import fetch_raw
 from ledger.ids import format_grant_id, format_reservation_id
 from ledger.instants import from_instant
 from ledger.queries import ENTRY
@@ -19,13 +19,10 @@ from ledger.values import Bucket, Entry, EntryKind, Transfer
 WINDOW = 2000
 """Entries read at a time."""
 
-_ENTRIES = text(
-    f"SELECT {', '.join(column.name for column in ENTRY)} FROM ledger_entry WHERE account_id = :account_id"
-    " AND sequence > :after AND sequence <= :last ORDER BY sequence LIMIT :window"
-)
-_TRANSFERS = text(
-    "SELECT sequence, ordinal, grant_number, source, target, amount FROM ledger_transfer WHERE account_id = :account_id"
-    " AND sequence > :after AND sequence <= :last ORDER BY sequence, ordinal"
+_OF_WINDOW = "WHERE account_id = {0} AND sequence > {1} AND sequence <= {2} ORDER BY sequence"
+_ENTRIES = f"SELECT {', '.join(column.name for column in ENTRY)} FROM ledger_entry {_OF_WINDOW} LIMIT {WINDOW}"
+_TRANSFERS = (
+    f"SELECT sequence, ordinal, grant_number, source, target, amount FROM ledger_transfer {_OF_WINDOW}, ordinal"
 )
 _INDEX = {name: index for index, name in enumerate(BUCKETS)}
 
@@ -43,16 +40,20 @@ def read_windows(
     `misplaced` takes the sequences of entries whose transfers are not numbered from 0 on.
     """
     while True:
-        values: dict[str, Any] = {"account_id": account_id, "after": after, "last": last}
-        rows = connection.execute(_ENTRIES, values | {"window": WINDOW}).all()
+        rows = fetch_raw(connection, _ENTRIES, (account_id, after, last))
         if not rows:
             return
         end = rows[-1][1]
         moves: dict[int, list[Move]] = {}
-        for sequence, ordinal, *move in connection.execute(_TRANSFERS, values | {"last": end}):
-            grant, source, target, amount = move
-            taken = moves.setdefault(sequence, [])
-            if misplaced is not None and ordinal != len(taken):
+        latest: int | None = None
+        taken: list[Move] = []
+        for sequence, ordinal, grant, source, target, amount in fetch_raw(
+            connection, _TRANSFERS, (account_id, after, end)
+        ):
+            if sequence != latest:
+                latest, taken = sequence, []
+                moves[sequence] = taken
+            if ordinal != len(taken) and misplaced is not None:
                 misplaced.add(sequence)
             taken.append((grant, _INDEX[source], _INDEX[target], amount))
         yield [posting_of(row, moves.get(row[1], [])) for row in rows]

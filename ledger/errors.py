@@ -2,6 +2,7 @@
 
     LedgerError
       CommandInvalid             400  .field     the command itself makes no sense; correct it
+      CheckpointInvalid          400             the document is no checkpoint, or was changed
       LimitExceeded              402  .limit .requested .left
       InsufficientCredits        402  .requested .available .affordable_rows
       AccountNotFound            404  .account_id
@@ -85,6 +86,16 @@ class CommandInvalid(LedgerError):
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}", field=field)
+
+
+class CheckpointInvalid(LedgerError):
+    """A document is no checkpoint of a ledger, or is not as it was written."""
+
+    code = "checkpoint_invalid"
+    status_hint = 400
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"The checkpoint {problem}")
 
 
 class InsufficientCredits(LedgerError):

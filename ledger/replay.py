@@ -5,7 +5,7 @@ Pure and apart from the rules: an entry is taken for what its transfers and deta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,37 +63,39 @@ class Replay:
     cards: set[str] = field(default_factory=set)
     lapses_once: set[int] = field(default_factory=set)
 
-    def follow(self, posting: Posting) -> Iterator[Problem]:
-        """Take in the next entry; what is wrong with it, if anything."""
+    def follow(self, posting: Posting, problems: list[Problem]) -> None:
+        """Take in the next entry; what is wrong with it is added to `problems`, also where the rest cannot be read."""
         number = posting.sequence
         if number != self.sequence + 1:
-            yield "entries_missing", f"entries {self.sequence + 1} to {number - 1} are missing"
+            problems.append(("entries_missing", f"entries {self.sequence + 1} to {number - 1} are missing"))
         self.sequence = number
         if posting.hash != chain_hash(self.head, posting):
-            yield "entry_altered", "its hash does not follow from it and the entry before"
+            problems.append(("entry_altered", "its hash does not follow from it and the entry before"))
         self.head = posting.hash
         if posting.at < self.at:
-            yield "time_went_back", "it takes effect before the entry before it"
+            problems.append(("time_went_back", "it takes effect before the entry before it"))
         self.at = posting.at
-        self._make_grants(posting)
+        kind = posting.kind
+        if kind not in _OF_HOLDS:
+            self._make_grants(posting)
         owed = self.buckets[OWED]
-        yield from self._carry_out(posting.moves)
+        self._carry_out(posting.moves, problems)
         if tuple(self.buckets) != posting.buckets:
-            yield "balance_wrong", "its running balance is not what its transfers add up to"
+            problems.append(("balance_wrong", "its running balance is not what its transfers add up to"))
         if self.buckets[OWED] > max(owed, self.credit_limit):
-            yield "overlent", f"it borrows beyond the credit line of {self.credit_limit} micro-credits"
-        follow = _FOLLOW.get(posting.kind)
+            problems.append(("overlent", f"it borrows beyond the credit line of {self.credit_limit} micro-credits"))
+        follow = _FOLLOW.get(kind)
         if follow is not None:
             follow(self, posting, posting.parsed_details())
         if posting.reservation is not None:
-            yield from self._follow_hold(posting, posting.reservation)
+            self._follow_hold(posting, posting.reservation, problems)
 
-    def _carry_out(self, moves: list[Move]) -> Iterator[Problem]:
+    def _carry_out(self, moves: list[Move], problems: list[Problem]) -> None:
         buckets = self.buckets
         for number, source, target, amount in moves:
             grant = self.grants.get(number)
             if grant is None:
-                yield "grant_unknown", f"it moves credits of grant {number}, which no entry made"
+                problems.append(("grant_unknown", f"it moves credits of grant {number}, which no entry made"))
                 continue
             own = grant.buckets
             if source == ISSUED or target == ISSUED:
@@ -105,11 +107,13 @@ class Replay:
             if source != ISSUED:
                 own[source] -= amount
                 buckets[source] -= amount
+                if own[source] < 0:
+                    problems.append(("overspent", "its transfers carry a bucket below zero"))
             if target != ISSUED:
                 own[target] += amount
                 buckets[target] += amount
-            if min(own) < 0:
-                yield "overspent", "its transfers carry a bucket below zero"
+            elif own[ISSUED] < 0:
+                problems.append(("overspent", "its transfers carry a bucket below zero"))
 
     def _make_grants(self, posting: Posting) -> None:
         """The grant that an entry makes, before its transfers fill it."""
@@ -193,15 +197,16 @@ class Replay:
         said = [details[name] for name in ("label", "value", "period", "maximum")]
         self.limits[details["limit"]] = LimitState(details["limit"], *said)
 
-    def _follow_hold(self, posting: Posting, number: int) -> Iterator[Problem]:
+    def _follow_hold(self, posting: Posting, number: int, problems: list[Problem]) -> None:
         details = posting.parsed_details()
         if posting.kind == EntryKind.RESERVE:
             self.holds[number] = self._hold(posting, details)
-            yield from self._count_hold(self.holds[number])
+            self._count_hold(self.holds[number], problems)
             return
         hold = self.holds.get(number) or self.closed.get(number)
         if hold is None:
-            yield "reservation_unknown", f"it is about reservation {number}, which no entry holds open"
+            message = f"it is about reservation {number}, which no entry holds open"
+            problems.append(("reservation_unknown", message))
             return
         if posting.kind == EntryKind.REFUND:
             self._refund(hold, posting, details)
@@ -232,7 +237,7 @@ class Replay:
             counted=details.get("counted"),
         )
 
-    def _count_hold(self, hold: ReservationState) -> Iterator[Problem]:
+    def _count_hold(self, hold: ReservationState, problems: list[Problem]) -> None:
         for number, value, window in hold.counted or ():
             usage = self.usage.setdefault((number, value, window), UsageState())
             usage.spent += hold.amount
@@ -240,7 +245,7 @@ class Replay:
             limit = self.limits[number]
             used = usage.holds if limit.period == LimitPeriod.CONCURRENT else usage.spent
             if limit.maximum is None or (used > limit.maximum and (hold.amount or used == usage.holds)):
-                yield "limit_exceeded", f"it holds more than limit {number} leaves"
+                problems.append(("limit_exceeded", f"it holds more than limit {number} leaves"))
 
     def _settle(self, hold: ReservationState, posting: Posting, details: dict[str, Any]) -> None:
         for number, source, target, amount in posting.moves:
@@ -249,8 +254,10 @@ class Replay:
                 hold.slices.append([number, 0, amount])
                 self._count_spent(hold, amount)
                 continue
-            part = next((part for part in hold.slices if part[0] == number and part[1]), None)
-            if part is None:
+            for part in hold.slices:
+                if part[0] == number and part[1]:
+                    break
+            else:
                 raise ValueError(f"reservation {hold.number} holds nothing of grant {number}")
             part[1] -= amount
             if target == CONSUMED:
@@ -292,6 +299,8 @@ class Replay:
                 moments.append((grant.expires_at, "g", grant.number))
         return sorted(moments)
 
+
+_OF_HOLDS = {"reserve", "capture", "release", "extend", "refund"}
 
 _FOLLOW: dict[str, Callable[[Replay, Posting, dict[str, Any]], None]] = {
     EntryKind.GRANT.value: Replay.note_repaid,

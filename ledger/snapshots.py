@@ -383,23 +383,14 @@ def postings_of(connection: Connection, rows: Sequence[Any]) -> list[Posting]:
 
 def posting_of(row: Any, moves: list[Any]) -> Posting:
     """One entry row, all columns in the table's order, and its transfers."""
-    account_id, sequence, kind, at, recorded_at, scope, key, digest, reservation, details, *buckets = row
-    *buckets, entry_hash, scheduled, owed = buckets
+    digest, entry_hash = row[7], row[16]
+    if digest.__class__ is not bytes and digest is not None:
+        digest = bytes(digest)
+    # In the order of a posting's fields.
     return Posting(
-        account_id,
-        sequence,
-        kind,
-        at,
-        recorded_at,
-        scope,
-        key,
-        None if digest is None else bytes(digest),
-        reservation,
-        details,
-        moves,
-        (*buckets, scheduled, owed),
-        bytes(entry_hash),
-    )
+        row[0], row[1], row[2], row[3], row[4], row[5], row[6], digest, row[8], row[9], moves,
+        (row[10], row[11], row[12], row[13], row[14], row[15], row[17], row[18]), bytes(entry_hash),
+    )  # fmt: skip
 
 
 def read_moves(

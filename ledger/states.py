@@ -5,7 +5,7 @@ Amounts are integer micro-credits, moments are integer microseconds. Nothing her
 
 from __future__ import annotations
 
-import json
+import json.encoder
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,8 @@ PAID, PROMOTIONAL, CREDIT_LINE = "paid", "promotional", "credit_line"
 _KIND_RANK = {PROMOTIONAL: 0, PAID: 1, CREDIT_LINE: 2}
 
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+_quote = json.encoder.encode_basestring_ascii
+_decode = json.JSONDecoder().raw_decode
 
 
 def encode_details(details: Any) -> str:
@@ -174,7 +176,7 @@ class Posting:
     def parsed_details(self) -> dict[str, Any]:
         """The details as a dictionary, not to be changed."""
         if self._parsed is None:
-            self._parsed = json.loads(self.details)
+            self._parsed = _decode(self.details)[0]
         return self._parsed
 
 
@@ -184,23 +186,21 @@ def genesis(account_id: str, opened_at: int) -> bytes:
 
 
 def chain_hash(previous: bytes, posting: Posting) -> bytes:
-    """SHA-256 over the previous entry's hash and every field of this one, its transfers included."""
-    content = _encode(
-        [
-            posting.account_id,
-            posting.sequence,
-            posting.kind,
-            posting.at,
-            posting.recorded_at,
-            posting.scope,
-            posting.key,
-            None if posting.digest is None else posting.digest.hex(),
-            posting.reservation,
-            posting.details,
-            posting.moves,
-            # Entries from before these two existed hash as they did.
-            posting.buckets if any(posting.buckets[_HASHED_ALWAYS:]) else posting.buckets[:_HASHED_ALWAYS],
-        ]
+    """SHA-256 over the previous entry's hash and every field of this one, its transfers included.
+
+    The content is the JSON list of the fields, without spaces, in ASCII, written out here because every entry that is
+    posted or audited passes through.
+    """
+    key, digest, moves, buckets = posting.key, posting.digest, posting.moves, posting.buckets
+    # Entries from before grants could be scheduled or lent hash as they did.
+    figures = buckets if buckets[_HASHED_ALWAYS] or buckets[-1] else buckets[:_HASHED_ALWAYS]
+    parts = ",".join([f"[{grant},{source},{target},{amount}]" for grant, source, target, amount in moves])
+    content = (
+        f"[{_quote(posting.account_id)},{posting.sequence},{_quote(posting.kind)},{posting.at},{posting.recorded_at},"
+        f"{_quote(posting.scope)},{'null' if key is None else _quote(key)},"
+        f"{'null' if digest is None else _quote(digest.hex())},"
+        f"{'null' if posting.reservation is None else posting.reservation},{_quote(posting.details)},"
+        f"[{parts}],[{','.join(map(str, figures))}]]"
     )
     return sha256(previous + content.encode()).digest()
 

@@ -73,6 +73,7 @@ EXAMPLES: list[tuple[errors.LedgerError, str, int, dict[str, Any]]] = [
         500,
         {"findings": ["account 'acme', entry 3: entry_altered: its hash is wrong"]},
     ),
+    (errors.CheckpointInvalid("is no checkpoint. Name another."), "checkpoint_invalid", 400, {}),
     (errors.CommitUnknown(), "commit_unknown", 503, {}),
     (errors.SchemaMismatch(None, "0001"), "schema_mismatch", 500, {"expected": "0001"}),
 ]
