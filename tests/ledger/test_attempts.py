@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, NullPool, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -231,6 +232,56 @@ def test_a_commit_that_the_database_refuses_breaks_the_batch_but_leaves_no_doubt
     # Both together, the first alone, the second alone.
     assert len(tried) == 3
     assert book(funded) == [(None, 2)]
+
+
+def end_sessions(url: str) -> None:
+    """Have the server end every session of a database but this one's own."""
+    engine = ledger.create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+        )
+
+
+@pytest.fixture
+def funded_postgresql(postgresql_url: str) -> Iterator[Engine]:
+    """As `funded`, on PostgreSQL alone, with a pooled connection that its server can end."""
+    engine = ledger.create_engine(postgresql_url)
+    with Session(engine) as session, session.begin():
+        ledger.open_account(session, "acme")
+        ledger.grant_credits(session, "acme", 100)
+    yield engine
+    engine.dispose()
+
+
+def test_a_session_that_the_server_ended_between_batches_goes_unnoticed(
+    funded_postgresql: Engine, postgresql_url: str
+) -> None:
+    end_sessions(postgresql_url)
+    results = carry_out(funded_postgresql, Reserve("acme", 1, "k"), Reserve("acme", 2))
+    assert names(results) == ["Reservation", "Reservation"]
+    assert book(funded_postgresql) == [("k", 1), (None, 2)]
+
+
+def test_a_session_that_the_server_ends_just_before_the_commit_leaves_only_what_has_no_key_in_doubt(
+    funded_postgresql: Engine, postgresql_url: str
+) -> None:
+    commits: list[int] = []
+
+    def end_first(_connection: Any) -> None:
+        commits.append(1)
+        if len(commits) == 1:
+            end_sessions(postgresql_url)
+
+    event.listen(funded_postgresql, "commit", end_first)
+    keyed, plain = carry_out(funded_postgresql, Reserve("acme", 1, "k"), Reserve("acme", 2))
+    assert (keyed.amount, keyed.replayed) == (1, False)
+    assert isinstance(plain, ledger.OutcomeUnknown)
+    assert len(commits) == 2
+    assert book(funded_postgresql) == [("k", 1)]
 
 
 def failure(

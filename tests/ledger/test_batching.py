@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from ledger import Batcher, attempts, batching
 from ledger import Reserve as Hold
 from ledger.calls import ThreadCall
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 20
 
 
 class Gate:
@@ -68,6 +69,16 @@ def callers() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
+@contextmanager
+def behind(gate: Gate, engine: Engine, **bounds: int) -> Iterator[Batcher]:
+    """A batcher whose gate is open by the time it is closed, whatever a test finds, or closing would wait for ever."""
+    with Batcher(engine, **bounds) as batcher:
+        try:
+            yield batcher
+        finally:
+            gate.open()
+
+
 def until(condition: Callable[[], bool]) -> None:
     """Poll until something is so. Fails when it takes too long."""
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -88,7 +99,7 @@ def enqueue(batcher: Batcher, pool: ThreadPoolExecutor, *commands: ledger.Comman
     futures = []
     for command in commands:
         already = batcher.waiting
-        futures.append(pool.submit(batcher.execute, command))
+        futures.append(pool.submit(batcher.execute, command, PATIENCE_SECONDS))
         until(lambda already=already: batcher.waiting > already)  # type: ignore[misc]
     return futures
 
@@ -115,7 +126,7 @@ def notes(error: BaseException) -> str:
 def test_a_result_is_answered_after_its_commit_and_not_before(
     funded: Engine, gate: Gate, callers: ThreadPoolExecutor
 ) -> None:
-    with Batcher(funded) as batcher:
+    with behind(gate, funded) as batcher:
         future = occupy(batcher, gate, callers)
         assert not future.done()
         gate.open()
@@ -127,7 +138,7 @@ def test_a_result_is_answered_after_its_commit_and_not_before(
 def test_what_arrives_while_a_batch_commits_is_the_next_one_and_each_caller_gets_its_own_answer(
     funded: Engine, gate: Gate, callers: ThreadPoolExecutor
 ) -> None:
-    with Batcher(funded) as batcher:
+    with behind(gate, funded) as batcher:
         occupy(batcher, gate, callers)
         futures = enqueue(
             batcher,
@@ -164,7 +175,7 @@ def test_what_arrives_while_a_batch_commits_is_the_next_one_and_each_caller_gets
 def test_commands_are_carried_out_in_order_of_arrival_at_most_batch_max_at_once(
     funded: Engine, gate: Gate, callers: ThreadPoolExecutor
 ) -> None:
-    with Batcher(funded, batch_max=2) as batcher:
+    with behind(gate, funded, batch_max=2) as batcher:
         occupy(batcher, gate, callers)
         futures = enqueue(batcher, callers, *(Hold("acme", 1, f"k{number}") for number in range(5)))
         gate.open()
@@ -189,13 +200,13 @@ def test_a_rejection_is_the_callers_own_and_does_not_carry_the_frames_of_its_bat
 def test_a_full_queue_refuses_what_comes_next_and_forgets_it(
     funded: Engine, gate: Gate, callers: ThreadPoolExecutor
 ) -> None:
-    with Batcher(funded, queue_max=2) as batcher:
+    with behind(gate, funded, queue_max=2) as batcher:
         occupy(batcher, gate, callers)
         enqueue(batcher, callers, Hold("acme", 1, "a"), Hold("acme", 1, "b"))
         with pytest.raises(ledger.QueueFull) as caught:
-            batcher.execute(Hold("acme", 1, "c"))
+            batcher.execute(Hold("acme", 1, "c"), timeout=1)
         with pytest.raises(ledger.QueueFull):
-            asyncio.run(batcher.execute_async(Hold("acme", 1, "d")))
+            asyncio.run(batcher.execute_async(Hold("acme", 1, "d"), timeout=1))
         assert caught.value.queue_max == 2
         gate.open()
     assert book(funded) == {"first": 1, "a": 1, "b": 1}
@@ -204,7 +215,7 @@ def test_a_full_queue_refuses_what_comes_next_and_forgets_it(
 def test_a_caller_out_of_time_whose_command_is_queued_may_rely_on_it_not_being_carried_out(
     funded: Engine, gate: Gate, callers: ThreadPoolExecutor
 ) -> None:
-    with Batcher(funded, queue_max=1) as batcher:
+    with behind(gate, funded, queue_max=1) as batcher:
         occupy(batcher, gate, callers)
         with pytest.raises(ledger.NotCarriedOut) as caught:
             batcher.execute(Hold("acme", 1, "late"), timeout=0.01)
@@ -230,7 +241,7 @@ def test_a_caller_out_of_time_whose_command_is_taken_is_told_to_repeat_it_with_i
     def wait_until_taken(call: ThreadCall, _seconds: float | None) -> bool:
         return gate.reached.wait(PATIENCE_SECONDS) and wait(call, 0)
 
-    with Batcher(funded) as batcher:
+    with behind(gate, funded) as batcher:
         monkeypatch.setattr(ThreadCall, "wait", wait_until_taken)
         with pytest.raises(ledger.OutcomeUnknown) as caught:
             batcher.execute(Hold("acme", 1, "slow"), timeout=5)
@@ -255,7 +266,7 @@ def test_a_task_out_of_time_whose_command_is_taken_is_told_to_repeat_it_with_its
         gate.open()
         return await batcher.execute_async(Hold("acme", 1, "slow"))
 
-    with Batcher(funded) as batcher:
+    with behind(gate, funded) as batcher:
         assert replayed(asyncio.run(scenario()))
     assert book(funded) == {"slow": 1}
 
@@ -275,7 +286,7 @@ def test_an_interrupted_caller_is_told_on_the_interruption_what_becomes_of_its_c
         assert gate.reached.wait(PATIENCE_SECONDS)
         raise Interrupted
 
-    with Batcher(funded) as batcher:
+    with behind(gate, funded) as batcher:
         if not taken:
             occupy(batcher, gate, callers)
         monkeypatch.setattr(ThreadCall, "wait", interrupt)
@@ -300,7 +311,7 @@ def test_a_cancelled_task_is_cancelled_and_its_command_carried_out_only_if_it_wa
         assert batcher.waiting == 0
         return caught.value
 
-    with Batcher(funded) as batcher:
+    with behind(gate, funded) as batcher:
         if not taken:
             occupy(batcher, gate, callers)
         error = asyncio.run(scenario())
@@ -316,7 +327,7 @@ def test_a_task_under_a_timeout_of_asyncio_finds_the_note_on_its_cause(
         async with asyncio.timeout(0.01):
             await batcher.execute_async(Hold("acme", 1, "k"))
 
-    with Batcher(funded) as batcher:
+    with behind(gate, funded) as batcher:
         occupy(batcher, gate, callers)
         with pytest.raises(TimeoutError) as caught:
             asyncio.run(scenario())
@@ -339,7 +350,7 @@ def test_tasks_share_a_batch_without_a_thread_each_while_their_loop_goes_on(fund
         gate.open()
         return await asyncio.gather(first, *tasks, return_exceptions=True)
 
-    with Batcher(funded) as batcher:
+    with behind(gate, funded) as batcher:
         answers = asyncio.run(scenario())
     # 1 and then 1 + ... + 13 of the 100 credits; every later one asks for more than the rest.
     assert [answer.amount for answer in answers if isinstance(answer, ledger.Reservation)] == [1, *range(1, 14)]
@@ -354,7 +365,7 @@ def test_a_loop_that_is_closed_meanwhile_takes_nothing_with_it(funded: Engine, g
         await asyncio.to_thread(gate.reached.wait, PATIENCE_SECONDS)
         assert not task.done()
 
-    with Batcher(funded) as batcher:
+    with behind(gate, funded) as batcher:
         asyncio.run(leave())
         gate.open()
         assert not replayed(batcher.execute(Hold("acme", 1, "next")))
@@ -364,26 +375,26 @@ def test_a_loop_that_is_closed_meanwhile_takes_nothing_with_it(funded: Engine, g
 def test_closing_finishes_what_is_queued_and_refuses_what_comes_next_however_many_close(
     funded: Engine, gate: Gate, callers: ThreadPoolExecutor
 ) -> None:
-    batcher = Batcher(funded, batch_max=1)
-    futures = [occupy(batcher, gate, callers)]
-    futures += enqueue(batcher, callers, *(Hold("acme", 1, f"k{number}") for number in range(3)))
-    closers = [callers.submit(batcher.close) for _ in range(4)]
+    with behind(gate, funded, batch_max=1) as batcher:
+        futures = [occupy(batcher, gate, callers)]
+        futures += enqueue(batcher, callers, *(Hold("acme", 1, f"k{number}") for number in range(3)))
+        closers = [callers.submit(batcher.close) for _ in range(4)]
 
-    def is_refused() -> bool:
-        with pytest.raises((ledger.BatcherClosed, ledger.NotCarriedOut)) as caught:
-            batcher.execute(Hold("acme", 1, "too-late"), timeout=0)
-        return isinstance(caught.value, ledger.BatcherClosed)
+        def is_refused() -> bool:
+            with pytest.raises((ledger.BatcherClosed, ledger.NotCarriedOut)) as caught:
+                batcher.execute(Hold("acme", 1, "too-late"), timeout=0)
+            return isinstance(caught.value, ledger.BatcherClosed)
 
-    until(is_refused)
-    assert not any(closer.done() for closer in closers)
-    gate.open()
-    for closer in closers:
-        closer.result(PATIENCE_SECONDS)
+        until(is_refused)
+        assert not any(closer.done() for closer in closers)
+        gate.open()
+        for closer in closers:
+            closer.result(PATIENCE_SECONDS)
     assert all(future.done() for future in futures)
     batcher.close()
     assert book(funded) == {"first": 1, "k0": 1, "k1": 1, "k2": 1}
     with pytest.raises(ledger.BatcherClosed):
-        asyncio.run(batcher.execute_async(Hold("acme", 1)))
+        asyncio.run(batcher.execute_async(Hold("acme", 1), timeout=1))
 
 
 def test_a_batcher_closes_at_the_end_of_an_async_block_without_holding_the_loop_up(funded: Engine, gate: Gate) -> None:
