@@ -20,6 +20,7 @@ from ledger.snapshots import BEGINS_IMMEDIATE
 Answer = TypeVar("Answer")
 
 _BUSY_SECONDS = 30
+_CACHE_KIB = 32 * 1024
 _RETRIED_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
 _COMPLETION_UNKNOWN = "40003"
 _LOST_SQLSTATES = frozenset({"57P01", "57P02", "57P03"})
@@ -42,7 +43,7 @@ def prepare_engine(engine: Engine) -> Engine:
     """Make a host's own engine safe for the ledger (for an async engine, pass its `sync_engine`).
 
     On SQLite: write-ahead log, every commit on disk before it is acknowledged, foreign keys, patience with other
-    writers, and transactions that begin by taking the write lock. PostgreSQL needs nothing.
+    writers, room for the pages at work, and transactions that begin by taking the write lock. PostgreSQL needs nothing.
     """
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
@@ -60,6 +61,7 @@ def _configure_sqlite(connection: Any, record: Any) -> None:
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     finally:
         cursor.close()
 
