@@ -15,6 +15,7 @@ import ledger
 from tests.simulation.plan import Known, Settings, batch
 
 PATIENCE_SECONDS = 180
+DEADLOCK_EVERY = 40
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def _commit(engine: Engine, settings: Settings, client: int, number: int, comman
     deadline = time.monotonic() + PATIENCE_SECONDS
 
     def work(session: Session) -> list[Any]:
-        if number % 7 or len(commands) < 4:
+        if number % DEADLOCK_EVERY or len(commands) < 4:
             return list(ledger.execute(session, commands))
         # Two halves in one transaction lock accounts in no common order: a deadlock, now and then.
         middle = len(commands) // 2
