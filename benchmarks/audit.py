@@ -67,7 +67,9 @@ def _report(name: str, count: int, audit: object) -> None:
         rates.append(count / (time.perf_counter() - began))
         if findings:
             raise SystemExit(f"wrong result: {findings[0]}")
-    print(f"  {name:<14} {max(rates):>10,.0f} entries a second at best, {sorted(rates)[1]:,.0f} in the middle", flush=True)
+    print(
+        f"  {name:<14} {max(rates):>10,.0f} entries a second at best, {sorted(rates)[1]:,.0f} in the middle", flush=True
+    )
 
 
 def _print_memory(engine: Engine) -> None:

@@ -131,9 +131,7 @@ class LimitState:
     is_changed: bool = False
 
     def value_of(self, labels: dict[str, str]) -> str | None:
-        """The value that a hold with these labels counts under; None when the limit is not about it."""
-        if self.maximum is None:
-            return None
+        """The value that a hold with these labels counts under, unless lifted; None when the limit is not about it."""
         if not self.label:
             return ""
         value = labels.get(self.label)

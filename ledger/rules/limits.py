@@ -55,7 +55,7 @@ def matching(state: AccountState, labels: dict[str, str], at: int) -> Counted:
     return [
         (limit, (limit.number, value, window_start(limit.period, at)))
         for limit in state.limits.values()
-        if (value := limit.value_of(labels)) is not None
+        if limit.maximum is not None and (value := limit.value_of(labels)) is not None
     ]
 
 

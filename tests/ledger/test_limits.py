@@ -237,6 +237,16 @@ def test_a_limit_is_changed_and_lifted_by_setting_it_again(session: Session, acm
     assert is_sound(session)
 
 
+def test_a_batch_sets_a_lifted_limit_again_and_goes_on_counting_where_it_stopped(session: Session, acme: str) -> None:
+    ledger.set_limit(session, "acme", "day", 5, at=START)
+    ledger.reserve(session, "acme", 3, at=START)
+    ledger.set_limit(session, "acme", "day", None, at=START)
+    again = [ledger.SetLimit("acme", "day", 5, at=START), *(ledger.Reserve("acme", 2, at=START) for _ in range(2))]
+    results = ledger.execute(session, again)
+    assert [type(result).__name__ for result in results] == ["Limit", "Reservation", "LimitExceeded"]
+    assert is_sound(session)
+
+
 def test_a_batch_sets_a_limit_and_holds_under_it(session: Session, acme: str) -> None:
     results = ledger.execute(
         session,
