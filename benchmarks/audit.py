@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
 import ledger
 from benchmarks.books import HOT, Book
 from benchmarks.loading import load
-from sqlalchemy import Engine, text
-from sqlalchemy.orm import Session
 from tests.postgres import PostgresServer
 
 _PAGE_BYTES = 1024

@@ -215,6 +215,7 @@ class GrantsIncomplete(Exception):  # no refusal: the batch is decided again wit
 class AccountState:
     """One account, its live grants, and whatever reservations, keys and runs the batch's commands name.
 
+    `advanced` is a moment, and this account with all that has come due by it recorded, for whoever asks next.
     `page_end` is the place in the burn order up to which its live grants are known; None when all are.
     """
 
@@ -246,6 +247,7 @@ class AccountState:
     limits_count: int = 0
     limits: dict[int, LimitState] = field(default_factory=dict)
     usage: dict[UsageKey, UsageState] = field(default_factory=dict)
+    advanced: tuple[int, AccountState, list[Posting]] | None = None
     _burn_order: list[GrantState] | None = None
 
     def lendable(self) -> int:

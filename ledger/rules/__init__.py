@@ -85,15 +85,18 @@ def _decide_one(accounts: MutableMapping[str, AccountState], command: Command, n
             return answers.answer(first, replayed=True)
         binding = (scope, key, digest)
     if state.due_at is None or state.due_at > at:
+        state.advanced = None
         return _apply(state, command, at, now, binding)
-    before = deepcopy(state)
-    try:
-        lapses = record_due(state, at, now)
-        return _apply(state, command, at, now, binding, lapses)
-    except (LedgerError, EstimatorError):
-        # A refused command moves nothing, not even what had come due before it.
-        accounts[state.account_id] = before
-        raise
+    # A refused command moves nothing, not even what had come due before it: that is recorded in a copy, which takes
+    # the account's place when a command is accepted, and serves the next command of that moment when it is refused.
+    if state.advanced is None or state.advanced[0] != at:
+        state.advanced = None
+        copy = deepcopy(state)
+        state.advanced = (at, copy, record_due(copy, at, now))
+    _, copy, lapses = state.advanced
+    result = _apply(copy, command, at, now, binding, lapses)
+    accounts[state.account_id] = copy
+    return result
 
 
 def _apply(
