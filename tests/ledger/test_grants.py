@@ -369,3 +369,36 @@ def test_a_century_of_hours_is_bounded_by_the_calendar(session: Session, empty: 
     assert ledger.get_balance(session, "late", at=end + timedelta(minutes=29)).available == 5
     ledger.expire_due(session, account_id="late", at=end + timedelta(minutes=29))
     assert is_sound(session)
+
+
+def test_grants_beyond_the_first_page_are_read_when_they_are_needed(session: Session, empty: str) -> None:
+    """Without expiries nothing comes due, and only the first grants in burn order are read at first."""
+    numbers = [number % 7 for number in range(200)]
+    ledger.execute(session, [ledger.GrantCredits("acme", 1, priority=number, at=START) for number in numbers])
+    assert [part for _, part in drawn(session, 10)] == [1] * 10
+    # A grant made in the batch has its place behind those that were not read yet.
+    batch = [ledger.GrantCredits("acme", 5, priority=6, at=START), ledger.Reserve("acme", 60, at=START)]
+    _, hold = ledger.execute(session, batch)
+    assert isinstance(hold, ledger.Reservation)
+    places = [standing(session, part.grant_id).priority for part in hold.slices]
+    assert places == sorted(places)
+    assert len(places) == 60
+    # More than the first page has is asked for, and then more than there is.
+    assert len(drawn(session, 100)) == 100
+    assert drawn(session, 35)[-1] == ("acme/g202", 5)
+    with pytest.raises(ledger.InsufficientCredits):
+        ledger.reserve(session, "acme", 1, at=START)
+    assert is_sound(session)
+
+
+def test_what_a_hold_frees_beyond_the_first_page_keeps_its_place(session: Session, empty: str) -> None:
+    last = grant(session, 5, priority=9)
+    hold = ledger.reserve(session, "acme", 5, at=START)
+    ledger.execute(session, [ledger.GrantCredits("acme", 1, priority=1, at=START) for _ in range(100)])
+    freed, all_of_it = ledger.execute(
+        session, [ledger.Release(hold.reservation_id, at=START), ledger.Reserve("acme", 104, at=START)]
+    )
+    assert isinstance(freed, ledger.Reservation)
+    assert isinstance(all_of_it, ledger.Reservation)
+    assert (all_of_it.slices[-1].grant_id, all_of_it.slices[-1].amount) == (last, 4)
+    assert is_sound(session)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 import ledger
 from estimator import RateCard, RunRequest, plan_run
 from tests.ledger.conftest import START, later
-from tests.ledger.test_launches import BODY, CARD, PROFILE
+from tests.ledger.test_launches import BODY, CARD, PROFILE, launch
 
 
 def test_a_capture_that_is_not_final_keeps_the_rest_held(session: Session, acme: str) -> None:
@@ -175,4 +175,14 @@ def test_a_grant_that_lapses_under_a_hold_captured_in_parts_leaves_it_good(sessi
     ledger.release(session, hold.reservation_id, at=later(13))
     balance = ledger.get_balance(session, "acme", at=later(13))
     assert (balance.available, balance.consumed, balance.expired) == (0, 2, 8)
+    assert list(ledger.audit(session)) == []
+
+
+def test_a_runs_hold_is_captured_above_what_it_holds_from_grants_for_its_dataset(session: Session) -> None:
+    ledger.open_account(session, "acme", at=START)
+    ledger.grant_credits(session, "acme", 9, scope={"dataset": ["d1"]}, at=START)
+    ledger.grant_credits(session, "acme", 9, scope={"dataset": ["d2"]}, at=START)
+    launched = launch(session)
+    more = ledger.capture(session, str(launched.reservation_id), 50, over="if_available", at=later(1))
+    assert more.captured == 9
     assert list(ledger.audit(session)) == []
