@@ -18,9 +18,9 @@ _FUNCTION = (
     " END $$"
 )
 # A trigger that somebody switched off, or left to replicas, refuses nothing here.
-_FIND = "SELECT 1 FROM pg_trigger WHERE tgname = :name AND tgrelid = CAST(:table AS regclass)"
-_THERE = text(_FIND)
-_AT_WORK = text(f"{_FIND} AND tgenabled IN ('O', 'A')")
+_AT_WORK = text(
+    "SELECT 1 FROM pg_trigger WHERE tgname = :name AND tgrelid = CAST(:table AS regclass) AND tgenabled IN ('O', 'A')"
+)
 
 
 def install_triggers(connection: Connection) -> None:
@@ -60,8 +60,8 @@ def remove_triggers(connection: Connection) -> None:
         if connection.dialect.name != "postgresql":
             for change in _CHANGES:
                 connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {table}_refuses_{change.lower()}")
-        elif connection.execute(_THERE, {"name": _name(table), "table": table}).first() is not None:
-            connection.execute(text(f"DROP TRIGGER {_name(table)} ON {table}"))
+        else:
+            connection.execute(text(f"DROP TRIGGER IF EXISTS {_name(table)} ON {table}"))
 
 
 def _name(table: str) -> str:
