@@ -48,6 +48,14 @@ def line(*parts: object, style: str = "") -> Text:
     return cell(" ".join(map(str, parts)), style)
 
 
+def code(text: str) -> list[Text]:
+    """Lines for a machine, to be piped or pasted: none is broken, however narrow the terminal is."""
+    lines = [cell(written) for written in text.splitlines()]
+    for written in lines:
+        written.no_wrap = True
+    return lines
+
+
 def facts(pairs: Iterable[tuple[str, object]]) -> Table:
     """Names and values, one a line."""
     table = Table.grid(padding=(0, 2))

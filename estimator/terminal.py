@@ -158,7 +158,9 @@ def _escaped(character: str) -> str:
 
 
 def least_width(renderable: RenderableType) -> int:
-    """The width that a table needs for no amount to be cut: on a narrow terminal it runs over, digits whole."""
+    """The width that a renderable needs to run over whole on a narrow terminal: a table's digits, a line of code."""
+    if isinstance(renderable, Text) and renderable.no_wrap:
+        return cell_len(renderable.plain)
     if not isinstance(renderable, Table):
         return 0
     widths = []

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from sqlalchemy.orm import Session
 
 from estimator.cli_options import JsonOption, parse_moment
-from estimator.rendering import facts, line
+from estimator.rendering import code, facts, line
 from estimator.terminal import EPILOG, CommandGroup, emit
 from ledger.accounts import get_balance, list_accounts, open_account
 from ledger.cli_arguments import AccountArgument, AccountOption, AtOption
@@ -61,7 +61,7 @@ def roles_command(
 ) -> None:
     """Print SQL for PostgreSQL that gives two roles what they need and no more. Run it as the tables' owner."""
     script = role_script(application=application, readonly=readonly, row_level_security=row_level_security)
-    emit({"sql": script}, *map(line, script.splitlines()), as_json=as_json)
+    emit({"sql": script}, *code(script), as_json=as_json)
 
 
 @account_app.command("open", epilog=EPILOG)

@@ -17,36 +17,52 @@ _FUNCTION = (
     " RAISE EXCEPTION '% is append-only: correct a mistake with a new entry', TG_TABLE_NAME;"
     " END $$"
 )
-_EXISTS = text("SELECT 1 FROM pg_trigger WHERE tgname = :name AND tgrelid = CAST(:table AS regclass)")
+# A trigger that somebody switched off, or left to replicas, refuses nothing here.
+_AT_WORK = text(
+    "SELECT 1 FROM pg_trigger WHERE tgname = :name AND tgrelid = CAST(:table AS regclass) AND tgenabled IN ('O', 'A')"
+)
 
 
 def install_triggers(connection: Connection) -> None:
-    """Put the triggers where they are missing; nothing is locked where they are all there."""
-    if connection.dialect.name != "postgresql":
-        for table in APPEND_ONLY:
-            for change in _CHANGES:
-                connection.exec_driver_sql(
-                    f"CREATE TRIGGER IF NOT EXISTS {table}_refuses_{change.lower()} BEFORE {change} ON {table} BEGIN"
-                    f" SELECT RAISE(ABORT, '{table} is append-only: correct a mistake with a new entry'); END"
-                )
-        return
+    """Put the triggers where they are missing or switched off; nothing is locked where they are all at work."""
     for table in APPEND_ONLY:
-        name = f"{table}_append_only"
-        if connection.execute(_EXISTS, {"name": name, "table": table}).first() is None:
-            connection.execute(text(_FUNCTION))
-            connection.execute(
-                text(
-                    f"CREATE TRIGGER {name} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
-                    " FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change()"
-                )
-            )
+        if connection.dialect.name == "postgresql":
+            _install_postgresql(connection, table)
+        else:
+            _install_sqlite(connection, table)
+
+
+def _install_postgresql(connection: Connection, table: str) -> None:
+    name = _name(table)
+    if connection.execute(_AT_WORK, {"name": name, "table": table}).first() is not None:
+        return
+    connection.execute(text(_FUNCTION))
+    connection.execute(text(f"DROP TRIGGER IF EXISTS {name} ON {table}"))
+    connection.execute(
+        text(
+            f"CREATE TRIGGER {name} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
+            " FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change()"
+        )
+    )
+
+
+def _install_sqlite(connection: Connection, table: str) -> None:
+    for change in _CHANGES:
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER IF NOT EXISTS {table}_refuses_{change.lower()} BEFORE {change} ON {table} BEGIN"
+            f" SELECT RAISE(ABORT, '{table} is append-only: correct a mistake with a new entry'); END"
+        )
 
 
 def remove_triggers(connection: Connection) -> None:
-    """Take the triggers away."""
+    """Take the triggers away; nothing is locked where there are none."""
     for table in APPEND_ONLY:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text(f"DROP TRIGGER IF EXISTS {table}_append_only ON {table}"))
-            continue
-        for change in _CHANGES:
-            connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {table}_refuses_{change.lower()}")
+        if connection.dialect.name != "postgresql":
+            for change in _CHANGES:
+                connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {table}_refuses_{change.lower()}")
+        else:
+            connection.execute(text(f"DROP TRIGGER IF EXISTS {_name(table)} ON {table}"))
+
+
+def _name(table: str) -> str:
+    return f"{table}_append_only"

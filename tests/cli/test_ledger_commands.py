@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ledger.roles import role_script
 from tests.cli.conftest import Credits
 
 
@@ -311,6 +312,19 @@ def test_roles_are_printed_as_sql_without_any_database(command: Credits) -> None
     assert 'CREATE POLICY ledger_every_account ON ledger_entry FOR SELECT TO "fin" USING (true);' in printed
     assert "POLICY" not in command.json("db", "roles")["sql"]
     assert command.json("db", "roles", "--app", "a$b", status=2)["code"] == "command_invalid"
+
+
+@pytest.mark.parametrize("columns", [20, 80])
+def test_the_script_of_roles_is_printed_as_it_is_however_narrow_the_terminal(command: Credits, columns: int) -> None:
+    name = 'the [bold] "app"  of acme'
+    printed = command("db", "roles", "--app", name, "--row-level-security", columns=columns)
+    assert printed == role_script(application=name, row_level_security=True)
+    assert command.json("db", "roles", "--app", name)["sql"] == role_script(application=name)
+
+
+@pytest.mark.parametrize("name", ["public", "none", "pg_monitor", "ledger_readonly", ""])
+def test_a_name_that_would_give_rights_to_others_is_refused_in_a_sentence(command: Credits, name: str) -> None:
+    assert "; give " in command("db", "roles", "--app", name, status=2)
 
 
 def test_triggers_can_be_left_out_of_an_upgrade(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 import ledger
 from ledger import migrations
 from ledger.tables import metadata
+from ledger.triggers import install_triggers
 from tests.ledger.conftest import START, later
 from tests.postgres import Databases
 
@@ -43,6 +44,7 @@ def old(empty: Engine) -> Engine:
         config = migrations._config()
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
+        install_triggers(connection)
         for table, content in BOOK.items():
             names = content["columns"]
             statement = text(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(f':{n}' for n in names)})")

@@ -1,25 +1,45 @@
-"""One account, one shard: keys begin with the account, and an operation touches the accounts that it is given only."""
+"""One account, one shard: keys begin with the account, and an operation touches the accounts that it is given only.
+
+What a statement touches is not guessed from its text: the database itself is asked how it would carry it out.
+"""
 
 from __future__ import annotations
 
+import random
 import re
 import threading
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger import commands
+from ledger import commands, queries
+from ledger.bulk import KeyedQuery
 from ledger.tables import metadata
 from tests.ledger.conftest import START, later
-from tests.ledger.test_launches import PLAIN, PROFILE, launch
+from tests.ledger.test_launches import PLAIN
+from tests.ledger.verbs import (
+    COMMANDS,
+    NOW,
+    ON_ONE_ACCOUNT,
+    ON_POSTGRESQL,
+    OVER_ACCOUNTS,
+    Filled,
+    execute,
+    fill,
+    launch_command,
+    public_verbs,
+)
 
 OTHER = "another-account"
+_PATIENCE_SECONDS = 30
 
 
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=str)
@@ -28,143 +48,282 @@ def test_every_key_begins_with_the_account_and_every_reference_stays_within_it(t
     keys += [found for found in table.constraints if isinstance(found, sa.UniqueConstraint)]
     assert [next(iter(key.columns)).name for key in keys] == ["account_id"] * len(keys)
     for reference in table.foreign_key_constraints:
-        assert reference.column_keys[0] == "account_id"
-        assert next(iter(reference.elements)).column.name == "account_id"
+        pairs = [(element.parent.name, element.column.name) for element in reference.elements]
+        assert ("account_id", "account_id") in pairs
+    assert table.name == "ledger_account" or table.foreign_key_constraints
+
+
+def test_nothing_public_that_works_in_a_session_is_left_out() -> None:
+    held = {name.partition(" ")[0] for name in (*ON_ONE_ACCOUNT, *OVER_ACCOUNTS)}
+    assert held | ON_POSTGRESQL == public_verbs()
+    assert set(COMMANDS) == set(commands.Command.__args__)  # type: ignore[attr-defined]
+
+
+@dataclass(slots=True)
+class Book:
+    """A book of two accounts, the statements that its engine is given, and how the database would carry them out."""
+
+    engine: Engine
+    account: Filled
+    statements: list[Any] = field(default_factory=list)
+
+    def others(self) -> list[Any]:
+        """Every row of the other account; on PostgreSQL with the marks that a change or a lock leaves on it."""
+        marks = "t.ctid, t.xmin, t.xmax, " if self.engine.dialect.name == "postgresql" else ""
+        with self.engine.connect() as connection:
+            return [
+                tuple(row)
+                for table in sorted(metadata.tables)
+                for row in connection.execute(
+                    text(f"SELECT {marks}t.* FROM {table} t WHERE account_id LIKE :other"), {"other": f"{OTHER}%"}
+                )
+            ]
+
+
+def written(engine: Engine) -> Filled:
+    """Two accounts with the same rows, the first of which is to be worked on."""
+    with Session(engine) as session, session.begin():
+        accounts = [fill(session, name) for name in ("acme", OTHER)]
+    return accounts[0]
 
 
 @pytest.fixture
-def statements(postgresql_url: str) -> Iterator[tuple[Engine, list[tuple[str, Any]]]]:
-    """An engine on a database of two accounts, and the statements that it is given."""
+def on_postgresql(postgresql_url: str) -> Iterator[Book]:
+    """Two accounts on PostgreSQL."""
     engine = ledger.create_engine(postgresql_url)
-    with Session(engine) as session, session.begin():
-        for name in ("acme", OTHER):
-            ledger.open_account(session, name, at=START)
-            ledger.set_limit(session, name, "total", 5000, label="project", at=START)
-            ledger.set_credit_line(session, name, 5, at=START)
-            ledger.grant_credits(session, name, 100, at=START)
-            ledger.grant_credits(session, name, 5, expires_at=later(2), at=START)
-            ledger.capture(session, ledger.reserve(session, name, 3, at=START).reservation_id, 1, at=START)
-            ledger.reserve(session, name, 3, labels={"project": "p"}, at=START)
-    seen: list[tuple[str, Any]] = []
-    event.listen(engine, "before_cursor_execute", lambda *given: seen.append((given[2], given[3])))
-    yield engine, seen
+    book = Book(engine, written(engine))
+    event.listen(engine, "before_cursor_execute", lambda *given: book.statements.append(given[2:4]))
+    yield book
     engine.dispose()
 
 
-def run(session: Session) -> None:
-    """Launch a run and settle it."""
-    launched = launch(session, at=later(9))
-    from estimator import RunOutcome
+@pytest.fixture
+def on_sqlite(sqlite_url: str) -> Iterator[Book]:
+    """Two accounts on SQLite, whose statements are seen by the database itself, values included."""
+    filling = ledger.create_engine(sqlite_url)
+    account = written(filling)
+    filling.dispose()
+    engine = ledger.create_engine(sqlite_url)
+    book = Book(engine, account)
+    event.listen(engine, "connect", lambda connection, _: connection.set_trace_callback(book.statements.append))
+    yield book
+    engine.dispose()
 
-    outcome = RunOutcome("succeeded", rows_processed=50, rows_delivered=50)
-    ledger.settle_run(session, account_id="acme", run_id=str(launched.run_id), outcome=outcome, at=later(10))
+
+def worked(book: Book, name: str) -> list[Any]:
+    """Carry out a verb, committed, and answer its statements: none of them names or marks the other account."""
+    before = book.others()
+    book.statements.clear()
+    with Session(book.engine) as session, session.begin():
+        ON_ONE_ACCOUNT[name](session, book.account)
+    statements = list(book.statements)
+    assert statements
+    assert not [statement for statement in statements if OTHER in str(statement)]
+    assert book.others() == before
+    return statements
 
 
-OPERATIONS: dict[type[Any], Callable[[Session], Any]] = {
-    commands.OpenAccount: lambda session: ledger.open_account(session, "acme"),
-    commands.GetBalance: lambda session: ledger.execute(session, [ledger.GetBalance("acme", later(9))]),
-    commands.ExpireDue: lambda session: ledger.expire_due(session, account_id="acme", at=later(9)),
-    commands.SetCreditLine: lambda session: ledger.set_credit_line(session, "acme", 5, at=later(9)),
-    commands.SetLimit: lambda session: ledger.set_limit(session, "acme", "day", 5, at=later(9)),
-    commands.Adjust: lambda session: ledger.adjust(session, "acme", -1, reason="x", at=later(9)),
-    commands.GrantCredits: lambda session: ledger.grant_credits(session, "acme", 5, key="k", at=later(9)),
-    commands.RevokeGrant: lambda session: ledger.revoke_grant(session, "acme/g4", at=START),
-    commands.Reserve: lambda session: ledger.reserve(session, "acme", 5, labels={"project": "p"}, key="k", at=later(9)),
-    commands.Capture: lambda session: ledger.capture(session, HOLDS["acme"], 1, key="k", at=later(1)),
-    commands.Release: lambda session: ledger.release(session, HOLDS["acme"], at=later(9)),
-    commands.Extend: lambda session: ledger.extend(
-        session,
-        ledger.reserve(session, "acme", 1, expires_in=timedelta(days=1), at=later(9)).reservation_id,
-        timedelta(days=1),
-        at=later(9),
-    ),
-    commands.Refund: lambda session: ledger.refund(session, "acme/r5", at=later(9)),
-    commands.LaunchRun: run,
-    commands.SettleRun: run,
-}
-HOLDS = {"acme": "acme/r7"}
-READS: list[Callable[[Session], Any]] = [
-    lambda session: ledger.get_balance(session, "acme"),
-    lambda session: ledger.get_balance(session, "acme", at=START),
-    lambda session: ledger.get_statement(session, "acme", since=START),
-    lambda session: ledger.list_grants(session, "acme", ended=True),
-    lambda session: ledger.list_reservations(session, "acme"),
-    lambda session: ledger.get_reservation(session, HOLDS["acme"]),
-    lambda session: ledger.list_limits(session, "acme"),
-    lambda session: ledger.list_limit_usage(session, "acme"),
-    lambda session: ledger.get_credit_line(session, "acme"),
-    lambda session: list(ledger.audit(session, account_id="acme")),
+# Tables of a few rows are planned as if each row were dear, as those of many are, and on figures that do not wait for
+# the server's own gathering of them.
+_PLANNING = [
+    "ANALYZE",
+    *(f"SET enable_{way} = off" for way in ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "material")),
+    "SET cpu_index_tuple_cost = 10000",
+    "SET cpu_tuple_cost = 10000",
 ]
 
 
-def is_by_account(statement: str) -> bool:
-    """True when every table that a statement reads or changes is tied to an account."""
-    if not re.search(r"\bledger_", statement):
-        return True
-    if statement.startswith(("INSERT", "WITH w0 AS (INSERT", "WITH w0 AS (UPDATE", "UPDATE")):
-        return all(
-            "account_id" in part.partition("WHERE")[2] if part.lstrip().startswith("UPDATE") else "account_id" in part
-            for part in re.split(r"w\d+ AS \(", statement)
-            if "ledger_" in part
-        )
-    return "account_id" in statement
+def plans_postgresql(engine: Engine, statements: list[Any]) -> list[dict[str, Any]]:
+    """Each step of each statement's plan that finds rows of a ledger's table, where an index can find them."""
+    steps: list[dict[str, Any]] = []
+    with engine.connect() as connection:
+        for setting in _PLANNING:
+            connection.exec_driver_sql(setting)
+        for statement, parameters in statements:
+            one = parameters[0] if isinstance(parameters, list) else parameters
+            (plan,) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", one).scalar_one()
+            steps += _steps(plan["Plan"])
+    return [step for step in steps if "Relation Name" in step and step["Node Type"] != "ModifyTable"]
 
 
-@pytest.mark.parametrize("kind", OPERATIONS, ids=lambda kind: kind.__name__)
-def test_an_operation_touches_the_account_that_it_names_and_no_other(
-    statements: tuple[Engine, list[tuple[str, Any]]], kind: type[Any]
-) -> None:
-    engine, seen = statements
+def _steps(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from _steps(inner)
+
+
+def is_by_account(step: dict[str, Any]) -> bool:
+    """True for a step of a PostgreSQL plan that goes to the rows of given accounts through an index."""
+    return re.search(r"\baccount_id = ", step.get("Index Cond", "")) is not None
+
+
+@pytest.mark.parametrize("name", ON_ONE_ACCOUNT)
+def test_on_postgresql_a_verb_goes_to_the_rows_of_its_account_only(on_postgresql: Book, name: str) -> None:
+    statements = worked(on_postgresql, name)
+    for table, columns in re.findall(r"INSERT INTO (ledger_\w+) \(([^)]*)\)", str(statements)):
+        assert columns.startswith("account_id"), table
+    steps = plans_postgresql(on_postgresql.engine, statements)
+    assert steps
+    assert [step for step in steps if not is_by_account(step)] == []
+
+
+def test_the_plans_tell_a_statement_that_goes_to_other_accounts_rows(on_postgresql: Book) -> None:
+    across = [
+        "SELECT * FROM ledger_grant WHERE number = 1",
+        "SELECT * FROM ledger_entry e JOIN ledger_transfer t USING (sequence) WHERE e.account_id = 'acme'",
+        "UPDATE ledger_reservation SET state = 'held' WHERE number = 1",
+        "SELECT account_id FROM ledger_account WHERE due_at < 1",
+        "SELECT * FROM ledger_usage WHERE account_id > 'acme'",
+    ]
+    for statement in across:
+        steps = plans_postgresql(on_postgresql.engine, [(statement, {})])
+        assert [step for step in steps if not is_by_account(step)], statement
+
+
+def test_every_query_of_the_library_is_among_those_that_the_verbs_send(on_postgresql: Book) -> None:
+    with Session(on_postgresql.engine) as session:
+        for work in ON_ONE_ACCOUNT.values():
+            work(session, on_postgresql.account)
+            session.rollback()
+    sent = re.sub(r"%\((\w+)\)s(::\w+)?", r":\1", "\n".join(statement for statement, _ in on_postgresql.statements))
+    found = {name: query for name, query in vars(queries).items() if isinstance(query, KeyedQuery)}
+    assert len(found) > 10
+    assert [name for name, query in found.items() if query.sql.partition("{keys} JOIN ")[2] not in sent] == []
+
+
+_GIVEN = {"k", "place", "CONSTANT", "json_each"}
+"""What a plan of SQLite may go through from end to end: the values that a statement was given."""
+
+
+def is_by_account_sqlite(step: str) -> bool:
+    """True for a step of a SQLite plan that goes through given values, or to the rows of given accounts."""
+    words = step.split()
+    if words[0] == "SCAN":
+        return words[1] in _GIVEN
+    return words[0] != "SEARCH" or "(account_id=?" in step
+
+
+def plans_sqlite(engine: Engine, statements: list[str]) -> list[str]:
+    """The steps of the plans of statements that are no settings and no bounds of a transaction."""
+    asked = [each for each in statements if not each.startswith(("--", "BEGIN", "COMMIT", "ROLLBACK", "PRAGMA"))]
+    with engine.connect() as connection:
+        cursor = connection.connection.cursor()
+        steps = [row[3] for each in asked for row in cursor.execute(f"EXPLAIN QUERY PLAN {each}").fetchall()]
+        cursor.close()
+    return steps
+
+
+@pytest.mark.parametrize("name", ON_ONE_ACCOUNT)
+def test_on_sqlite_a_verb_goes_to_the_rows_of_its_account_only(on_sqlite: Book, name: str) -> None:
+    steps = plans_sqlite(on_sqlite.engine, worked(on_sqlite, name))
+    assert [step for step in steps if step.startswith("SEARCH")]
+    assert [step for step in steps if not is_by_account_sqlite(step)] == []
+
+
+def accounts_of(engine: Engine, names: list[str]) -> None:
+    """Open accounts, each with credits, in another order than any that is expected."""
     with Session(engine) as session, session.begin():
-        OPERATIONS[kind](session)
-    assert seen
-    for statement, parameters in seen:
-        assert OTHER not in f"{statement} {parameters}"
-        assert is_by_account(statement), statement
+        for name in random.Random(5).sample(names, len(names)):
+            ledger.open_account(session, name, at=START)
+            ledger.grant_credits(session, name, 5000, at=START)
 
 
-@pytest.mark.parametrize("number", range(len(READS)))
-def test_a_read_touches_the_account_that_it_names_and_no_other(
-    statements: tuple[Engine, list[tuple[str, Any]]], number: int
-) -> None:
-    engine, seen = statements
+NAMES = [f"account-{number}" for number in range(9)]
+SHUFFLED = random.Random(3).sample(NAMES, len(NAMES))
+
+
+def wait_until_blocked(engine: Engine, future: Future[Any]) -> None:
+    """Return once another session of the database waits for a lock."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    waiting = text("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+    while True:
+        assert not future.done(), "it was to wait for a lock, and did not"
+        assert time.monotonic() < deadline, "nobody waits for a lock"
+        with engine.connect() as connection:
+            if connection.execute(waiting).first() is not None:
+                return
+
+
+def carry_out(engine: Engine, batch: list[ledger.Command]) -> list[Any]:
+    """Carry out a batch in a transaction of its own."""
+    with Session(engine) as session, session.begin():
+        return ledger.execute(session, batch)
+
+
+def test_a_batch_locks_its_accounts_in_the_order_of_their_ids(postgresql_url: str) -> None:
+    engine = ledger.create_engine(postgresql_url)
+    accounts_of(engine, NAMES)
+    middle = len(NAMES) // 2
+    batch: list[ledger.Command] = [ledger.Reserve(name, 1, at=NOW) for name in SHUFFLED]
+    free = text("SELECT account_id FROM ledger_account ORDER BY account_id FOR NO KEY UPDATE SKIP LOCKED")
+    with ThreadPoolExecutor(1) as pool:
+        with Session(engine) as holder, holder.begin():
+            ledger.reserve(holder, NAMES[middle], 1, at=NOW)
+            future = pool.submit(carry_out, engine, batch)
+            wait_until_blocked(engine, future)
+            with engine.connect() as connection:
+                assert connection.execute(free).scalars().all() == NAMES[middle + 1 :]
+        assert [result.account_id for result in future.result(_PATIENCE_SECONDS)] == SHUFFLED
+    engine.dispose()
+
+
+def test_a_batch_opens_its_accounts_in_the_order_of_their_ids(postgresql_url: str) -> None:
+    engine = ledger.create_engine(postgresql_url)
+    middle = len(NAMES) // 2
+    batch: list[ledger.Command] = [ledger.OpenAccount(name, START) for name in SHUFFLED]
+
+    def is_free(name: str) -> bool:
+        with Session(engine) as session:
+            session.execute(text("SET LOCAL lock_timeout = '100ms'"))
+            try:
+                ledger.open_account(session, name, at=START)
+            except sa.exc.OperationalError:
+                return False
+            return True
+
+    with ThreadPoolExecutor(1) as pool:
+        with Session(engine) as holder, holder.begin():
+            ledger.open_account(holder, NAMES[middle], at=START)
+            future = pool.submit(carry_out, engine, batch)
+            wait_until_blocked(engine, future)
+            assert [name for name in NAMES if is_free(name)] == NAMES[middle + 1 :]
+        assert [result.replayed for result in future.result(_PATIENCE_SECONDS)] == [
+            name == NAMES[middle] for name in SHUFFLED
+        ]
+    engine.dispose()
+
+
+def test_opposite_batches_many_at_once_never_deadlock(postgresql_url: str) -> None:
+    engine = ledger.create_engine(postgresql_url, pool_size=8)
+    accounts_of(engine, NAMES)
+    start = threading.Barrier(8)
+
+    def work(seed: int) -> int:
+        chance = random.Random(seed)
+        start.wait(_PATIENCE_SECONDS)
+        done = 0
+        for _ in range(25):
+            # Of many sizes: the sets that a batch makes of them are in orders of their own.
+            names = chance.sample(NAMES, chance.randint(2, len(NAMES)))
+            for order in (names, names[::-1]):
+                results = carry_out(engine, [ledger.Reserve(name, 1, at=NOW) for name in order])
+                assert [result.account_id for result in results] == order
+                done += len(order)
+        return done
+
+    with ThreadPoolExecutor(8) as pool:
+        done = sum(pool.map(work, range(8)))
     with Session(engine) as session:
-        READS[number](session)
-    assert seen
-    for statement, parameters in seen:
-        assert OTHER not in f"{statement} {parameters}"
-        assert is_by_account(statement), statement
+        assert list(ledger.audit(session)) == []
+        held = text("SELECT count(*) FROM ledger_reservation")
+        assert session.execute(held).scalar_one() == done
+    engine.dispose()
 
 
-def test_every_command_is_among_the_operations_here() -> None:
-    assert set(OPERATIONS) == set(commands.Command.__args__)  # type: ignore[attr-defined]
-
-
-def test_opposite_batches_on_two_accounts_never_deadlock(statements: tuple[Engine, list[tuple[str, Any]]]) -> None:
-    engine, _ = statements
-    errors: list[BaseException] = []
-    orders = [("acme", OTHER), (OTHER, "acme")]
-
-    def work(order: tuple[str, str]) -> None:
-        try:
-            for _ in range(25):
-                with Session(engine) as session, session.begin():
-                    results = ledger.execute(session, [ledger.Reserve(name, 1, at=later(9)) for name in order])
-                    assert len(results) == 2
-        except BaseException as error:  # noqa: BLE001  # shown in the test's own thread
-            errors.append(error)
-
-    threads = [threading.Thread(target=work, args=(orders[number % 2],)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-
-
-def test_a_launch_keeps_its_card_with_the_account(statements: tuple[Engine, list[tuple[str, Any]]]) -> None:
-    engine, _ = statements
-    with Session(engine) as session, session.begin():
-        launch(session, at=later(9), profile=PROFILE)
-        row = session.execute(sa.text("SELECT account_id, card_id FROM ledger_card")).one()
-    assert tuple(row) == ("acme", PLAIN.id)
+def test_a_launch_keeps_its_card_with_the_account(on_postgresql: Book) -> None:
+    with Session(on_postgresql.engine) as session, session.begin():
+        ledger.open_account(session, "new", at=START)
+        ledger.grant_credits(session, "new", 100, at=later(1))
+        execute(session, launch_command("new"))
+        rows = session.execute(text("SELECT account_id, card_id FROM ledger_card ORDER BY 1")).all()
+    assert [tuple(row) for row in rows] == [(name, PLAIN.id) for name in ("acme", OTHER, "new")]

@@ -238,12 +238,6 @@ def _make_anew_sqlite() -> None:
     _index("uq_ledger_reservation_run", "ledger_reservation", run, _IS_RUN, unique=True)
     _index("uq_ledger_reservation_active_run", "ledger_reservation", run[:2], f"{_IS_HELD} AND {_IS_RUN}", unique=True)
     _index("uq_ledger_entry_key", "ledger_entry", ["account_id", "scope", "key"], "key IS NOT NULL", unique=True)
-    for table in _APPEND_ONLY:
-        for change in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_refuses_{change.lower()} BEFORE {change} ON {table} BEGIN"
-                f" SELECT RAISE(ABORT, '{table} is append-only: correct a mistake with a new entry'); END"
-            )
 
 
 def _drop_what_would_clash() -> None:
