@@ -91,7 +91,7 @@ def run_transaction(
     carries a key: it is then repeated, and what had been committed is answered as a replay. Otherwise, and where
     repeating it does not succeed either, raises `CommitUnknown`. Any other error is raised as it is.
     """
-    retries = _Retries(attempts, keyed)
+    retries = Retries(attempts, keyed)
     while True:
         is_committing = False
         try:
@@ -118,7 +118,7 @@ async def run_transaction_async(
     # Needs greenlet, which an installation without the extra `async` does not have.
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    retries = _Retries(attempts, keyed)
+    retries = Retries(attempts, keyed)
     while True:
         is_committing = False
         try:
@@ -134,7 +134,7 @@ async def run_transaction_async(
         await asyncio.sleep(pause)
 
 
-class _Retries:
+class Retries:
     """What becomes of a transaction whose attempts fail one after another."""
 
     def __init__(self, attempts: int, keyed: bool) -> None:
