@@ -77,7 +77,7 @@ from ledger.reservations import (
 )
 from ledger.roles import role_script, set_account
 from ledger.statements import get_statement
-from ledger.transactions import create_engine, is_retryable, prepare_engine, run_transaction
+from ledger.transactions import create_engine, is_retryable, prepare_engine, run_transaction, run_transaction_async
 from ledger.values import (
     Account,
     Adjustment,
@@ -203,6 +203,7 @@ __all__ = [
     "revoke_grant",
     "role_script",
     "run_transaction",
+    "run_transaction_async",
     "set_account",
     "set_credit_line",
     "set_limit",

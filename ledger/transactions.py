@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ledger.bulk import sqlite_cursor
 from ledger.errors import CommitUnknown
 from ledger.snapshots import BEGINS_IMMEDIATE
 
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
 Answer = TypeVar("Answer")
 
 _BUSY_SECONDS = 30
 _CACHE_KIB = 32 * 1024
+_PAUSE_SECONDS = 0.01
+_PAUSE_DOUBLINGS = 7
 _RETRIED_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
 _COMPLETION_UNKNOWN = "40003"
 _LOST_SQLSTATES = frozenset({"57P01", "57P02", "57P03"})
@@ -77,14 +83,16 @@ def run_transaction(
     """Run `work(session)` in a transaction of its own and commit it.
 
     What the database certainly rolled back is tried again, on a new connection where the old one is lost, up to
-    `attempts` times with growing, jittered pauses: a deadlock, a serialization failure, a busy SQLite file, a
-    connection or a server lost before the commit was sent. So `work` should do nothing but use its session.
+    `attempts` times with growing, jittered pauses (0.3 seconds of them in all by default, about one second each from
+    the seventh on): a deadlock, a serialization failure, a busy SQLite file, a connection or a server lost before the
+    commit was sent. So `work` should do nothing but use its session.
 
     A connection lost at the commit leaves open whether it happened. Say `keyed` when every command in `work`
-    carries a key: it is then repeated, and what had been committed is answered as a replay. Otherwise raises
-    `CommitUnknown`. Any other error is raised as it is.
+    carries a key: it is then repeated, and what had been committed is answered as a replay. Otherwise, and where
+    repeating it does not succeed either, raises `CommitUnknown`. Any other error is raised as it is.
     """
-    for attempt in range(1, attempts + 1):
+    retries = Retries(attempts, keyed)
+    while True:
         is_committing = False
         try:
             with Session(engine, expire_on_commit=False) as session, session.begin():
@@ -92,20 +100,70 @@ def run_transaction(
                 session.flush()
                 is_committing = True
             return answer
-        except DBAPIError as error:
-            is_unknown = is_committing and not was_rolled_back(error)
-            if is_unknown and not (keyed and attempt < attempts):
-                raise CommitUnknown from error
-            is_undone = is_retryable(error) or (is_lost(error) and not is_committing)
-            if attempt == attempts or not (is_unknown or is_undone):
+        except SQLAlchemyError as error:
+            pause = retries.pause_after(error, is_committing)
+            if pause is None:
                 raise
-            pause(attempt)
-    raise ValueError("attempts must be at least 1")
+        time.sleep(pause)
 
 
-def pause(attempt: int) -> None:
-    """Wait before the next attempt, longer each time, and never in step with other callers."""
-    time.sleep(random.uniform(0.5, 1) * 0.01 * 2**attempt)  # noqa: S311  # spreads callers, guards nothing
+async def run_transaction_async(
+    engine: AsyncEngine, work: Callable[[Session], Answer], *, attempts: int = 5, keyed: bool = False
+) -> Answer:
+    """`run_transaction` on an async engine: the same `work`, the same retries, and no other task is kept waiting.
+
+    Whoever cancels it while it commits does not know whether that happened either, and should repeat with the same
+    keys. Raises what `run_transaction` raises.
+    """
+    # Needs greenlet, which an installation without the extra `async` does not have.
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    retries = Retries(attempts, keyed)
+    while True:
+        is_committing = False
+        try:
+            async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
+                answer = await session.run_sync(work)
+                await session.flush()
+                is_committing = True
+            return answer
+        except SQLAlchemyError as error:
+            pause = retries.pause_after(error, is_committing)
+            if pause is None:
+                raise
+        await asyncio.sleep(pause)
+
+
+class Retries:
+    """What becomes of a transaction whose attempts fail one after another."""
+
+    def __init__(self, attempts: int, keyed: bool) -> None:
+        if attempts < 1:
+            raise ValueError(f"attempts is {attempts} and must be at least 1, which is to try once")
+        self._attempts = attempts
+        self._keyed = keyed
+        self._made = 0
+        self._lost_commit: SQLAlchemyError | None = None
+
+    def pause_after(self, error: SQLAlchemyError, is_committing: bool) -> float | None:
+        """Seconds to wait before the next attempt, None to let the error through. Raises `CommitUnknown`."""
+        self._made += 1
+        if self._may_repeat(error, is_committing) and self._made < self._attempts:
+            # Longer each time, and never in step with other callers.
+            longest: float = _PAUSE_SECONDS * 2 ** min(self._made, _PAUSE_DOUBLINGS)
+            return random.uniform(0.5, 1) * longest  # noqa: S311  # spreads callers, guards nothing
+        if self._lost_commit is not None:
+            # However certainly the later attempts were undone: the one whose answer is missing may have happened.
+            raise CommitUnknown from self._lost_commit
+        return None
+
+    def _may_repeat(self, error: SQLAlchemyError, is_committing: bool) -> bool:
+        if not isinstance(error, DBAPIError):
+            return False
+        if is_committing and not was_rolled_back(error):
+            self._lost_commit = self._lost_commit or error
+            return self._keyed
+        return is_retryable(error) or is_lost(error)
 
 
 def is_retryable(error: DBAPIError) -> bool:

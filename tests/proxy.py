@@ -14,10 +14,12 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 _READY_IDLE = b"Z\x00\x00\x00\x05I"
+_WRITES = b"INSERT INTO LEDGER_"
+_PATIENCE_SECONDS = 10
 
 
 class Cut(Enum):
-    """Where a connection is cut: once the server was sent work, before it gets COMMIT, or before its answer is seen."""
+    """Where a connection is cut: after a write was sent, before COMMIT is, or before the answer to it is seen."""
 
     IN_WORK = "in work"
     BEFORE_COMMIT = "before commit"
@@ -33,7 +35,9 @@ class Proxy:
     _armed: list[Cut] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _listener: socket.socket = field(init=False)
+    _address: tuple[str, int] = field(init=False)
     _open: set[socket.socket] = field(default_factory=set)
+    _acceptor: threading.Thread = field(init=False)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     @classmethod
@@ -42,7 +46,9 @@ class Proxy:
         """A proxy to the server of a URL, gone with all its connections at the end."""
         proxy = cls(server_url)
         proxy._listener = socket.create_server(("127.0.0.1", 0))
-        proxy._spawn(proxy._accept)
+        proxy._address = proxy._listener.getsockname()
+        proxy._acceptor = threading.Thread(target=proxy._accept, daemon=True)
+        proxy._acceptor.start()
         try:
             yield proxy
         finally:
@@ -51,7 +57,7 @@ class Proxy:
     @property
     def url(self) -> str:
         """The server's URL by way of the proxy; nothing is encrypted, so that it can be read."""
-        host, port = self._listener.getsockname()[:2]
+        host, port = self._address
         url = make_url(self.server_url).set(host=host, port=port)
         url = url.set(query={"sslmode": "disable", "gssencmode": "disable"})
         return url.render_as_string(hide_password=False)
@@ -62,21 +68,18 @@ class Proxy:
             self._armed.append(where)
 
     def close(self) -> None:
-        """Close every connection and wait for the threads that served them."""
+        """Refuse new connections, close every one there is, and wait for the threads that served them."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        # It may be about to serve one more, which has to be among those that are closed.
+        _wait_for(self._acceptor)
         with self._lock:
             still_open = list(self._open)
         for end in still_open:
             _hang_up(end)
-        for thread in list(self._threads):
-            thread.join(10)
-
-    def _spawn(self, task: object, *arguments: object) -> None:
-        thread = threading.Thread(target=task, args=arguments, daemon=True)  # type: ignore[arg-type]
-        self._threads.append(thread)
-        thread.start()
+        for thread in self._threads:
+            _wait_for(thread)
 
     def _accept(self) -> None:
         while True:
@@ -89,10 +92,11 @@ class Proxy:
             except OSError:
                 client.close()
                 continue
-            pair = _Pair(self, client, server)
             with self._lock:
                 self._open |= {client, server}
-            self._spawn(pair.serve)
+            thread = threading.Thread(target=_Pair(self, client, server).serve, daemon=True)
+            thread.start()
+            self._threads = [served for served in self._threads if served.is_alive()] + [thread]
 
     def _connect(self) -> socket.socket:
         url = make_url(self.server_url)
@@ -134,6 +138,8 @@ class _Pair:
     client: socket.socket
     server: socket.socket
     is_swallowing: threading.Event = field(default_factory=threading.Event)
+    _writing: set[bytes] = field(default_factory=set)
+    _is_write_bound: bool = False
 
     def serve(self) -> None:
         answers = threading.Thread(target=self._pass_answers, daemon=True)
@@ -156,8 +162,22 @@ class _Pair:
                 if self.proxy.take(Cut.AFTER_COMMIT):
                     self.is_swallowing.set()
             self.server.sendall(message)
-            if b"ledger_" in message and self.proxy.take(Cut.IN_WORK):
+            if self._has_written(message) and self.proxy.take(Cut.IN_WORK):
                 return
+
+    def _has_written(self, message: bytes) -> bool:
+        """True for a message that makes the server write to the ledger, also by a statement prepared long before."""
+        kind, text = message[:1], message[5:]
+        if kind == b"P":
+            name, _, statement = text.partition(b"\x00")
+            self._writing.discard(name)
+            if _WRITES in statement.upper():
+                self._writing.add(name)
+        elif kind == b"B":
+            self._is_write_bound = text.split(b"\x00", 2)[1] in self._writing
+        elif kind == b"E":
+            return self._is_write_bound
+        return kind == b"Q" and _WRITES in text.upper()
 
     def _read(self, size: int, before: bytes = b"") -> bytes:
         found = bytearray(before)
@@ -198,3 +218,9 @@ def _is_commit(message: bytes) -> bool:
 def _hang_up(end: socket.socket) -> None:
     with suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)
+
+
+def _wait_for(thread: threading.Thread) -> None:
+    thread.join(_PATIENCE_SECONDS)
+    if thread.is_alive():
+        raise TimeoutError(f"{thread.name} of the proxy did not end; see what it waits for, and close that first")

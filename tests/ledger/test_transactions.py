@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
@@ -100,6 +101,52 @@ def test_what_the_database_certainly_undid_is_tried_again_with_growing_pauses(
     assert no_pause[0] < no_pause[2] < 0.1
 
 
+LOST, DEADLOCK, REFUSED = operational("08006"), operational("40P01"), operational("23505")
+
+
+@pytest.mark.parametrize(
+    ("keyed", "failures", "outcome"),
+    [
+        # Each failure is an error, and whether it came at the commit.
+        (False, [(DEADLOCK, False), (DEADLOCK, True), (LOST, False)], "raised"),
+        (False, [(REFUSED, True)], "raised"),
+        (False, [(LOST, True)], "unknown"),
+        (False, [(DEADLOCK, False), (LOST, True)], "unknown"),
+        (True, [(LOST, True), (LOST, True), (LOST, True)], "unknown"),
+        (True, [(LOST, True), (LOST, False), (LOST, False)], "unknown"),
+        (True, [(LOST, True), (DEADLOCK, True), (DEADLOCK, True)], "unknown"),
+        (True, [(LOST, True), (REFUSED, False)], "unknown"),
+        (True, [(LOST, True), (NoConnectionFree("none is free"), False)], "unknown"),
+        (True, [(LOST, False), (REFUSED, True)], "raised"),
+        (True, [(LOST, False), (NoConnectionFree("none is free"), False)], "raised"),
+    ],
+)
+def test_what_becomes_of_three_attempts(
+    keyed: bool, failures: list[tuple[SQLAlchemyError, bool]], outcome: str
+) -> None:
+    retries = transactions.Retries(3, keyed)
+    for error, is_committing in failures[:-1]:
+        assert retries.pause_after(error, is_committing) is not None
+    if outcome == "raised":
+        assert retries.pause_after(*failures[-1]) is None
+    else:
+        with pytest.raises(ledger.CommitUnknown) as raised:
+            retries.pause_after(*failures[-1])
+        assert raised.value.__cause__ is LOST
+
+
+def test_pauses_double_up_to_about_a_second_and_differ_between_callers() -> None:
+    series = []
+    for _ in range(20):
+        retries = transactions.Retries(2000, keyed=False)
+        series.append([retries.pause_after(DEADLOCK, False) or 0 for _ in range(1999)])
+        assert retries.pause_after(DEADLOCK, False) is None
+    for number, (longest, pauses) in enumerate(zip([0.02, 0.04, 0.08, 0.16], zip(*series, strict=True), strict=False)):
+        assert longest / 2 <= min(pauses) < max(pauses) <= longest, number
+    assert max(max(pauses) for pauses in series) <= 1.28
+    assert min(min(pauses[6:]) for pauses in series) >= 0.64
+
+
 def test_attempts_are_bounded(engine: Engine, no_pause: list[float]) -> None:
     work, calls = fail_first(99, operational("40001"))
     with pytest.raises(OperationalError):
@@ -126,9 +173,11 @@ def test_a_deadlock_between_two_callers_is_resolved_by_trying_again(postgresql_u
             ledger.grant_credits(session, name, 10)
     both_hold_one = threading.Barrier(2)
     met = threading.local()
+    tries: list[str] = []
 
     def work(names: str) -> Callable[[Session], None]:
         def in_this_order(session: Session) -> None:
+            tries.append(names)
             ledger.reserve(session, names[0], 1)
             if not getattr(met, "once", False):
                 met.once = True
@@ -142,6 +191,8 @@ def test_a_deadlock_between_two_callers_is_resolved_by_trying_again(postgresql_u
         thread.start()
     for thread in threads:
         thread.join()
+    # PostgreSQL undoes one of the two.
+    assert len(tries) == 3
     with Session(engine) as session:
         assert [ledger.get_balance(session, name).held for name in ("a", "b")] == [2, 2]
     engine.dispose()
@@ -261,6 +312,51 @@ def test_async_callers_use_the_same_verbs_through_run_sync(database_url: str) ->
     answers, available = asyncio.run(scenario())
     assert [isinstance(answer, ledger.Reservation) for answer in answers].count(True) == 3
     assert available == 1
+
+
+def test_a_transaction_of_an_async_engine_commits_or_refuses_like_any_other(database_url: str) -> None:
+    async def scenario() -> tuple[ledger.Reservation, Decimal]:
+        engine = create_async_engine(async_url(database_url))
+        ledger.prepare_engine(engine.sync_engine)
+        await ledger.run_transaction_async(engine, fund_in)
+        hold = await ledger.run_transaction_async(engine, lambda session: ledger.reserve(session, "acme", 4))
+        with pytest.raises(ledger.InsufficientCredits):
+            await ledger.run_transaction_async(engine, reserve_too_much)
+        available = await ledger.run_transaction_async(engine, lambda session: ledger.get_balance(session, "acme"))
+        await engine.dispose()
+        return hold, available.available
+
+    def fund_in(session: Session) -> None:
+        ledger.open_account(session, "acme")
+        ledger.grant_credits(session, "acme", 10)
+
+    def reserve_too_much(session: Session) -> None:
+        ledger.reserve(session, "acme", 4)
+        ledger.reserve(session, "acme", 40)
+
+    hold, available = asyncio.run(scenario())
+    assert (hold.amount, available) == (4, 6)
+
+
+def test_a_task_that_waits_for_its_next_attempt_keeps_no_other_waiting(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions.time, "sleep", pytest.fail)
+    work, calls = fail_first(3, operational("40001"))
+
+    async def scenario() -> int:
+        engine = create_async_engine(async_url(sqlite_url))
+        answer = await ledger.run_transaction_async(engine, work)
+        calls.clear()
+        with pytest.raises(OperationalError):
+            await ledger.run_transaction_async(engine, fail_first(2, operational("40001"))[0], attempts=2)
+        with pytest.raises(ValueError, match="at least 1"):
+            await ledger.run_transaction_async(engine, work, attempts=0)
+        await engine.dispose()
+        return answer
+
+    assert asyncio.run(scenario()) == 4
+    assert calls == []
 
 
 def test_an_async_engine_is_upgraded_through_a_connection(tmp_path: Any) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -179,3 +181,13 @@ def share_batcher(engine: Engine, number: int, callers: int = 12, turns: int = 2
         for thread in threads:
             thread.join()
     return answers
+
+
+def hold_lock(path: str, pipe: Any) -> None:
+    """Hold the write lock of a SQLite file from saying so until told to let go."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        pipe.send("held")
+        pipe.recv()
+        connection.execute("ROLLBACK")
+    pipe.send("let go")

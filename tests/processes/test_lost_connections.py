@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
 import ledger
@@ -15,14 +18,20 @@ from tests.proxy import Cut, Proxy
 
 
 @pytest.fixture
-def proxy(postgresql_url: str) -> Iterator[Proxy]:
-    """A way to a new database that can be cut; the database has account `acme` with 10 credits."""
+def funded_url(postgresql_url: str) -> str:
+    """A new database with account `acme` of 10 credits."""
     engine = ledger.create_engine(postgresql_url)
     with Session(engine) as session, session.begin():
         ledger.open_account(session, "acme", at=START)
         ledger.grant_credits(session, "acme", 10, at=START)
     engine.dispose()
-    with Proxy.start(postgresql_url) as proxy:
+    return postgresql_url
+
+
+@pytest.fixture
+def proxy(funded_url: str) -> Iterator[Proxy]:
+    """A way to that database that can be cut."""
+    with Proxy.start(funded_url) as proxy:
         yield proxy
 
 
@@ -79,6 +88,100 @@ def test_with_keys_a_lost_commit_is_healed_by_asking_again(proxy: Proxy, engine:
     assert (again.replayed, again.reservation_id) == (True, hold.reservation_id)
 
 
+def test_work_that_was_half_done_when_its_connection_was_lost_is_done_once(proxy: Proxy, engine: Engine) -> None:
+    calls: list[int] = []
+
+    def reserve_twice(session: Session) -> list[str]:
+        calls.append(1)
+        first = reserve(session)
+        if len(calls) == 1:
+            proxy.cut(Cut.IN_WORK)
+        return [first.reservation_id, reserve(session).reservation_id]
+
+    holds = ledger.run_transaction(engine, reserve_twice)
+    assert (len(calls), proxy.cuts_made) == (2, 1)
+    assert [found.reservation_id for found in held(engine)] == holds
+
+
+def test_a_commit_of_unknown_fate_stays_so_when_no_later_attempt_gets_through(
+    proxy: Proxy, engine: Engine, funded_url: str
+) -> None:
+    calls: list[int] = []
+
+    def work(session: Session) -> ledger.Reservation:
+        calls.append(1)
+        if len(calls) == 2:
+            proxy.close()
+        return reserve_keyed(session)
+
+    proxy.cut(Cut.AFTER_COMMIT)
+    with pytest.raises(ledger.CommitUnknown) as error:
+        ledger.run_transaction(engine, work, keyed=True, attempts=4)
+    assert len(calls) == 4
+    assert isinstance(error.value.__cause__, OperationalError)
+    direct = ledger.create_engine(funded_url)
+    assert len(held(direct)) == 1
+    assert ledger.run_transaction(direct, reserve_keyed).replayed
+    direct.dispose()
+
+
+def test_a_refusal_of_the_repeated_work_says_that_the_lost_commit_did_not_happen(
+    proxy: Proxy, engine: Engine, funded_url: str
+) -> None:
+    calls: list[int] = []
+
+    def work(session: Session) -> ledger.Reservation:
+        calls.append(1)
+        if len(calls) == 2:
+            direct = ledger.create_engine(funded_url)
+            ledger.run_transaction(direct, lambda other: ledger.reserve(other, "acme", 9, at=START))
+            direct.dispose()
+        return reserve_keyed(session)
+
+    proxy.cut(Cut.BEFORE_COMMIT)
+    with pytest.raises(ledger.InsufficientCredits):
+        ledger.run_transaction(engine, work, keyed=True)
+    assert [int(found.amount) for found in held(engine)] == [9]
+
+
+@pytest.mark.parametrize("where", list(Cut))
+def test_tasks_lose_and_heal_as_threads_do(proxy: Proxy, engine: Engine, where: Cut) -> None:
+    async def scenario() -> ledger.Reservation:
+        asynchronous = create_async_engine(proxy.url)
+        try:
+            proxy.cut(where)
+            if where is not Cut.IN_WORK:
+                with pytest.raises(ledger.CommitUnknown):
+                    await ledger.run_transaction_async(asynchronous, reserve_keyed)
+                proxy.cut(where)
+            return await ledger.run_transaction_async(asynchronous, reserve_keyed, keyed=True)
+        finally:
+            await asynchronous.dispose()
+
+    hold = asyncio.run(scenario())
+    assert proxy.cuts_made == (1 if where is Cut.IN_WORK else 2)
+    assert hold.replayed == (where is Cut.AFTER_COMMIT)
+    assert [found.reservation_id for found in held(engine)] == [hold.reservation_id]
+
+
+def test_work_whose_session_the_server_ends_is_done_in_another(funded_url: str) -> None:
+    engine, administrator = (ledger.create_engine(funded_url) for _ in range(2))
+    ended: list[int] = []
+
+    def work(session: Session) -> list[str]:
+        first = reserve(session)
+        if not ended:
+            ended.append(session.execute(text("SELECT pg_backend_pid()")).scalar_one())
+            with administrator.connect() as connection:
+                connection.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": ended[0]})
+        return [first.reservation_id, reserve(session).reservation_id]
+
+    holds = ledger.run_transaction(engine, work, attempts=2)
+    assert [found.reservation_id for found in held(engine)] == holds
+    for used in (engine, administrator):
+        used.dispose()
+
+
 def test_every_commit_lost_is_given_up_in_the_end(proxy: Proxy, engine: Engine) -> None:
     for _ in range(3):
         proxy.cut(Cut.BEFORE_COMMIT)
@@ -88,7 +191,10 @@ def test_every_commit_lost_is_given_up_in_the_end(proxy: Proxy, engine: Engine) 
     assert held(engine) == []
 
 
-def test_a_server_that_was_restarted_is_found_again_by_every_pooled_connection() -> None:
+@pytest.mark.parametrize("end", [PostgresServer.kill, PostgresServer.stop])
+def test_a_server_that_was_restarted_is_found_again_though_every_pooled_connection_is_dead(
+    end: Callable[[PostgresServer], None],
+) -> None:
     with PostgresServer.start() as server:
         engine = ledger.create_engine(server.databases.create(), pool_size=5)
         ledger.upgrade(engine)
@@ -99,8 +205,9 @@ def test_a_server_that_was_restarted_is_found_again_by_every_pooled_connection()
         for connection in pooled:
             connection.execute(text("SELECT 1"))
             connection.close()
-        server.kill()
+        end(server)
         server.restart()
+        # One attempt finds out; the next must not meet another dead connection of the pool.
         assert ledger.run_transaction(engine, reserve_keyed, attempts=2).amount == 4
         assert len(held(engine)) == 1
         engine.dispose()
