@@ -45,11 +45,16 @@ def empty(request: pytest.FixtureRequest, postgres: Databases, tmp_path: Path) -
 def old(empty: Engine) -> Engine:
     """A database at revision 0001, with two accounts that the code of that revision wrote."""
     with empty.begin() as connection:
-        config = migrations._config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        run_revisions(connection, "0001")
         insert(connection, ACCOUNTS)
     return empty
+
+
+def run_revisions(connection: sa.Connection, revision: str) -> None:
+    """Bring the database to a revision, and do nothing else that `ledger.upgrade` does."""
+    config = migrations._config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 def insert(connection: sa.Connection, accounts: Sequence[str]) -> None:
@@ -117,8 +122,8 @@ def test_an_upgraded_database_is_a_new_one(old: Engine, request: pytest.FixtureR
     url = request.getfixturevalue(f"{old.dialect.name}_url")
     assert ledger.upgrade(old) == migrations.head_revision()
     new = ledger.create_engine(url)
+    request.addfinalizer(new.dispose)
     assert described(old) == described(new)
-    new.dispose()
     with old.connect() as connection:
         if old.dialect.name == "sqlite":
             assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
@@ -140,13 +145,26 @@ def test_an_upgraded_database_is_what_the_tables_say(
         url = f"sqlite:///{tmp_path / 'declared.sqlite'}"
     ledger.upgrade(old)
     declared = ledger.create_engine(url)
+    request.addfinalizer(declared.dispose)
     metadata.create_all(declared)
     upgraded = {name: what for name, what in described(old).items() if not name.startswith("trigger")}
     assert upgraded == described(declared)
-    declared.dispose()
     with old.connect() as connection:
         options = {"version_table": migrations.VERSION_TABLE, "compare_type": True, "compare_server_default": True}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+
+
+def test_the_triggers_of_the_first_revision_are_there_after_the_second(old: Engine) -> None:
+    """By the revision alone: what `ledger.upgrade` installs after it is told apart."""
+    before = {name: what for name, what in described(old).items() if name.startswith("trigger")}
+    with old.begin() as connection:
+        run_revisions(connection, "0002")
+    after = {name: what for name, what in described(old).items() if name.startswith("trigger")}
+    assert before
+    assert after == before
+    for statement in ("UPDATE ledger_entry SET at = 0", "DELETE FROM ledger_transfer"):
+        with pytest.raises(DatabaseError, match="append-only"), old.begin() as connection:
+            connection.execute(text(statement))
 
 
 def test_every_row_is_kept_and_the_book_proves_itself(old: Engine) -> None:
