@@ -62,6 +62,8 @@ def remove_triggers(connection: Connection) -> None:
                 connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {table}_refuses_{change.lower()}")
         else:
             connection.execute(text(f"DROP TRIGGER IF EXISTS {_name(table)} ON {table}"))
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("DROP FUNCTION IF EXISTS ledger_refuse_change()"))
 
 
 def _name(table: str) -> str:

@@ -12,6 +12,7 @@ depends_on = None
 
 _BUCKETS = ("available", "held", "consumed", "expired", "revoked")
 _SUM = " + ".join(_BUCKETS)
+_APPEND_ONLY = ("ledger_entry", "ledger_transfer")
 
 
 def _text(name: str, *, nullable: bool = False) -> sa.Column[str]:
@@ -45,13 +46,17 @@ def _of_account(table: str) -> sa.ForeignKeyConstraint:
 
 
 def upgrade() -> None:
-    """Create every table."""
+    """Create every table, then the triggers that keep the book append-only."""
     _create_accounts()
     _create_grants()
     _create_reservations()
     _create_entries()
     _create_transfers()
     _create_cards()
+    if op.get_bind().dialect.name == "postgresql":
+        _refuse_changes_postgresql()
+    else:
+        _refuse_changes_sqlite()
 
 
 def _create_accounts() -> None:
@@ -181,3 +186,25 @@ def _create_cards() -> None:
 def _index(name: str, table: str, columns: list[str], condition: str, *, unique: bool = False) -> None:
     where = sa.text(condition)
     op.create_index(name, table, columns, unique=unique, postgresql_where=where, sqlite_where=where)
+
+
+def _refuse_changes_postgresql() -> None:
+    op.execute(
+        "CREATE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " RAISE EXCEPTION '% is append-only: correct a mistake with a new entry', TG_TABLE_NAME;"
+        " END $$"
+    )
+    for table in _APPEND_ONLY:
+        op.execute(
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
+            " FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change()"
+        )
+
+
+def _refuse_changes_sqlite() -> None:
+    for table in _APPEND_ONLY:
+        for change in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER {table}_refuses_{change.lower()} BEFORE {change} ON {table} BEGIN"
+                f" SELECT RAISE(ABORT, '{table} is append-only: correct a mistake with a new entry'); END"
+            )

@@ -1,17 +1,20 @@
 """Grants that are scheduled, scoped, recurring or lent; holds captured in parts; spend limits.
 
 PostgreSQL alters its tables where they are. SQLite cannot alter a CHECK, so there the old tables are set aside, made
-anew, and copied, parents first.
+anew, and copied, parents first. What a host has built on them (views, triggers, indexes) is there again afterwards.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
-from itertools import groupby
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+
+from ledger.errors import LedgerError
 
 revision = "0002"
 down_revision = "0001"
@@ -221,9 +224,11 @@ def _alter_postgresql() -> None:
 
 
 def _make_anew_sqlite() -> None:
-    _drop_what_would_clash()
-    for table in _PARENTS_FIRST:
-        op.execute(f"ALTER TABLE {table} RENAME TO {table}_0001")
+    _refuse_references_of_hosts()
+    belongs_to_host = _drop_what_would_clash()
+    with _references_left_alone():
+        for table in _PARENTS_FIRST:
+            op.execute(f"ALTER TABLE {table} RENAME TO {table}_0001")
     for table in _PARENTS_FIRST:
         _create_sqlite(table)
         names = ", ".join(column.name for column in _old_columns()[table])
@@ -238,20 +243,72 @@ def _make_anew_sqlite() -> None:
     _index("uq_ledger_reservation_run", "ledger_reservation", run, _IS_RUN, unique=True)
     _index("uq_ledger_reservation_active_run", "ledger_reservation", run[:2], f"{_IS_HELD} AND {_IS_RUN}", unique=True)
     _index("uq_ledger_entry_key", "ledger_entry", ["account_id", "scope", "key"], "key IS NOT NULL", unique=True)
+    for table, change in _REFUSED:
+        op.execute(
+            f"CREATE TRIGGER {table}_refuses_{change.lower()} BEFORE {change} ON {table} BEGIN"
+            f" SELECT RAISE(ABORT, '{table} is append-only: correct a mistake with a new entry'); END"
+        )
+    for statement in belongs_to_host:
+        op.get_bind().exec_driver_sql(statement)
 
 
-def _drop_what_would_clash() -> None:
-    """Triggers and indexes keep their names when a table is renamed."""
-    for table in _APPEND_ONLY:
-        for change in ("update", "delete"):
-            op.execute(f"DROP TRIGGER IF EXISTS {table}_refuses_{change}")
+def _refuse_references_of_hosts() -> None:
+    """Dropping a table acts on the rows that refer to it, and nothing inside a transaction can keep it from that."""
     bind = op.get_bind()
-    for table in _PARENTS_FIRST:
-        for index in bind.execute(_INDEXES, {"name": table}).scalars().all():
-            op.execute(f'DROP INDEX "{index}"')
+    if not bind.exec_driver_sql("PRAGMA foreign_keys").scalar_one():
+        return
+    found = bind.execute(_REFERENCES_OF_HOSTS, {"tables": _PARENTS_FIRST}).first()
+    if found is not None:
+        raise LedgerError(
+            f"The table {found[0]} refers to {found[1]}, which this upgrade has to make anew on SQLite, and its rows"
+            " could be lost with the old one. Nothing was changed. Run `PRAGMA foreign_keys = OFF` on a connection"
+            " before its transaction begins, and give that connection to `ledger.upgrade`: the reference is kept."
+        )
 
 
-_INDEXES = sa.text("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = :name AND sql IS NOT NULL")
+_REFERENCES_OF_HOSTS = sa.text(
+    'SELECT m.name, f."table" FROM sqlite_master m, pragma_foreign_key_list(m.name) f'
+    " WHERE m.type = 'table' AND lower(f.\"table\") IN :tables AND m.name NOT IN :tables ORDER BY 1, 2"
+).bindparams(sa.bindparam("tables", expanding=True))
+
+
+@contextmanager
+def _references_left_alone() -> Iterator[None]:
+    """Renaming a table changes no view, no trigger and, unless enforced, no foreign key that names it."""
+    bind = op.get_bind()
+    before = bind.exec_driver_sql("PRAGMA legacy_alter_table").scalar_one()
+    bind.exec_driver_sql("PRAGMA legacy_alter_table = ON")
+    try:
+        yield
+    finally:
+        bind.exec_driver_sql(f"PRAGMA legacy_alter_table = {int(before)}")
+
+
+def _drop_what_would_clash() -> list[str]:
+    """Drop triggers and indexes, as they keep their names when a table is renamed; answers how hosts made theirs."""
+    bind = op.get_bind()
+    belongs_to_host = []
+    for kind, name, statement in bind.execute(_ON_TABLES, {"tables": _PARENTS_FIRST}).all():
+        quoted = name.replace('"', '""')
+        bind.exec_driver_sql(f'DROP {kind} "{quoted}"')
+        if name not in _OWN_NAMES:
+            belongs_to_host.append(statement)
+    return belongs_to_host
+
+
+_REFUSED = tuple((table, change) for table in _APPEND_ONLY for change in ("UPDATE", "DELETE"))
+_OWN_NAMES = {f"{table}_refuses_{change.lower()}" for table, change in _REFUSED} | {
+    "ix_ledger_account_due_at",
+    "ix_ledger_grant_live",
+    "ix_ledger_reservation_held",
+    "uq_ledger_reservation_run",
+    "uq_ledger_reservation_active_run",
+    "uq_ledger_entry_key",
+}
+_ON_TABLES = sa.text(
+    "SELECT type, name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL"
+    " AND lower(tbl_name) IN :tables ORDER BY rowid"
+).bindparams(sa.bindparam("tables", expanding=True))
 
 
 def _create_sqlite(table: str) -> None:
@@ -323,53 +380,64 @@ def _create_usage() -> None:
 def _fill_grants() -> None:
     """A grant of the revision before took effect with its entry."""
     op.execute(
-        "UPDATE ledger_grant SET effective_at = (SELECT e.at FROM ledger_entry e"
-        " WHERE e.account_id = ledger_grant.account_id AND e.sequence = ledger_grant.number)"
+        "UPDATE ledger_grant SET effective_at = coalesce((SELECT e.at FROM ledger_entry e"
+        " WHERE e.account_id = ledger_grant.account_id AND e.sequence = ledger_grant.number), 0)"
     )
 
 
 def _fill_reservations() -> None:
     """A hold's slices, from the transfers of the entry that made it and of the one that captured it."""
     bind = op.get_bind()
-    statement = sa.text(
-        "UPDATE ledger_reservation SET slices = :slices WHERE account_id = :account_id AND number = :number"
-    )
-    page: list[dict[str, Any]] = []
+    # Captures are found by their hold, which no index of the schema does: without one, each page reads every entry.
+    captures = "ix_ledger_entry_captures_0001"
+    op.execute(f"CREATE INDEX {captures} ON ledger_entry (account_id, reservation) WHERE kind = 'capture'")
+    statement = _WRITE_POSTGRESQL if bind.dialect.name == "postgresql" else _WRITE_SQLITE
     after: tuple[str, int] = ("", 0)
-    while True:
-        rows = bind.execute(_HOLDS, {"account": after[0], "number": after[1], "limit": _ROWS_AT_ONCE}).all()
-        if not rows:
-            break
+    while rows := bind.execute(_HOLDS, {"account": after[0], "number": after[1], "limit": _ROWS_AT_ONCE}).all():
         after = (rows[-1][0], rows[-1][1])
-        page = list(_slices_of(bind, rows))
-        bind.execute(statement, page)
+        slices = _slices_of(bind, rows)
+        written = [{"account_id": row[0], "number": row[1], "slices": slices[row[0], row[1]]} for row in rows]
+        if bind.dialect.name == "postgresql":
+            bind.execute(statement, {name: [row[name] for row in written] for name in written[0]})
+        else:
+            bind.execute(statement, written)
+    op.execute(f"DROP INDEX {captures}")
 
 
 _HOLDS = sa.text(
-    "SELECT account_id, number, state FROM ledger_reservation"
-    " WHERE account_id > :account OR (account_id = :account AND number > :number)"
+    "SELECT account_id, number, state FROM ledger_reservation WHERE (account_id, number) > (:account, :number)"
     " ORDER BY account_id, number LIMIT :limit"
 )
-_HELD_OF = sa.text(
-    "SELECT grant_number, amount FROM ledger_transfer WHERE account_id = :account_id AND sequence = :number"
-    " AND target = 'held' ORDER BY ordinal"
+_IN_PAGE = "BETWEEN (:first_account, :first) AND (:last_account, :last)"
+_HELD = sa.text(
+    "SELECT account_id, sequence, grant_number, amount FROM ledger_transfer"
+    f" WHERE (account_id, sequence) {_IN_PAGE} AND target = 'held' ORDER BY account_id, sequence, ordinal"
 )
-_CAPTURED_OF = sa.text(
-    "SELECT e.reservation, t.grant_number, t.amount FROM ledger_entry e JOIN ledger_transfer t"
-    " ON t.account_id = e.account_id AND t.sequence = e.sequence WHERE e.account_id = :account_id"
-    " AND e.kind = 'capture' AND e.reservation BETWEEN :first AND :last AND t.target = 'consumed'"
+_CAPTURED = sa.text(
+    # SQLite takes the tables of a CROSS JOIN in their order; by its own choice it would read every transfer each time.
+    "SELECT e.account_id, e.reservation, t.grant_number, t.amount FROM ledger_entry e CROSS JOIN ledger_transfer t"
+    f" WHERE (e.account_id, e.reservation) {_IN_PAGE} AND e.kind = 'capture'"
+    " AND t.account_id = e.account_id AND t.sequence = e.sequence AND t.target = 'consumed'"
+)
+_WRITE_SQLITE = sa.text(
+    "UPDATE ledger_reservation SET slices = :slices WHERE account_id = :account_id AND number = :number"
+)
+_WRITE_POSTGRESQL = sa.text(
+    "UPDATE ledger_reservation AS r SET slices = filled.slices"
+    " FROM unnest(CAST(:account_id AS text[]), CAST(:number AS bigint[]), CAST(:slices AS text[]))"
+    " AS filled (account_id, number, slices) WHERE r.account_id = filled.account_id AND r.number = filled.number"
 )
 
 
-def _slices_of(bind: sa.Connection, rows: Any) -> Iterator[dict[str, Any]]:
-    for account_id, group in groupby(rows, key=lambda row: row[0]):
-        holds = list(group)
-        span = {"account_id": account_id, "first": holds[0][1], "last": holds[-1][1]}
-        consumed = {(number, grant): amount for number, grant, amount in bind.execute(_CAPTURED_OF, span)}
-        for _, number, state in holds:
-            parts = bind.execute(_HELD_OF, {"account_id": account_id, "number": number})
-            slices = [
-                f"[{grant},{amount if state == 'held' else 0},{consumed.get((number, grant), 0)}]"
-                for grant, amount in parts
-            ]
-            yield {"account_id": account_id, "number": number, "slices": f"[{','.join(slices)}]"}
+def _slices_of(bind: sa.Connection, rows: Any) -> dict[tuple[str, int], str]:
+    """The slices of a page of holds, by account and number, as JSON."""
+    first, last = rows[0], rows[-1]
+    page = {"first_account": first[0], "first": first[1], "last_account": last[0], "last": last[1]}
+    states = {(row[0], row[1]): row[2] for row in rows}
+    consumed = {(row[0], row[1], row[2]): row[3] for row in bind.execute(_CAPTURED, page)}
+    slices: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
+    for account_id, number, grant, amount in bind.execute(_HELD, page):
+        hold = (account_id, number)
+        held = amount if states.get(hold) == "held" else 0
+        slices[hold].append(f"[{grant},{held},{consumed.get((account_id, number, grant), 0)}]")
+    return {hold: f"[{','.join(slices[hold])}]" for hold in states}
