@@ -6,7 +6,9 @@ import argparse
 import sys
 import tempfile
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import ledger
 from tests.cases.runner import load_cases, run_case
@@ -20,24 +22,30 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--case", action="append", help="only the case of this id; may be given again")
     options = parser.parse_args(arguments)
     counts: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as folder:
+    try:
+        cases = [case for path in options.files for case in _read(path)]
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         engine = ledger.create_engine(options.database_url or f"sqlite:///{Path(folder) / 'cases.sqlite'}")
+        stack.callback(engine.dispose)
         ledger.upgrade(engine)
-        for path in options.files:
-            try:
-                cases = load_cases(path)
-            except (OSError, ValueError) as error:
-                print(f"{path}: {error}. Give a JSON file of cases.", file=sys.stderr)
-                return 2
-            for case in cases:
-                if options.case and case.get("id") not in options.case:
-                    continue
-                verdict = run_case(engine, case)
-                counts[verdict.outcome] += 1
-                print(verdict, flush=True)
-        engine.dispose()
+        for case in cases:
+            if options.case and case.get("id") not in options.case:
+                continue
+            verdict = run_case(engine, case)
+            counts[verdict.outcome] += 1
+            print(verdict, flush=True)
     print(", ".join(f"{counts[name]} {name}" for name in ("pass", "policy", "fail")))
     return 1 if counts["fail"] else 0
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        return load_cases(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {error}. Give a JSON file of cases.") from error
 
 
 if __name__ == "__main__":
