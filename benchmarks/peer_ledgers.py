@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,11 @@ from sqlalchemy import make_url
 ACCOUNTS = [f"account-{number:03d}" for number in range(100)]
 AMOUNT = Decimal("1.5")
 GRANTED = Decimal(100_000_000)
+CALLERS = 32
+CROWD = 20 * CALLERS
+
+Call = tuple[str, str]
+"""An account and a key."""
 
 
 class Peer(ABC):
@@ -23,7 +30,7 @@ class Peer(ABC):
     def __init__(self) -> None:
         self.calls = 0
 
-    def next_call(self) -> tuple[str, str]:
+    def next_call(self) -> Call:
         """The account of the next movement, in turns, and a key that was not used before."""
         self.calls += 1
         return ACCOUNTS[self.calls % len(ACCOUNTS)], f"key-{self.calls:09d}"
@@ -41,12 +48,22 @@ class Peer(ABC):
         """Make a batch of movements."""
 
     @abstractmethod
+    def crowd(self) -> None:
+        """Make the movements of many callers, all at once, each waiting for its answer before its next."""
+
+    @abstractmethod
     def check(self) -> None:
         """Leave with a message unless every movement is there."""
 
     @abstractmethod
     def close(self) -> None:
         """Let the connections go."""
+
+
+def at_once(calls: Sequence[Call], move: Callable[[Call], object]) -> None:
+    """Share calls among as many threads as there are callers."""
+    with ThreadPoolExecutor(CALLERS) as pool:
+        list(pool.map(lambda first: [move(call) for call in calls[first::CALLERS]], range(CALLERS)))
 
 
 def expect(name: str, found: Any, expected: Any) -> None:
@@ -72,30 +89,34 @@ class Nostro(Peer):
 
         self.size = batch
         migrate(dsn=_plain(url), scale=6)
-        self.pool: Any = psycopg_pool.ConnectionPool(_plain(url), open=True)
+        self.pool: Any = psycopg_pool.ConnectionPool(_plain(url), open=True, max_size=CALLERS)
         self.ledger: Any = Ledger(pool=self.pool, scale=6)
         self.amount = self.ledger.amount(AMOUNT)
         self.accounts = {name: self.ledger.accounts.get_or_create("tenant", name) for name in ACCOUNTS}
         for name, account in self.accounts.items():
             self.ledger.credit(account, self.ledger.amount(GRANTED), category="grant", idempotency_key=f"grant-{name}")
 
-    def _debit(self, **cursor: Any) -> None:
-        account, key = self.next_call()
+    def _debit(self, call: Call, **cursor: Any) -> None:
+        account, key = call
         self.ledger.debit(self.accounts[account], self.amount, category="run", idempotency_key=key, **cursor)
 
     def move(self) -> None:
         """One debit in a transaction of its own."""
-        self._debit()
+        self._debit(self.next_call())
 
     def run(self) -> None:
         """One debit: it has no holds, and consumes at once."""
-        self._debit()
+        self._debit(self.next_call())
 
     def batch(self) -> None:
         """All debits through one cursor, in one transaction."""
         with self.pool.connection() as connection, connection.cursor() as cursor:
             for _ in range(self.size):
-                self._debit(cur=cursor)
+                self._debit(self.next_call(), cur=cursor)
+
+    def crowd(self) -> None:
+        """A thread for each caller, over a pool with a connection for each."""
+        at_once([self.next_call() for _ in range(CROWD)], self._debit)
 
     def check(self) -> None:
         """What is left is what was granted less what was debited."""
@@ -169,6 +190,17 @@ class Snipz(Peer):
     def batch(self) -> None:
         """Many reservations."""
         self.loop.run_until_complete(self._batch())
+
+    async def _caller(self) -> None:
+        for _ in range(CROWD // CALLERS):
+            await self._reserve()
+
+    async def _crowd(self) -> None:
+        await asyncio.gather(*(self._caller() for _ in range(CALLERS)))
+
+    def crowd(self) -> None:
+        """A task for each caller."""
+        self.loop.run_until_complete(self._crowd())
 
     async def _spent(self) -> Decimal:
         from datetime import UTC, datetime

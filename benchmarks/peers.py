@@ -8,7 +8,9 @@ What is compared, over 100 accounts with plenty of credit, every call keyed and 
   `hf-nostro` the one debit again, which is all that it makes of a run;
 - a batch of 1,000 movements: one `execute` of ours; 1,000 debits of `hf-nostro` in one transaction, through the
   cursor that it takes for that; 1,000 reservations of `snipz`, which has no batches and joins no transaction: at
-  once over its pool of connections on PostgreSQL, one after another on SQLite, which has one writer.
+  once over its pool of connections on PostgreSQL, one after another on SQLite, which has one writer;
+- 640 movements of 32 callers at once (PostgreSQL), each waiting for its answer before its next: ours in threads before
+  one `Batcher`, `hf-nostro` in threads with a connection each, `snipz` in tasks over its pool of ten.
 
 `hf-nostro` knows no SQLite. `snipz` needs Python 3.13; without it, its lines are left out.
 """
@@ -25,7 +27,18 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 import ledger
-from benchmarks.peer_ledgers import ACCOUNTS, AMOUNT, GRANTED, Nostro, Peer, Snipz, expect
+from benchmarks.peer_ledgers import (
+    ACCOUNTS,
+    AMOUNT,
+    CALLERS,
+    CROWD,
+    GRANTED,
+    Nostro,
+    Peer,
+    Snipz,
+    at_once,
+    expect,
+)
 from benchmarks.timing import Candidate, compare, report
 from tests.postgres import PostgresServer
 
@@ -42,6 +55,7 @@ class Ours(Peer):
         super().__init__()
         self.engine = ledger.create_engine(url)
         ledger.upgrade(self.engine)
+        self.batcher = ledger.Batcher(self.engine)
         with Session(self.engine) as session, session.begin():
             ledger.execute(session, [ledger.OpenAccount(name) for name in ACCOUNTS])
             ledger.execute(session, [ledger.GrantCredits(name, GRANTED) for name in ACCOUNTS])
@@ -67,6 +81,11 @@ class Ours(Peer):
         with Session(self.engine) as session, session.begin():
             ledger.execute(session, [ledger.Reserve(account, AMOUNT, key=key) for account, key in calls])
 
+    def crowd(self) -> None:
+        """A thread for each caller, all before one batcher."""
+        calls = [self.next_call() for _ in range(CROWD)]
+        at_once(calls, lambda call: self.batcher.execute(ledger.Reserve(call[0], AMOUNT, key=call[1])))
+
     def check(self) -> None:
         """The book proves itself, and has every reservation."""
         with Session(self.engine) as session:
@@ -76,6 +95,7 @@ class Ours(Peer):
 
     def close(self) -> None:
         """Let the connections go."""
+        self.batcher.close()
         self.engine.dispose()
 
 
@@ -110,7 +130,7 @@ def _is_installed(module: str) -> bool:
 
 
 def main() -> None:
-    """Print three tables for each database; a ratio is the peer's time over ours."""
+    """Print the tables of each database; a ratio is the peer's time over ours."""
     for missing in [module for module in ("nostro", "snipz") if not _is_installed(module)]:
         print(f"{missing} is not installed here. Run `pip install 'run-credits[benchmarks]'` on Python 3.13 or later.")
     for name, databases in (("SQLite", sqlite), ("PostgreSQL", postgresql)):
@@ -122,6 +142,9 @@ def main() -> None:
             _compare(f"{name}, a run", [_candidate(peer, peer.run) for peer in peers])
             batches = [_candidate(peer, peer.batch) for peer in peers]
             _compare(f"{name}, {BATCH:,} movements", batches, rounds=BATCH_ROUNDS)
+            if name == "PostgreSQL":
+                crowds = [_candidate(peer, peer.crowd) for peer in peers]
+                _compare(f"{name}, {CROWD:,} movements of {CALLERS} callers at once", crowds, rounds=BATCH_ROUNDS)
             for peer in peers:
                 peer.check()
                 print(f"{peer.name}: {peer.calls:,} movements made, all of them found")
