@@ -5,7 +5,8 @@ Verbs take the caller's `sqlalchemy.orm.Session` first, join its transaction, an
 """
 
 from ledger.accounts import get_balance, list_accounts, open_account
-from ledger.audit import audit, audit_together, require_clean
+from ledger.audit import audit, require_clean
+from ledger.audit_workers import audit_together
 from ledger.batching import Batcher
 from ledger.checkpoints import AccountMark, Checkpoint, take_checkpoint, verify_checkpoint
 from ledger.commands import (

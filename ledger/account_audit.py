@@ -2,110 +2,157 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, text
-
 from ledger import snapshots
-from ledger.bulk import RowShape
-from ledger.entries import read_windows
+from ledger.audit_rows import AccountRows, Row, Window
 from ledger.ids import format_grant_id, format_reservation_id
 from ledger.journal import grant_row, reservation_row
-from ledger.replay import Problem, Replay
-from ledger.states import AccountState, Posting, ReservationState, genesis
-from ledger.tables import GrantRow
-from ledger.values import Finding
+from ledger.quick_replay import QuickReplay, is_chained
+from ledger.replay import UNREADABLE, Problem, Replay
+from ledger.states import AccountState, ReservationState, genesis
+from ledger.values import EntryKind, Finding
 
-# What reading a row of any shape can raise: a tampered row is a finding, never a failure of the audit.
-UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
+Progress = Callable[[int], None]
 
 
 @dataclass(slots=True)
 class AccountAudit:
-    """One account's row, and the replay of its entries up to a moment."""
+    """One account's row and its others, and the replay of its entries up to a moment.
 
-    connection: Connection
+    `is_chained_to` is the last entry whose hash, and those of all before, somebody else proves.
+    """
+
     state: AccountState
-    cutoff: int | None
+    rows: AccountRows
+    cutoff: int | None = None
+    is_chained_to: int = 0
     replay: Replay = field(init=False)
-    refunded: dict[int, ReservationState] = field(default_factory=dict)
+    quick: QuickReplay = field(init=False)
+    awaited: dict[int, Any] = field(default_factory=dict)
+    strays: list[Finding] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         head = genesis(self.state.account_id, self.state.opened_at)
-        self.replay = Replay(self.state.account_id, self.state.opened_at, head)
+        self.replay = Replay(self.state.account_id, self.state.opened_at, head, noted=self.state.due_at)
+        self.quick = QuickReplay(self.replay)
 
-    def run(self) -> Iterator[Finding]:
-        """Every finding, in the order of the entries, then the tables'."""
-        misplaced: set[int] = set()
-        problems: list[Problem] = []
-        replay = self.replay
-        for window in read_windows(
-            self.connection, self.state.account_id, last=self.state.sequence, misplaced=misplaced
-        ):
-            for posting in window:
-                if self.cutoff is not None and posting.at > self.cutoff:
-                    return
-                unreadable = self._follow(posting, problems)
-                if problems:
-                    for code, message in problems:
-                        yield self._finding(posting.sequence, code, message)
-                    problems.clear()
-                if unreadable is not None:
-                    raise unreadable
-                if posting.sequence in misplaced:
-                    yield self._finding(posting.sequence, "transfer_misplaced", "its transfers are not numbered from 0")
-            yield from self._compare_closed()
+    def findings(self, progress: Progress) -> list[Finding]:
+        """Every finding, in the order of the entries, then the tables'; `progress` is told how many were followed."""
+        findings: list[Finding] = []
+        try:
+            for finding in self._run(progress):
+                findings.append(finding)  # noqa: PERF402  # what was found before a row that cannot be read is kept
+        except UNREADABLE as error:
+            sequence = self.replay.sequence
+            message = f"what follows entry {sequence}, or is in it, cannot be read ({error!r})"
+            findings.append(self._finding(sequence, "unreadable", message))
+        return findings
+
+    def _run(self, progress: Progress) -> Iterator[Finding]:
+        for window in self.rows.windows():
+            yield from self._follow(window)
+            if self.cutoff is not None and window.entries and window.entries[-1][_AT] > self.cutoff:
+                return
+            yield from self._compare_closed(window)
+            self.strays += self._check_window(window)
+            progress(len(window.entries))
+        self.quick.thaw_all()
         yield from self._check_account()
+        yield from self.strays
         yield from self._check_grants()
-        yield from self._compare_holds(replay.holds)
-        yield from self._compare_holds(self.refunded)
+        yield from self._compare_holds(self.replay.holds | self.replay.closed)
         yield from self._check_due()
         yield from self._check_cards()
         yield from self._check_limits()
-        yield from self._check_counts()
+        yield from self._check_ends()
 
-    def _follow(self, posting: Posting, problems: list[Problem]) -> Exception | None:
-        """Replay an entry; answers why it cannot be read, where that is so, once its problems are known."""
+    def _follow(self, window: Window) -> Iterator[Finding]:
+        """Replay a window's entries, up to the cutoff: the ordinary ones of a sound window quickly."""
+        is_sound = not window.misplaced and self._is_chained(window)
+        quick, cutoff, moves = self.quick, self.cutoff, window.moves
+        quick.rows = window.holds
+        for row in window.entries:
+            if cutoff is not None and row[_AT] > cutoff:
+                return
+            if not (is_sound and quick.take(row, moves.get(row[_SEQUENCE], ()))):
+                yield from self._follow_any(window, row, is_sound)
+
+    def _is_chained(self, window: Window) -> bool:
+        """True when every entry of a window is chained; one that cannot be read is not."""
+        if not window.entries or window.entries[-1][_SEQUENCE] <= self.is_chained_to:
+            return True
         try:
-            self.replay.follow(posting, problems)
+            return is_chained(self.state.account_id, self.replay.head, window.entries, window.moves)
+        except UNREADABLE:
+            return False
+
+    def _follow_any(self, window: Window, row: Row, is_chained: bool) -> Iterator[Finding]:
+        """Replay one entry; what is wrong with it comes first where the rest of it cannot be read."""
+        problems: list[Problem] = []
+        unreadable: Exception | None = None
+        sequence = row[_SEQUENCE]
+        try:
+            self.quick.thaw(row[_RESERVATION])
+            posting = snapshots.posting_of(row, window.moves.get(sequence, []))
+            self.replay.follow(posting, problems, is_chained=is_chained)
         except UNREADABLE as error:
-            return error
-        return None
+            self.replay.sequence, unreadable = sequence, error
+        for code, message in problems:
+            yield self._finding(sequence, code, message)
+        if unreadable is not None:
+            raise unreadable
+        if sequence in window.misplaced:
+            yield self._finding(sequence, "transfer_misplaced", "its transfers are not numbered from 0")
+
+    def _check_window(self, window: Window) -> Iterator[Finding]:
+        """Rows numbered as entries of the window are, that no entry of it made."""
+        sequences = {row[_SEQUENCE] for row in window.entries}
+        for sequence in sorted(window.moves.keys() - sequences):
+            yield self._finding(sequence, "transfer_unknown", "a transfer belongs to no entry")
+        made = {row[_SEQUENCE] for row in window.entries if row[_KIND] == EntryKind.RESERVE}
+        for number in sorted(window.holds.keys() - made):
+            name = format_reservation_id(self.state.account_id, number)
+            yield self._finding(number, "reservation_unknown", f"{name} has a row, and no entry that reserved it")
 
     def _finding(self, sequence: int | None, code: str, message: str) -> Finding:
         return Finding(self.state.account_id, sequence, code, message)
 
-    def _compare_closed(self) -> Iterator[Finding]:
-        """Compare the holds that a window closed; those refunded later wait for their refunds, to the end."""
-        closed = self.replay.closed
-        rows = self._hold_rows(closed)
-        for number in list(closed):
-            if number in self.refunded or (number in rows and rows[number][_REFUNDED]):
-                self.refunded[number] = closed[number]
-        yield from self._compare(rows, {n: hold for n, hold in closed.items() if n not in self.refunded})
-        self.replay.closed = dict(self.refunded)
+    def _compare_closed(self, window: Window) -> Iterator[Finding]:
+        """Compare the holds that are closed; those of which more was refunded later wait for their refunds."""
+        closed, awaited = self.replay.closed, self.awaited
+        ready = [n for n, hold in closed.items() if n not in awaited or awaited[n] == hold.refunded]
+        rows = self._hold_rows(ready, window)
+        for number in ready:
+            hold = closed[number]
+            if number in rows and rows[number][_REFUNDED] != hold.refunded:
+                awaited[number] = rows[number][_REFUNDED]
+                continue
+            yield from self._compare(rows, {number: hold})
+            del closed[number]
+            awaited.pop(number, None)
 
-    def _hold_rows(self, numbers: Any) -> dict[int, tuple[Any, ...]]:
-        keys = ((self.state.account_id, number) for number in sorted(numbers))
-        return {row[1]: tuple(row) for row in snapshots.read_reservations(self.connection, keys)}
+    def _hold_rows(self, numbers: Iterable[int], window: Window) -> dict[int, Row]:
+        rows = {number: window.holds[number] for number in numbers if number in window.holds}
+        return rows | self.rows.holds(number for number in numbers if number not in rows)
 
     def _compare_holds(self, expected: dict[int, ReservationState]) -> Iterator[Finding]:
-        yield from self._compare(self._hold_rows(expected), expected)
+        yield from self._compare(self.rows.holds(expected), expected)
 
     def _compare(self, rows: dict[int, tuple[Any, ...]], expected: dict[int, ReservationState]) -> Iterator[Finding]:
         for number, hold in sorted(expected.items()):
-            name, says = format_reservation_id(self.state.account_id, number), self._says(hold)
+            name, says = (
+                format_reservation_id(self.state.account_id, number),
+                reservation_row(self.state.account_id, hold),
+            )
             if number not in rows:
                 yield self._finding(number, "reservation_missing", f"{name} has no row")
             elif rows[number] != says:
                 yield self._finding(
                     number, "reservation_wrong", f"{name} is {rows[number][2:]}, entries say {says[2:]}"
                 )
-
-    def _says(self, hold: ReservationState) -> tuple[Any, ...]:
-        return reservation_row(self.state.account_id, hold)
 
     def _check_account(self) -> Iterator[Finding]:
         state, replay = self.state, self.replay
@@ -125,8 +172,7 @@ class AccountAudit:
 
     def _check_grants(self) -> Iterator[Finding]:
         account_id = self.state.account_id
-        rows = self.connection.execute(_GRANTS, {"account_id": account_id})
-        found = {row[1]: tuple(row) for row in rows}
+        found = {row[1]: tuple(row) for row in self.rows.others("ledger_grant")}
         expected = {number: grant_row(account_id, grant) for number, grant in self.replay.grants.items()}
         for number in sorted(found.keys() | expected.keys()):
             if found.get(number) != expected.get(number):
@@ -144,16 +190,14 @@ class AccountAudit:
             if noted is None or noted > moment:
                 name = (format_reservation_id if kind == "r" else format_grant_id)(self.state.account_id, number)
                 yield self._finding(number, "due_late", f"{name} would come due unnoticed")
-        if noted is None or (due and due[0][0] == noted) or noted in self.replay.lapses_once:
+        if noted is None or (due and due[0][0] == noted) or self.replay.is_noted or self.rows.came_due(noted):
             return
-        values = {"account_id": self.state.account_id, "noted": noted}
-        if self.connection.execute(_DUE_ONCE, values).first() is None:
-            yield self._finding(None, "due_wrong", "nothing of the account comes, or came, due when its row says")
+        yield self._finding(None, "due_wrong", "nothing of the account comes, or came, due when its row says")
 
     def _check_cards(self) -> Iterator[Finding]:
         """The cards that launches were priced under, and no others, must be kept, and say what they said."""
         account_id, used = self.state.account_id, self.replay.cards
-        kept = {row[0]: row[1] for row in self.connection.execute(_CARDS, {"account_id": account_id})}
+        kept = {row[1]: row[2] for row in self.rows.others("ledger_card")}
         for card_id in sorted(used - kept.keys()):
             yield snapshots.card_missing(account_id, card_id)
         for card_id, content in kept.items():
@@ -163,15 +207,14 @@ class AccountAudit:
                 yield self._finding(None, "card_unknown", f"rate card {card_id} is kept and priced no run")
 
     def _check_limits(self) -> Iterator[Finding]:
-        values = {"account_id": self.state.account_id}
         said: dict[Any, Any] = {
             number: (limit.label, limit.value, limit.period, limit.maximum)
             for number, limit in self.replay.limits.items()
         }
-        found: dict[Any, Any] = {row[0]: tuple(row[1:]) for row in self.connection.execute(_LIMITS, values)}
+        found: dict[Any, Any] = {row[1]: tuple(row[2:]) for row in self.rows.others("ledger_limit")}
         yield from self._differences(found, said, "limit")
         said = {key: (usage.spent, usage.holds) for key, usage in self.replay.usage.items()}
-        found = {tuple(row[:3]): tuple(row[3:]) for row in self.connection.execute(_USAGE, values)}
+        found = {tuple(row[1:4]): tuple(row[4:]) for row in self.rows.others("ledger_usage")}
         yield from self._differences(found, said, "usage")
 
     def _differences(self, found: dict[Any, Any], said: dict[Any, Any], what: str) -> Iterator[Finding]:
@@ -181,31 +224,20 @@ class AccountAudit:
                 message = f"{what} {key} is {found.get(key)}, entries say {said.get(key)}"
                 yield self._finding(number, f"{what}_wrong", message)
 
-    def _check_counts(self) -> Iterator[Finding]:
-        """Rows that no entry made."""
-        count, transfers, entries = self.connection.execute(_COUNTS, {"account_id": self.state.account_id}).one()
-        if count != self.replay.holds_count:
-            message = f"{count} reservation rows, {self.replay.holds_count} entries that reserved"
-            yield self._finding(None, "reservation_unknown", message)
-        if transfers:
-            yield self._finding(transfers, "transfer_unknown", "a transfer belongs to no entry")
-        if entries != self.state.sequence:
-            yield self._finding(None, "entries_unknown", f"{entries} entries, the account counts {self.state.sequence}")
+    def _check_ends(self) -> Iterator[Finding]:
+        """Rows numbered as no entry is that the account counts."""
+        last = self.state.sequence
+        for table, code in _PAST_THE_END.items():
+            number = self.rows.past_the_end(table)
+            if number is not None:
+                message = f"{table} has a row numbered {number}, and the account counts {last} entries"
+                yield self._finding(number, code, message)
 
 
-_REFUNDED = 13  # the column of a reservation's row that says what was refunded
-_OF_ACCOUNT = "WHERE account_id = :account_id"
-_GRANTS = text(f"SELECT {', '.join(RowShape.of(GrantRow).columns)} FROM ledger_grant {_OF_ACCOUNT} ORDER BY number")
-_CARDS = text(f"SELECT card_id, content FROM ledger_card {_OF_ACCOUNT} ORDER BY card_id")
-_LIMITS = text(f"SELECT number, label, value, period, maximum FROM ledger_limit {_OF_ACCOUNT}")
-_USAGE = text(f"SELECT limit_number, value, window_start, spent, holds FROM ledger_usage {_OF_ACCOUNT}")
-_DUE_ONCE = text(
-    f"SELECT 1 FROM ledger_reservation {_OF_ACCOUNT} AND lapses_at = :noted UNION ALL"
-    f" SELECT 1 FROM ledger_grant {_OF_ACCOUNT} AND (expires_at = :noted OR effective_at = :noted) LIMIT 1"
-)
-_COUNTS = text(
-    "SELECT (SELECT count(*) FROM ledger_reservation WHERE account_id = :account_id),"
-    " (SELECT min(sequence) FROM ledger_transfer t WHERE account_id = :account_id AND NOT EXISTS"
-    " (SELECT 1 FROM ledger_entry e WHERE e.account_id = t.account_id AND e.sequence = t.sequence)),"
-    " (SELECT count(*) FROM ledger_entry WHERE account_id = :account_id)"
-)
+_SEQUENCE, _KIND, _AT, _RESERVATION = 1, 2, 3, 8  # columns of an entry's row
+_REFUNDED = 13  # of a reservation's
+_PAST_THE_END = {
+    "ledger_entry": "entries_unknown",
+    "ledger_transfer": "transfer_unknown",
+    "ledger_reservation": "reservation_unknown",
+}

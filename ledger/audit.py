@@ -2,119 +2,59 @@
 
 For each account, in order: entries are numbered without gaps and chained by hash; their transfers add up to the
 running balances that they carry, never below zero; and grants, reservations and the account's own row say what
-the entries add up to. Reads only, a window of entries at a time.
+the entries add up to. Reads only, a window of entries, or a page of small accounts, at a time.
 """
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import URL, Connection, Engine, NullPool, text
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from ledger import snapshots
-from ledger.account_audit import UNREADABLE, AccountAudit
+from ledger.account_audit import AccountAudit, Progress
+from ledger.audit_rows import WINDOW, StreamedRows, read_page
 from ledger.errors import AuditFailed
 from ledger.instants import to_instant
-from ledger.transactions import create_engine
+from ledger.replay import UNREADABLE
 from ledger.values import Finding
 
 _ATTEMPTS_MAX = 5
 _PAGE = 1000
-_PORTION_ENTRIES = 50_000
 
 
-def audit(session: Session, *, account_id: str | None = None, at: datetime | None = None) -> Iterator[Finding]:
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An account to audit: how many entries it says that it has, and the id before it, None where it is the first."""
+
+    account_id: str
+    size: int
+    after: str | None
+
+
+def audit(
+    session: Session, *, account_id: str | None = None, at: datetime | None = None, progress: Progress | None = None
+) -> Iterator[Finding]:
     """Yield what does not add up, account by account; nothing when the book proves itself.
 
     `at` leaves out entries that took effect after that moment, and with them the tables of accounts that have any.
-    Safe beside writers: an account that is written to meanwhile is read again.
+    `progress` is told now and then how many more entries are done. Safe beside writers: an account that is written to
+    meanwhile is read again.
     """
     connection = session.connection()
     cutoff = None if at is None else to_instant(at)
-    after: str | None = None
-    while True:
-        found = [account_id] if account_id is not None else _next_accounts(connection, after)
-        for audited in found:
-            yield from _audit_account(connection, audited, cutoff)
-        if account_id is not None or not found:
-            break
-        after = found[-1]
-    if account_id is None:
-        yield from _audit_orphans(connection)
-
-
-def audit_together(
-    engine: Engine,
-    *,
-    workers: int = 2,
-    at: datetime | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> Iterator[Finding]:
-    """As `audit` over all accounts, by several processes: for big books. Findings come in the same order.
-
-    Each process opens connections of its own to the engine's database; not for SQLite in memory. `progress` is told
-    how many entries each finished portion had. One account is one process's work.
-    """
-    cutoff = None if at is None else to_instant(at)
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(workers, context, _prepare_worker, (engine.url,)) as pool:
-        waiting: deque[tuple[int, Future[list[Finding]]]] = deque()
-        for count, names in _portions(engine):
-            waiting.append((count, pool.submit(_audit_portion, names, cutoff)))
-            if len(waiting) > 2 * workers:
-                yield from _finished(*waiting.popleft(), progress)
-        while waiting:
-            yield from _finished(*waiting.popleft(), progress)
-    with engine.connect() as connection:
-        yield from _audit_orphans(connection)
-
-
-def _portions(engine: Engine) -> Iterator[tuple[int, list[str]]]:
-    """All accounts in order, so many at a time that a portion is some seconds' work, and how many entries they have."""
-    after: str | None = None
-    count, names = 0, []
-    while True:
-        with engine.connect() as connection:
-            page = _next_accounts_sized(connection, after)
-        if not page:
-            break
-        for name, size in page:
-            names.append(name)
-            count += int(size)
-            if count >= _PORTION_ENTRIES or len(names) >= _PAGE:
-                yield count, names
-                count, names = 0, []
-        after = page[-1][0]
-    if names:
-        yield count, names
-
-
-def _finished(count: int, future: Future[list[Finding]], progress: Callable[[int], None] | None) -> Iterator[Finding]:
-    yield from future.result()
-    if progress is not None:
-        progress(count)
-
-
-_worker: dict[str, Engine] = {}
-
-
-def _prepare_worker(url: URL) -> None:
-    """Open a worker's database. Its windows of rows make no cycles, so the collector would search them for nothing."""
-    _worker["engine"] = create_engine(url, poolclass=NullPool)
-    gc.disable()
-
-
-def _audit_portion(names: list[str], cutoff: int | None) -> list[Finding]:
-    with _worker["engine"].connect() as connection:
-        found = [finding for name in names for finding in _audit_account(connection, name, cutoff)]
-    gc.collect()
-    return found
+    report = progress or _unheard
+    if account_id is not None:
+        yield from audit_account(connection, account_id, cutoff, report)
+        return
+    last: str | None = None
+    for page in pages_of(list_in_order(connection)):
+        yield from audit_page(connection, page, cutoff, report)
+        last = page[-1].account_id
+    yield from audit_gap(connection, last, None)
 
 
 def require_clean(session: Session, *, account_id: str | None = None) -> None:
@@ -124,20 +64,69 @@ def require_clean(session: Session, *, account_id: str | None = None) -> None:
         raise AuditFailed(findings)
 
 
-def _next_accounts(connection: Connection, after: str | None) -> list[str]:
-    return [name for name, _ in _next_accounts_sized(connection, after)]
+def _unheard(_count: int) -> None:
+    """Nobody asked how far it is."""
 
 
-def _next_accounts_sized(connection: Connection, after: str | None) -> list[tuple[str, int]]:
-    """The next accounts in order, and how many entries each says that it has."""
-    page = "" if after is None else "WHERE account_id > :after"
-    statement = text(f"SELECT account_id, sequence FROM ledger_account {page} ORDER BY account_id LIMIT {_PAGE}")
-    rows = connection.execute(statement, {} if after is None else {"after": after})
-    return [(name, size if isinstance(size, int) else 0) for name, size in rows]
+def list_in_order(connection: Connection) -> Iterator[Listed]:
+    """All accounts in the order of their ids."""
+    after: str | None = None
+    while True:
+        rest = "" if after is None else "WHERE account_id > :after"
+        statement = text(f"SELECT account_id, sequence FROM ledger_account {rest} ORDER BY account_id LIMIT {_PAGE}")
+        rows = connection.execute(statement, {} if after is None else {"after": after}).all()
+        if not rows:
+            return
+        for name, size in rows:
+            yield Listed(name, size if isinstance(size, int) else 0, after)
+            after = name
 
 
-def _audit_account(connection: Connection, account_id: str, cutoff: int | None) -> list[Finding]:
-    """The findings of one account, read again for as long as writers overtake the reading."""
+def pages_of(accounts: Iterable[Listed]) -> Iterator[list[Listed]]:
+    """Accounts as they are read: many small ones together, a big one alone."""
+    page: list[Listed] = []
+    count = 0
+    for account in accounts:
+        if page and (count + account.size > WINDOW or len(page) >= _PAGE):
+            yield page
+            page, count = [], 0
+        page.append(account)
+        count += account.size
+    if page:
+        yield page
+
+
+def audit_page(
+    connection: Connection, page: list[Listed], cutoff: int | None, progress: Progress, *, is_snapshot: bool = False
+) -> Iterator[Finding]:
+    """The findings of accounts that are read together; those of one that has any come from a reading of its own."""
+    sound, is_alone = _sound_of(connection, page, cutoff, progress)
+    for index, account in enumerate(page):
+        if index == 0 or not is_alone:
+            yield from audit_gap(connection, account.after, account.account_id)
+        if account.account_id not in sound:
+            yield from audit_account(connection, account.account_id, cutoff, progress, is_snapshot=is_snapshot)
+
+
+def _sound_of(
+    connection: Connection, page: list[Listed], cutoff: int | None, progress: Progress
+) -> tuple[set[str], bool]:
+    """The accounts of a page in which nothing is found, and whether there are no rows of others between them."""
+    names = [account.account_id for account in page]
+    if len(names) == 1:
+        return set(), True
+    try:
+        states = snapshots.read_accounts(connection, names)
+        rows, is_alone = read_page(connection, {name: states[name].sequence for name in names})
+    except UNREADABLE:
+        return set(), False
+    return {name for name in names if not AccountAudit(states[name], rows[name], cutoff).findings(progress)}, is_alone
+
+
+def audit_account(
+    connection: Connection, account_id: str, cutoff: int | None, progress: Progress, *, is_snapshot: bool = False
+) -> list[Finding]:
+    """The findings of one account, read again for as long as writers overtake the reading; no snapshot is."""
     findings: list[Finding] = []
     for attempt in range(_ATTEMPTS_MAX):
         is_last = attempt == _ATTEMPTS_MAX - 1
@@ -149,38 +138,36 @@ def _audit_account(connection: Connection, account_id: str, cutoff: int | None) 
         if account_id not in accounts:
             return [Finding(account_id, None, "account_missing", "the account has no row; restore it from a backup")]
         state = accounts[account_id]
-        findings = _findings(AccountAudit(connection, state, cutoff))
-        if not findings or is_last or snapshots.read_sequence(connection, account_id) == state.sequence:
+        rows = StreamedRows(connection, account_id, state.sequence)
+        findings = AccountAudit(state, rows, cutoff).findings(progress)
+        if not findings or is_snapshot or is_last:
+            break
+        if snapshots.read_sequence(connection, account_id) == state.sequence:
             break
     return findings
 
 
-def _findings(audited: AccountAudit) -> list[Finding]:
-    findings: list[Finding] = []
-    try:
-        for finding in audited.run():
-            findings.append(finding)  # noqa: PERF402  # what was found before a row that cannot be read is kept
-    except UNREADABLE as error:
-        sequence = audited.replay.sequence
-        message = f"what follows entry {sequence}, or is in it, cannot be read ({error!r})"
-        findings.append(Finding(audited.state.account_id, sequence, "unreadable", message))
-    return findings
+def audit_gap(connection: Connection, after: str | None, before: str | None) -> Iterator[Finding]:
+    """Rows of accounts that do not exist, with ids between two that do and follow each other; None: no bound."""
+    bounds = {"after": after, "before": before}
+    conditions = [sql for name, sql in _BOUNDS.items() if bounds[name] is not None]
+    values = {name: bound for name, bound in bounds.items() if bound is not None}
+    pieces = [_OF_NOBODY.format(table=table, bounds="".join(conditions)) for table in _OF_ACCOUNTS]
+    for table, account_id in connection.execute(text(" UNION ".join(pieces)), values).all():
+        yield Finding(account_id, None, "account_missing", f"{table} has rows of it and it has no row")
 
 
-def _audit_orphans(connection: Connection) -> Iterator[Finding]:
-    """Rows of accounts that do not exist, which foreign keys should have refused."""
-    for table in (
-        "ledger_entry",
-        "ledger_transfer",
-        "ledger_grant",
-        "ledger_reservation",
-        "ledger_card",
-        "ledger_limit",
-        "ledger_usage",
-    ):
-        statement = text(
-            f"SELECT DISTINCT account_id FROM {table} t WHERE NOT EXISTS"
-            " (SELECT 1 FROM ledger_account a WHERE a.account_id = t.account_id) ORDER BY 1"
-        )
-        for account_id in connection.execute(statement).scalars():
-            yield Finding(account_id, None, "account_missing", f"{table} has rows of it and it has no row")
+_OF_ACCOUNTS = (
+    "ledger_entry",
+    "ledger_transfer",
+    "ledger_grant",
+    "ledger_reservation",
+    "ledger_card",
+    "ledger_limit",
+    "ledger_usage",
+)
+_BOUNDS = {"after": " AND t.account_id > :after", "before": " AND t.account_id < :before"}
+_OF_NOBODY = (
+    "SELECT '{table}', t.account_id FROM {table} t WHERE NOT EXISTS"
+    " (SELECT 1 FROM ledger_account a WHERE a.account_id = t.account_id){bounds}"
+)

@@ -18,7 +18,8 @@ from estimator.cli_options import JsonOption, parse_moment
 from estimator.rendering import line
 from estimator.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus, emit
 from ledger.accounts import require_account
-from ledger.audit import audit, audit_together
+from ledger.audit import audit
+from ledger.audit_workers import audit_together
 from ledger.checkpoints import Checkpoint, take_checkpoint, verify_checkpoint
 from ledger.cli_arguments import AccountOption, AtOption
 from ledger.database import DatabaseOption, opened

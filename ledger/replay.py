@@ -35,6 +35,9 @@ from ledger.values import EntryKind
 Problem = tuple[str, str]
 """A finding's code and its message."""
 
+# What reading a row of any shape can raise: a tampered row is a finding, never a failure of the audit.
+UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
+
 _STATE_BY_KIND = {
     EntryKind.CAPTURE.value: "captured",
     EntryKind.RELEASE.value: "released",
@@ -44,11 +47,17 @@ _STATE_BY_KIND = {
 
 @dataclass(slots=True)
 class Replay:
-    """The account as its entries so far leave it."""
+    """The account as its entries so far leave it.
+
+    `holds` are open; `closed` are those that ended, until whoever replays has compared them and takes them out.
+    `noted` is the moment at which the account's row says that something comes due, `is_noted` whether a hold that
+    was extended once lapsed then.
+    """
 
     account_id: str
     at: int
     head: bytes
+    noted: int | None = None
     sequence: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * len(BALANCES))
     grants: dict[int, GrantState] = field(default_factory=dict)
@@ -59,17 +68,19 @@ class Replay:
     usage: dict[UsageKey, UsageState] = field(default_factory=dict)
     holds: dict[int, ReservationState] = field(default_factory=dict)
     closed: dict[int, ReservationState] = field(default_factory=dict)
-    holds_count: int = 0
     cards: set[str] = field(default_factory=set)
-    lapses_once: set[int] = field(default_factory=set)
+    is_noted: bool = False
 
-    def follow(self, posting: Posting, problems: list[Problem]) -> None:
-        """Take in the next entry; what is wrong with it is added to `problems`, also where the rest cannot be read."""
+    def follow(self, posting: Posting, problems: list[Problem], *, is_chained: bool = False) -> None:
+        """Take in the next entry; what is wrong with it is added to `problems`, also where the rest cannot be read.
+
+        `is_chained` tells that its hash is known to be right.
+        """
         number = posting.sequence
         if number != self.sequence + 1:
             problems.append(("entries_missing", f"entries {self.sequence + 1} to {number - 1} are missing"))
         self.sequence = number
-        if posting.hash != chain_hash(self.head, posting):
+        if not is_chained and posting.hash != chain_hash(self.head, posting):
             problems.append(("entry_altered", "its hash does not follow from it and the entry before"))
         self.head = posting.hash
         if posting.at < self.at:
@@ -97,6 +108,8 @@ class Replay:
             if grant is None:
                 problems.append(("grant_unknown", f"it moves credits of grant {number}, which no entry made"))
                 continue
+            if amount <= 0:
+                problems.append(("amount_wrong", "a transfer of it moves nothing, or less"))
             own = grant.buckets
             if source == ISSUED or target == ISSUED:
                 issued = amount if source == ISSUED else -amount
@@ -200,25 +213,25 @@ class Replay:
     def _follow_hold(self, posting: Posting, number: int, problems: list[Problem]) -> None:
         details = posting.parsed_details()
         if posting.kind == EntryKind.RESERVE:
-            self.holds[number] = self._hold(posting, details)
-            self._count_hold(self.holds[number], problems)
+            hold = self.holds[number] = self._hold(posting, details)
+            if sum(held for _, held, _ in hold.slices) != hold.amount:
+                problems.append(("hold_uncovered", "its transfers do not hold the amount that it is about"))
+            self._count_hold(hold, problems)
             return
-        hold = self.holds.get(number) or self.closed.get(number)
-        if hold is None:
+        known = self.holds.get(number) or self.closed.get(number)
+        if known is None:
             message = f"it is about reservation {number}, which no entry holds open"
             problems.append(("reservation_unknown", message))
             return
         if posting.kind == EntryKind.REFUND:
-            self._refund(hold, posting, details)
+            self._refund(known, posting, details)
         elif posting.kind == EntryKind.EXTEND:
-            if hold.lapses_at is not None:
-                self.lapses_once.add(hold.lapses_at)
-            hold.expires_at = details["expires_at"]
+            self.is_noted = self.is_noted or (known.lapses_at is not None and known.lapses_at == self.noted)
+            known.expires_at = details["expires_at"]
         else:
-            self._settle(hold, posting, details)
+            self._settle(known, posting, details)
 
     def _hold(self, posting: Posting, details: dict[str, Any]) -> ReservationState:
-        self.holds_count += 1
         if "card_id" in details:
             self.cards.add(details["card_id"])
         return ReservationState(

@@ -6,6 +6,7 @@ Amounts are integer micro-credits, moments are integer microseconds. Nothing her
 from __future__ import annotations
 
 import json.encoder
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,6 @@ OWED = len(BUCKETS)
 BALANCES = (*BUCKETS, "owed")
 """An account's figures: its buckets, and how many of the issued credits its credit line has lent."""
 
-_HASHED_ALWAYS = 6  # the buckets that there were before grants could be scheduled or lent
-
 Move = tuple[int, int, int, int]
 """A transfer: grant number, source bucket, target bucket, micro-credits."""
 
@@ -35,7 +34,8 @@ PAID, PROMOTIONAL, CREDIT_LINE = "paid", "promotional", "credit_line"
 _KIND_RANK = {PROMOTIONAL: 0, PAID: 1, CREDIT_LINE: 2}
 
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
-_quote = json.encoder.encode_basestring_ascii
+quote = json.encoder.encode_basestring_ascii
+"""A text as JSON, in ASCII."""
 _decode = json.JSONDecoder().raw_decode
 
 
@@ -184,23 +184,47 @@ def genesis(account_id: str, opened_at: int) -> bytes:
 
 
 def chain_hash(previous: bytes, posting: Posting) -> bytes:
-    """SHA-256 over the previous entry's hash and every field of this one, its transfers included.
-
-    The content is the JSON list of the fields, without spaces, in ASCII, written out here because every entry that is
-    posted or audited passes through.
-    """
-    key, digest, moves, buckets = posting.key, posting.digest, posting.moves, posting.buckets
-    # Entries from before grants could be scheduled or lent hash as they did.
-    figures = buckets if buckets[_HASHED_ALWAYS] or buckets[-1] else buckets[:_HASHED_ALWAYS]
-    parts = ",".join([f"[{grant},{source},{target},{amount}]" for grant, source, target, amount in moves])
-    content = (
-        f"[{_quote(posting.account_id)},{posting.sequence},{_quote(posting.kind)},{posting.at},{posting.recorded_at},"
-        f"{_quote(posting.scope)},{'null' if key is None else _quote(key)},"
-        f"{'null' if digest is None else _quote(digest.hex())},"
-        f"{'null' if posting.reservation is None else posting.reservation},{_quote(posting.details)},"
-        f"[{parts}],[{','.join(map(str, figures))}]]"
+    """SHA-256 over the previous entry's hash and every field of this one, its transfers included."""
+    *buckets, scheduled, owed = posting.buckets
+    row = (
+        None,
+        posting.sequence,
+        posting.kind,
+        posting.at,
+        posting.recorded_at,
+        posting.scope,
+        posting.key,
+        posting.digest,
+        posting.reservation,
+        posting.details,
+        *buckets,
+        None,
+        scheduled,
+        owed,
     )
-    return sha256(previous + content.encode()).digest()
+    return sha256(previous + entry_text(quote(posting.account_id), row, posting.moves).encode()).digest()
+
+
+def entry_text(account: str, row: tuple[Any, ...], moves: Sequence[Move]) -> str:
+    """What of an entry is hashed: the JSON list of its fields, transfers and balances, without spaces, in ASCII.
+
+    `row` has the columns of the entry's table, `account` the id as JSON. The list is written out here because every
+    entry posted or audited passes through.
+    """
+    (
+        _, sequence, kind, at, recorded_at, scope, key, digest, reservation, details,
+        issued, available, held, consumed, expired, revoked, _, scheduled, owed,
+    ) = row  # fmt: skip
+    bound = "null" if digest is None else f'"{digest.hex()}"'
+    figures = f"{issued},{available},{held},{consumed},{expired},{revoked}"
+    if scheduled or owed:  # entries from before grants could be scheduled or lent hash as they did
+        figures = f"{figures},{scheduled},{owed}"
+    parts = ",".join([f"[{grant},{source},{target},{amount}]" for grant, source, target, amount in moves])
+    return (
+        f"[{account},{sequence},{quote(kind)},{at},{recorded_at},{quote(scope)},"
+        f"{'null' if key is None else quote(key)},{bound},"
+        f"{'null' if reservation is None else reservation},{quote(details)},[{parts}],[{figures}]]"
+    )
 
 
 class GrantsIncomplete(Exception):  # no refusal: the batch is decided again with more at hand

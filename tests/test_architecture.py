@@ -34,6 +34,7 @@ PURE_LEDGER = {
     "ids.py",
     "periods.py",
     "replay.py",
+    "quick_replay.py",
 }
 MOMENTS = {"instants.py"}  # pure but for the one clock, which rules may not import
 CLOCKS = {"clock", "instants"}
