@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 import ledger
 from ledger import Reserve, attempts, transactions
-from ledger.calls import Call, ThreadCall
+from ledger.calls import Call, Relay, ThreadCall
 
 
 class Poisoned(Reserve):
@@ -45,7 +45,9 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def carry_out(engine: Engine, *commands: ledger.Command, tries: int = 3) -> list[Any]:
     """What became of each command: its result, or the error its caller would get. Every caller has been woken."""
     calls = [ThreadCall(command) for command in commands]
-    attempts.carry_out(engine, calls, tries)
+    relay = Relay()
+    attempts.carry_out(engine, calls, tries, relay)
+    relay.finish()
     assert all(call.wait(0) for call in calls)
     return [outcome(call) for call in calls]
 
@@ -195,7 +197,7 @@ def test_a_repeat_that_meets_an_outage_stays_unknown(funded: Engine, monkeypatch
 def test_a_repeat_that_fails_by_itself_stays_unknown(funded: Engine) -> None:
     call = ThreadCall(Poisoned("acme", 1, "k"))
     call.is_doubtful = True
-    attempts.carry_out(funded, [call], 3)
+    attempts.carry_out(funded, [call], 3, Relay())
     unknown = outcome(call)
     assert isinstance(unknown, ledger.OutcomeUnknown)
     assert isinstance(unknown.__cause__, StopIteration)
