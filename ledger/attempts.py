@@ -103,7 +103,6 @@ def _fail(calls: Sequence[Call], relay: Relay, why: str, error: BaseException) -
     for call in calls:
         call.fail(why, error)
     relay.wake(calls)
-    relay.finish()
 
 
 def _pause(attempt: int) -> None:

@@ -131,7 +131,6 @@ class Relay:
 
     def wake(self, calls: Iterable[Call]) -> None:
         """Wake tasks, their event loop being interrupted once however many it has, and the first two threads."""
-        self.finish()
         loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
         for call in calls:
             if isinstance(call, ThreadCall):

@@ -215,6 +215,23 @@ def test_a_command_that_breaks_its_batch_harms_itself_only(funded: Engine, place
     assert pauses == []
 
 
+def test_whoever_is_answered_does_not_wait_for_the_transactions_that_follow(
+    funded: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = [ThreadCall(Reserve("acme", 1, f"k{number}")) for number in range(4)]
+    calls += [ThreadCall(Poisoned("acme", 1, f"p{number}")) for number in range(4)]
+    asleep: list[int] = []
+    relay = Relay()
+
+    def note(_connection: Any) -> None:
+        asleep.append(relay.left)
+
+    event.listen(funded, "begin", note)
+    attempts.carry_out(funded, calls, 3, relay)
+    # All, the first half, which succeeds; the second half, its halves, and so on: 1 + 1 + 7 transactions.
+    assert asleep == [0] * 9
+
+
 def test_every_one_of_many_that_break_their_batch_gets_its_own_error(funded: Engine) -> None:
     poison = [Poisoned("acme", 1, f"p{number}") for number in range(3)]
     results = carry_out(funded, poison[0], Reserve("acme", 1, "k"), *poison[1:])

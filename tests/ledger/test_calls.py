@@ -78,11 +78,3 @@ def test_threads_are_woken_by_those_before_them_and_at_the_latest_at_the_finish(
     assert awake() == [False, False, False, True, True, True]
     relay.pass_on()
     assert relay.left == 0
-
-
-def test_waking_others_wakes_first_who_is_left_of_those_before() -> None:
-    relay = Relay()
-    before, after = [ThreadCall(COMMAND) for _ in range(3)], ThreadCall(COMMAND)
-    relay.wake(before)
-    relay.wake([after])
-    assert all(call.wait(0) for call in [*before, after])
