@@ -227,12 +227,13 @@ def measure(candidates: dict[str, Round], refresh: Callable[[], None]) -> dict[s
 
 
 def report(rates: dict[str, list[float]]) -> str:
-    """An aligned table; `ratio` is each median over the best raw one."""
-    best = max(statistics.median(found) for name, found in rates.items() if name.startswith("raw"))
+    """An aligned table; `ratio` is the median over the rounds of a rate over the better raw one of the same round."""
+    best = [max(found) for found in zip(*(rates[name] for name in rates if name.startswith("raw")), strict=True)]
     lines = [f"{'operations a second':<20}  {'min':>7}  {'median':>7}  {'max':>7}  {'ratio':>6}"]
     for name, found in rates.items():
-        median = statistics.median(found)
-        lines.append(f"{name:<20}  {min(found):>7,.0f}  {median:>7,.0f}  {max(found):>7,.0f}  {median / best:>6.2f}")
+        ratio = statistics.median(rate / raw for rate, raw in zip(found, best, strict=True))
+        figures = f"{min(found):>7,.0f}  {statistics.median(found):>7,.0f}  {max(found):>7,.0f}  {ratio:>6.2f}"
+        lines.append(f"{name:<20}  {figures}")
     return "\n".join(lines)
 
 

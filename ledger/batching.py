@@ -41,7 +41,7 @@ from typing import Self
 from sqlalchemy import Engine
 
 from ledger.attempts import carry_out
-from ledger.calls import Call, TaskCall, ThreadCall, wake
+from ledger.calls import Call, Relay, TaskCall, ThreadCall
 from ledger.commands import Command
 from ledger.errors import BatcherClosed, NotCarriedOut, OutcomeUnknown, QueueFull
 from ledger.values import Result
@@ -72,6 +72,7 @@ class Batcher:
         self._process = os.getpid()
         self._queue: OrderedDict[Call, None] = OrderedDict()
         self._changed = threading.Condition(threading.Lock())
+        self._relay = Relay()
         self._is_idle = False
         self._is_closing = False
         self._worker = threading.Thread(target=self._work, name="ledger-batcher", daemon=True)
@@ -98,6 +99,7 @@ class Batcher:
         except BaseException as interruption:
             self._abandon(call, interruption)
             raise
+        self._relay.pass_on()
         if not is_settled:
             self._give_up(call)
         return call.outcome()
@@ -186,10 +188,17 @@ class Batcher:
     def _work(self) -> None:
         while calls := self._take():
             try:
-                carry_out(self._engine, calls, self._attempts)
+                carry_out(self._engine, calls, self._attempts, self._relay)
             except BaseException as error:  # noqa: BLE001  # nobody may be left waiting for ever
-                _fail_open(calls, error)
+                self._fail_open(calls, error)
             self._let_in(len(calls))
+
+    def _fail_open(self, calls: list[Call], error: BaseException) -> None:
+        unsettled = [call for call in calls if not call.is_settled]
+        for call in unsettled:
+            call.is_doubtful = True
+            call.fail("The batcher itself failed", error)
+        self._relay.wake(unsettled)
 
     def _let_in(self, answered: int) -> None:
         """Let the threads just answered have the interpreter, for as long as they come back with commands.
@@ -197,10 +206,14 @@ class Batcher:
         They could not run beside the next batch's work in Python anyway. Without their turn first, callers who
         return at once fall into two halves for ever, each paying for a commit that both could have shared.
         """
-        seen = -1
-        while answered > 1 and seen < len(self._queue) < answered:
-            seen = len(self._queue)
+        seen = None
+        while answered > 1 and len(self._queue) < answered:
+            progress = (len(self._queue), self._relay.left)
+            if progress == seen:
+                break
+            seen = progress
             time.sleep(0)
+        self._relay.finish()
 
     def _take(self) -> list[Call]:
         """The next batch, in the order of arrival; none once the batcher is closed and everything is done."""
@@ -221,11 +234,3 @@ class Batcher:
 def _check_timeout(timeout: float | None) -> None:
     if timeout is not None and not timeout >= 0:
         raise ValueError(f"timeout is {timeout!r}; give seconds of 0 or more, or None to wait as long as it takes")
-
-
-def _fail_open(calls: list[Call], error: BaseException) -> None:
-    unsettled = [call for call in calls if not call.is_settled]
-    for call in unsettled:
-        call.is_doubtful = True
-        call.fail("The batcher itself failed", error)
-    wake(unsettled)

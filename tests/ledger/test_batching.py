@@ -297,6 +297,27 @@ def test_an_interrupted_caller_is_told_on_the_interruption_what_becomes_of_its_c
     assert book(funded) == ({"k": 1} if taken else {"first": 1})
 
 
+def test_callers_interrupted_as_they_are_answered_leave_nobody_of_their_batch_asleep(
+    funded: Engine, gate: Gate, callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = ThreadCall.wait
+
+    def interrupt_some(call: ThreadCall, seconds: float | None) -> bool:
+        assert wait(call, seconds)
+        if str(call.key).startswith("interrupted"):
+            raise Interrupted
+        return True
+
+    monkeypatch.setattr(ThreadCall, "wait", interrupt_some)
+    with behind(gate, funded) as batcher:
+        occupy(batcher, gate, callers)
+        names = ["interrupted 1", "interrupted 2", "interrupted 3", "next", "last"]
+        futures = enqueue(batcher, callers, *(Hold("acme", 1, name) for name in names))
+        gate.open()
+        errors = [future.exception(PATIENCE_SECONDS) for future in futures]
+    assert [type(error) for error in errors] == [Interrupted] * 3 + [type(None)] * 2
+
+
 @pytest.mark.parametrize(("taken", "said"), [(False, "certainly not"), (True, "may be carried out")])
 def test_a_cancelled_task_is_cancelled_and_its_command_carried_out_only_if_it_was_taken(
     funded: Engine, gate: Gate, callers: ThreadPoolExecutor, taken: bool, said: str

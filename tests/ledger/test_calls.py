@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ledger import Reserve
-from ledger.calls import Call, TaskCall, ThreadCall, wake
+from ledger.calls import Call, Relay, TaskCall, ThreadCall
 
 COMMAND = Reserve("acme", 1, "k")
 
@@ -17,7 +17,7 @@ def settle(*calls: Call) -> None:
     """Settle calls and wake their callers."""
     for call in calls:
         call.answer(call)
-    wake(calls)
+    Relay().wake(calls)
 
 
 def test_a_closed_loop_keeps_nobody_else_asleep() -> None:
@@ -63,3 +63,18 @@ def test_a_loop_is_interrupted_once_however_many_of_its_tasks_wait(monkeypatch: 
         return len(interruptions)
 
     assert asyncio.run(scenario()) == 1
+
+
+def test_threads_are_woken_by_those_before_them_and_at_the_latest_at_the_finish() -> None:
+    relay = Relay()
+    calls = [ThreadCall(COMMAND) for _ in range(6)]
+    awake = lambda: [call.wait(0) for call in calls]  # noqa: E731
+    relay.wake(calls)
+    assert relay.left == 4
+    assert awake() == [True, True, False, False, False, False]
+    relay.pass_on()
+    assert awake() == [False, False, True, False, False, False]
+    relay.finish()
+    assert awake() == [False, False, False, True, True, True]
+    relay.pass_on()
+    assert relay.left == 0
