@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
@@ -123,6 +125,25 @@ def test_a_commit_of_unknown_fate_stays_so_when_no_later_attempt_gets_through(
     assert len(held(direct)) == 1
     assert ledger.run_transaction(direct, reserve_keyed).replayed
     direct.dispose()
+
+
+def test_a_commit_of_unknown_fate_stays_so_when_no_connection_is_free_to_repeat_it(proxy: Proxy) -> None:
+    engine = ledger.create_engine(proxy.url, pool_size=1, max_overflow=0, pool_timeout=0)
+    with ExitStack() as stack:
+        stack.callback(engine.dispose)
+
+        def work(session: Session) -> ledger.Reservation:
+            if proxy.cuts_made:
+                stack.enter_context(engine.connect())
+            return reserve_keyed(session)
+
+        proxy.cut(Cut.BEFORE_COMMIT)
+        with pytest.raises(ledger.CommitUnknown) as error:
+            ledger.run_transaction(engine, work, keyed=True)
+        assert isinstance(error.value.__context__, NoConnectionFree)
+        assert isinstance(error.value.__cause__, OperationalError)
+    assert held(engine) == []
+    engine.dispose()
 
 
 def test_a_refusal_of_the_repeated_work_says_that_the_lost_commit_did_not_happen(

@@ -102,6 +102,8 @@ def finance(session: Session) -> int:
 
 async def asynchronous(session: AsyncSession, connection: AsyncConnection) -> ledger.Reservation:
     """The same verbs through `run_sync`, arguments and answer typed."""
+    found = await ledger.run_transaction_async(connection.engine, lambda inner: ledger.get_balance(inner, "acme"))
+    assert_type(found, ledger.Balance)
     await connection.run_sync(ledger.upgrade)
     assert_type(await session.run_sync(ledger.get_balance, "acme"), ledger.Balance)
     return await session.run_sync(ledger.reserve, "acme", 5, key="k")
@@ -110,7 +112,7 @@ async def asynchronous(session: AsyncSession, connection: AsyncConnection) -> le
 def owner(engine: Engine) -> ledger.Reservation:
     """A caller without a transaction."""
     assert_type(ledger.upgrade(engine), str)
-    return ledger.run_transaction(engine, lambda session: ledger.reserve(session, "acme", 5))
+    return ledger.run_transaction(engine, lambda session: ledger.reserve(session, "acme", 5, key="k"), keyed=True)
 
 
 def refused(session: Session, card: RateCard, plan: RunPlan) -> None:
