@@ -6,6 +6,7 @@ from calendar import monthrange
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 from ledger.instants import INSTANT_MAX, from_instant, to_instant
 
@@ -72,6 +73,7 @@ class Cycle:
         return index
 
 
+@lru_cache(maxsize=256)
 def duration(micros: int) -> timedelta:
     """A duration of whole microseconds."""
     return timedelta(microseconds=micros)
