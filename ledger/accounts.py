@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from ledger import answers
@@ -12,6 +12,7 @@ from ledger.checks import check_id
 from ledger.commands import OpenAccount
 from ledger.errors import AccountNotFound
 from ledger.instants import clock, to_instant
+from ledger.places import sequence_before
 from ledger.present import read_present
 from ledger.states import BALANCES
 from ledger.values import Account, Balance
@@ -45,28 +46,8 @@ def buckets_before(session: Session, account_id: str, moment: int, last: int | N
     return (0,) * len(BALANCES) if row is None else tuple(row)
 
 
-def sequence_before(connection: Connection, account_id: str, moment: int, last: int | None = None) -> int:
-    """The sequence of the last entry that took effect before a moment, among entries up to `last`; 0 for none.
-
-    An account's time never goes back, so its entries are in order of time, and the primary key finds the place in
-    as many steps as their number has binary digits: no index has to be kept, and no entry is scanned.
-    """
-    values = {"account_id": account_id, "moment": moment, "last": last}
-    return int(connection.execute(_BISECT, values).scalar_one())
-
-
 _BALANCE_AFTER = text(
     f"SELECT {', '.join(BALANCES)} FROM ledger_entry WHERE account_id = :account_id AND sequence = :sequence"
-)
-# `low` took effect before the moment, `high` did not (or is one beyond the last).
-_BISECT = text(
-    "WITH RECURSIVE place(low, high) AS ("
-    " SELECT CAST(0 AS bigint), 1 + coalesce(CAST(:last AS bigint),"
-    " (SELECT sequence FROM ledger_account WHERE account_id = :account_id))"
-    " UNION ALL SELECT CASE WHEN e.at < :moment THEN (low + high) / 2 ELSE low END,"
-    " CASE WHEN e.at < :moment THEN high ELSE (low + high) / 2 END"
-    " FROM place LEFT JOIN ledger_entry e ON e.account_id = :account_id AND e.sequence = (low + high) / 2"
-    " WHERE high - low > 1) SELECT low FROM place WHERE high - low <= 1"
 )
 
 

@@ -7,11 +7,12 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from ledger import answers
-from ledger.accounts import buckets_before, sequence_before
+from ledger.accounts import buckets_before
 from ledger.checks import check_id
 from ledger.entries import read_windows, to_entry
 from ledger.errors import CommandInvalid
 from ledger.instants import clock, from_instant, from_optional, to_instant
+from ledger.places import sequence_before
 from ledger.present import read_present
 from ledger.states import BALANCES, Posting
 from ledger.values import Statement
