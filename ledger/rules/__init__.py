@@ -13,7 +13,6 @@ An account's time never goes back: a moment before its latest entry is taken as 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
-from copy import deepcopy
 from typing import Any
 
 from estimator.errors import EstimatorError
@@ -91,7 +90,7 @@ def _decide_one(accounts: MutableMapping[str, AccountState], command: Command, n
     # the account's place when a command is accepted, and serves the next command of that moment when it is refused.
     if state.advanced is None or state.advanced[0] != at:
         state.advanced = None
-        copy = deepcopy(state)
+        copy = state.fork()
         state.advanced = (at, copy, record_due(copy, at, now))
     _, copy, lapses = state.advanced
     result = _apply(copy, command, at, now, binding, lapses)
@@ -119,7 +118,7 @@ def _open(state: AccountState) -> Account:
 def _balance(state: AccountState, at: int) -> Balance:
     seen = state
     if state.due_at is not None and state.due_at <= at:
-        seen = deepcopy(state)
+        seen = state.fork()
         record_due(seen, at, at)
     return answers.balance(state.account_id, at, seen.buckets)
 
