@@ -7,6 +7,7 @@ through the driver's `executemany`. Which rows, and what they say, is decided el
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -272,8 +273,23 @@ def _postgresql_select(query: KeyedQuery, is_single: bool) -> Any:
     else:
         arrays = ", ".join(f"CAST(:k{index} AS {kind}[])" for index, kind in enumerate(types))
         relation = f"unnest({arrays}) AS k({', '.join(names)})"
+    sql = query.sql if is_single else _LOOK_UP.sub(_each, query.sql)
     # With its columns named, the answer's layout is worked out once and kept with the statement.
-    return text(query.sql.replace("{keys}", relation)).columns(*query.columns)
+    return text(sql.replace("{keys}", relation)).columns(*query.columns)
+
+
+_LOOK_UP = re.compile(r"JOIN (\w+) t USING \(([\w, ]+)\)(?! ORDER)")
+
+
+def _each(join: re.Match[str]) -> str:
+    """A look-up by index for each key, also before the server knows anything of a table.
+
+    Of a new database it thinks that every table is small, and would read all of it for a few keys; the plan made then
+    serves until statistics are gathered, a minute in which the table may have grown by many thousands.
+    """
+    table, names = join.groups()
+    matches = " AND ".join(f"r.{name} = k.{name}" for name in names.split(", "))
+    return f"CROSS JOIN LATERAL (SELECT r.* FROM {table} r WHERE {matches} OFFSET 0) t"
 
 
 @lru_cache(maxsize=128)
