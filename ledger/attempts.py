@@ -12,7 +12,6 @@ A call that was repeated after a lost COMMIT and fails for good gets `OutcomeUnk
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from ledger.calls import Call, Relay
 from ledger.errors import CommitUnknown
 from ledger.journal import execute
-from ledger.transactions import is_retryable, run_transaction
+from ledger.transactions import is_retryable, pause_before, run_transaction
 
 _PAUSE_SECONDS = 0.05
 _OUTAGE_CLASSES = frozenset({"08", "25", "40", "53", "57", "58"})
@@ -56,7 +55,7 @@ def carry_out(engine: Engine, calls: Sequence[Call], attempts: int, relay: Relay
         if attempt >= attempts:
             _fail(calls, relay, f"The database failed (attempts made: {attempt})", failure.error)
             return
-        _pause(attempt)
+        time.sleep(pause_before(attempt, _PAUSE_SECONDS))
         attempt += 1
 
 
@@ -103,10 +102,6 @@ def _fail(calls: Sequence[Call], relay: Relay, why: str, error: BaseException) -
     for call in calls:
         call.fail(why, error)
     relay.wake(calls)
-
-
-def _pause(attempt: int) -> None:
-    time.sleep(random.uniform(0.5, 1) * _PAUSE_SECONDS * 2**attempt)  # noqa: S311  # spreads callers, guards nothing
 
 
 def is_outage(error: BaseException) -> bool:

@@ -23,6 +23,8 @@ promises:
 - **A poisoned command harms itself only.** When a command breaks its batch, its neighbours are carried out without it.
 - **Closing drops nothing.** `close()`, or the end of the `with` block, refuses new commands, finishes those queued and
   ends the thread. A process that ends without it does the same at its exit.
+- **Row-level security** by account lets a transaction see one account only, and a batch has those of many: give the
+  batcher an engine whose role sees all of them, and check who may use an account before queueing its command.
 - **No second life.** A batcher belongs to the process that made it; in a forked child it refuses with `BatcherClosed`.
 """
 

@@ -149,9 +149,7 @@ class Retries:
         """Seconds to wait before the next attempt, None to let the error through. Raises `CommitUnknown`."""
         self._made += 1
         if self._may_repeat(error, is_committing) and self._made < self._attempts:
-            # Longer each time, and never in step with other callers.
-            longest: float = _PAUSE_SECONDS * 2 ** min(self._made, _PAUSE_DOUBLINGS)
-            return random.uniform(0.5, 1) * longest  # noqa: S311  # spreads callers, guards nothing
+            return pause_before(self._made)
         if self._lost_commit is not None:
             # However certainly the later attempts were undone: the one whose answer is missing may have happened.
             raise CommitUnknown from self._lost_commit
@@ -164,6 +162,12 @@ class Retries:
             self._lost_commit = self._lost_commit or error
             return self._keyed
         return is_retryable(error) or is_lost(error)
+
+
+def pause_before(made: int, seconds: float = _PAUSE_SECONDS) -> float:
+    """Seconds to wait once so many attempts were made: growing up to 128 times `seconds`, and never in step."""
+    longest: float = seconds * 2 ** min(made, _PAUSE_DOUBLINGS)
+    return random.uniform(0.5, 1) * longest  # noqa: S311  # spreads callers, guards nothing
 
 
 def is_retryable(error: DBAPIError) -> bool:
