@@ -92,6 +92,8 @@ class Proxy:
             except OSError:
                 client.close()
                 continue
+            # What is passed on in pieces must not wait for the other end's word that it has the first of them.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._open |= {client, server}
             thread = threading.Thread(target=_Pair(self, client, server).serve, daemon=True)
@@ -103,7 +105,9 @@ class Proxy:
         host = str(url.query.get("host") or url.host or "127.0.0.1")
         port = url.port or 5432
         if not host.startswith("/"):
-            return socket.create_connection((host, port))
+            connection = socket.create_connection((host, port))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
         server = socket.socket(socket.AF_UNIX)
         try:
             server.connect(str(Path(host) / f".s.PGSQL.{port}"))
