@@ -4,7 +4,10 @@ from estimator.cards import shipped, shipped_card
 from estimator.credits import MICRO_PER_CREDIT, format_credits, from_micro, parse_credits, to_micro
 from estimator.errors import (
     AmountInvalid,
+    DialectUnknown,
     EstimatorError,
+    ExtraMissing,
+    FrameInvalid,
     Issue,
     OutcomeRejected,
     PriceMissing,
@@ -16,6 +19,7 @@ from estimator.errors import (
     RowCountUnknown,
 )
 from estimator.estimates import Estimate, LineItem, Minutes, affordable_rows, estimate, price_micro
+from estimator.frames import BatchPricer, estimate_batches, estimate_frame
 from estimator.plans import DatasetProfile, RunPlan, plan_run
 from estimator.programs import Program, compile_card
 from estimator.rates import RateCard, RateCardBook
@@ -35,11 +39,15 @@ from estimator.settlements import RunOutcome, Settlement, settle
 __all__ = [
     "MICRO_PER_CREDIT",
     "AmountInvalid",
+    "BatchPricer",
     "BrandControls",
     "ColumnMapping",
     "DatasetProfile",
+    "DialectUnknown",
     "Estimate",
     "EstimatorError",
+    "ExtraMissing",
+    "FrameInvalid",
     "Issue",
     "JobSpecification",
     "LanguageExpansion",
@@ -67,6 +75,8 @@ __all__ = [
     "affordable_rows",
     "compile_card",
     "estimate",
+    "estimate_batches",
+    "estimate_frame",
     "format_credits",
     "from_micro",
     "parse_credits",

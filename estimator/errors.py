@@ -5,6 +5,9 @@
       RequestRejected      400  .issues            the request, or its fit to dataset and rate card, is wrong
       RowCountUnknown      409                     the dataset has not been counted yet; wait for its profile
       OutcomeRejected      400  .issues            what a run reports does not fit the plan it ran
+      FrameInvalid         400  .issues            a table of runs has columns or values that cannot be priced
+      DialectUnknown       400  .dialect           no SQL is written for that engine, or none that was ever executed
+      ExtraMissing         501  .extra             an optional part of the package is not installed
       RateCardError
         RateCardInvalid    400  .issues            the rate card's text cannot be used
           RateCardOverflow 400  .step .bound       the card could compute amounts beyond 64 bits
@@ -108,6 +111,36 @@ class OutcomeRejected(_IssuesError):
     subject = "outcome"
 
 
+class FrameInvalid(_IssuesError):
+    """A table of runs lacks a column, or holds values that have no price; each issue names and counts its rows."""
+
+    code = "frame_invalid"
+    subject = "table of runs"
+
+
+class DialectUnknown(EstimatorError):
+    """No SQL can be written for `dialect`, or what can be written was never executed by such an engine."""
+
+    code = "dialect_unknown"
+    dialect: str
+
+    def __init__(self, dialect: str, message: str) -> None:
+        super().__init__(message)
+        self.dialect = dialect
+
+
+class ExtraMissing(EstimatorError, ImportError):
+    """What was asked for needs packages that an `extra` of this one installs."""
+
+    code = "extra_missing"
+    status_hint = 501
+    extra: str
+
+    def __init__(self, subject: str, extra: str) -> None:
+        super().__init__(f"{subject} needs more packages. Run `pip install 'run-credits[{extra}]'`.")
+        self.extra = extra
+
+
 class RowCountUnknown(EstimatorError):
     """The dataset's profile has no row count yet, so nothing can be priced."""
 
@@ -177,7 +210,10 @@ class PriceMissing(RateCardError):
 
 __all__ = [
     "AmountInvalid",
+    "DialectUnknown",
     "EstimatorError",
+    "ExtraMissing",
+    "FrameInvalid",
     "Issue",
     "OutcomeRejected",
     "PriceMissing",

@@ -12,7 +12,10 @@ import pytest
 from estimator import errors
 from estimator.errors import (
     AmountInvalid,
+    DialectUnknown,
     EstimatorError,
+    ExtraMissing,
+    FrameInvalid,
     Issue,
     OutcomeRejected,
     PriceMissing,
@@ -32,6 +35,9 @@ EXAMPLES = [
     (RequestRejected(ISSUES[:1]), "request_rejected", 400),
     (RowCountUnknown(), "row_count_unknown", 409),
     (OutcomeRejected(ISSUES), "outcome_rejected", 400),
+    (FrameInvalid(ISSUES), "frame_invalid", 400),
+    (DialectUnknown("oracle", "No SQL is written for oracle. Use duckdb."), "dialect_unknown", 400),
+    (ExtraMissing("Pricing whole columns", "frames"), "extra_missing", 501),
     (RateCardInvalid(ISSUES), "rate_card_invalid", 400),
     (RateCardOverflow("text", "charge", 2**80, "Lower rows_max."), "rate_card_overflow", 400),
     (RateCardNotFound("x", "No card x. Add it."), "rate_card_not_found", 404),

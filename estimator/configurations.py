@@ -1,0 +1,95 @@
+"""Configurations as small integers, and what a card charges for each: the price tables of columns and of SQL.
+
+A configuration's code is a number in mixed radix: one bit for each switch, then a digit for each column of words.
+The digit of a column that is absent is 0, and means what the card says for a request that leaves the field out.
+The last digit is the modality, so that the codes of one modality are a range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from estimator.columns import MODALITIES, WORDS
+from estimator.sections import LENGTHS, RECIPES, TRAINING_TYPES, Configuration, Section
+
+if TYPE_CHECKING:
+    from estimator.rates import RateCard
+
+SWITCHES = (*RECIPES, "grounding", "safety")
+"""The true/false columns; the value of each is a bit of the code, the first the lowest."""
+
+EXPANSION = 1 << len(SWITCHES)
+"""The bit of a run that has targets."""
+
+STRIDES: Mapping[str, int] = {
+    "length": 2 * EXPANSION,
+    "training_type": 2 * EXPANSION * len(LENGTHS),
+    "modality": 2 * EXPANSION * len(LENGTHS) * len(TRAINING_TYPES),
+}
+"""What a column of words adds to the code for each step along its `WORDS`."""
+
+CODES = STRIDES["modality"]
+"""How many codes one modality has; those of the next one follow."""
+
+
+class PriceTable(NamedTuple):
+    """The unit prices of one modality by code, in every tier, in units of 10**-unit_decimals.
+
+    `tiers` holds a tuple of prices for each code, None for a code that cannot occur or has no price.
+    `possible` are the codes that the present columns can make.
+    """
+
+    tiers: tuple[tuple[int, ...] | None, ...]
+    possible: tuple[int, ...]
+
+    @property
+    def complete(self) -> bool:
+        """True when whatever can occur has a price."""
+        return all(self.tiers[code] is not None for code in self.possible)
+
+
+def price_table(card: RateCard, modality: str, present: Collection[str]) -> PriceTable:
+    """What a card charges for each configuration that the columns which are present can make."""
+    section = card.sections[modality]
+    tiers: list[tuple[int, ...] | None] = [None] * CODES
+    possible = possible_codes(present)
+    for code in possible:
+        chosen = configuration(code, section, present)
+        if next(section.missing(chosen), None) is None:
+            tiers[code] = section.unit_prices(chosen, card.unit_decimals).tiers
+    return PriceTable(tuple(tiers), possible)
+
+
+def possible_codes(present: Collection[str]) -> tuple[int, ...]:
+    """The codes, within one modality, that a table with these columns can have."""
+    codes = [0]
+    for column, stride in STRIDES.items():
+        if column != "modality" and column in present:
+            codes = [code + digit * stride for digit in range(len(WORDS[column])) for code in codes]
+    bits = [1 << place for place, column in enumerate(SWITCHES) if column in present]
+    if "targets" in present:
+        bits.append(EXPANSION)
+    for bit in bits:
+        codes += [code + bit for code in codes]
+    return tuple(sorted(codes))
+
+
+def configuration(code: int, section: Section, present: Collection[str]) -> Configuration:
+    """The configuration that a code stands for, the section's defaults in place of absent columns."""
+    on = {column: bool(code >> place & 1) for place, column in enumerate(SWITCHES)}
+    asked = {name: on[name] if name in present else name in section.recipes_default for name in RECIPES}
+    length = LENGTHS[digit(code, "length")] if "length" in present else section.length_default
+    training_type = TRAINING_TYPES[digit(code, "training_type")]
+    recipes = tuple(name for name in RECIPES if asked[name])
+    return Configuration(length, recipes, training_type, on["grounding"], on["safety"], bool(code & EXPANSION))
+
+
+def digit(code: int, column: str) -> int:
+    """The place, among its `WORDS`, of a column's word."""
+    return code // STRIDES[column] % len(WORDS[column])
+
+
+def modality_of(code: int) -> str:
+    """The modality of a code."""
+    return MODALITIES[code // CODES]
