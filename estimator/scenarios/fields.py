@@ -1,0 +1,93 @@
+"""Fields of a rate card by dotted path, such as `text.row` or `text.tiers.0.multiply` (tiers count from 0).
+
+A changed card is read again from its content, so it is checked, compiled and named like any other.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+from estimator.credits import format_credits
+from estimator.issues import shown
+from estimator.rates import RateCard
+from estimator.scenarios.errors import ScenarioInvalid
+
+FieldValue = Decimal | int | str | bool
+
+_MICRO = Decimal("0.000001")
+_STEPS = {
+    **dict.fromkeys(("fee", "minimum", "cap", "quantum", "credits"), _MICRO),
+    "percent": Decimal("0.01"),
+    **dict.fromkeys(
+        ("rows_max", "targets_max", "block_rows", "blocks_min", "up_to", "bill", "unit_decimals"), Decimal(1)
+    ),
+}
+_PRICES = ("row", "block", "add", "multiply")
+
+
+def with_field(card: RateCard, path: str, value: FieldValue) -> RateCard:
+    """A copy of a card with one field changed.
+
+    Raises:
+        ScenarioInvalid: the path leads through something that has no fields, or the value is a float.
+        RateCardInvalid: no such field exists, or the card cannot be used with that value.
+    """
+    if isinstance(value, float):
+        raise ScenarioInvalid(path, f'{value!r} is a binary float. Give a Decimal, such as Decimal("0.01").')
+    content = _content(card)
+    *parents, name = path.split(".")
+    place: Any = content
+    for parent in parents:
+        place = _step_into(place, parent, path)
+    if isinstance(place, list):
+        place[_position(place, name, path)] = _written(value)
+    else:
+        place[name] = _written(value)
+    return RateCard.from_dict(content)
+
+
+def quantum_of(card: RateCard, path: str) -> Decimal:
+    """The step that a field is solved in.
+
+    A millionth for credits, a hundredth for percents, 1 for counts; for prices and multipliers the card's
+    `unit_decimals`, to which unit prices are rounded. Raises `ScenarioInvalid` for a field that is no number.
+    """
+    parents, _, name = path.rpartition(".")
+    if name in _STEPS:
+        return _STEPS[name]
+    if name in _PRICES or parents.endswith("length"):
+        return Decimal(1).scaleb(-card.unit_decimals)
+    known = ", ".join([*_STEPS, *_PRICES])
+    raise ScenarioInvalid(path, f"is no number that a total depends on. End the path in one of: {known}.")
+
+
+def _content(card: RateCard) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(card.to_json())
+    for modality, section in card.sections.items():
+        if section.order is None:
+            del content[modality]["order"]  # spelled out in the canonical text; a new surcharge would not be in it
+    return content
+
+
+def _written(value: FieldValue) -> object:
+    return format_credits(value) if isinstance(value, Decimal) else value
+
+
+def _step_into(place: Any, name: str, path: str) -> Any:
+    if isinstance(place, dict):
+        return place.setdefault(name, {})
+    if isinstance(place, list):
+        return place[_position(place, name, path)]
+    raise ScenarioInvalid(path, f"{shown(place)} has no field {name!r}. End the path there.")
+
+
+def _position(place: list[Any], name: str, path: str) -> int:
+    if not name.isascii() or not name.isdigit() or int(name) >= len(place):
+        last = len(place) - 1
+        raise ScenarioInvalid(path, f"has no part {name!r}. Count from 0 to {last}, as in tiers.0.multiply.")
+    return int(name)
+
+
+__all__ = ["FieldValue", "quantum_of", "with_field"]

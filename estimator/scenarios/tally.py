@@ -1,0 +1,233 @@
+"""One pass over past runs: every batch is read once, priced under every card, and added up by every dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from estimator.arrays import Integers, np, pa
+from estimator.columns import MODALITIES
+from estimator.configurations import CODES
+from estimator.diagnosis import diagnose
+from estimator.errors import FrameInvalid, Issue
+from estimator.kernel import Kernel
+from estimator.runs import BLOCK, READ_BUFFERS, Reader, Runs, checked_columns
+from estimator.scenarios.dimensions import CODED, KEYED, Accounts, Months, Numbering
+from estimator.scenarios.movers import Distribution, Largest
+from estimator.scenarios.sums import GroupSums
+
+if TYPE_CHECKING:
+    from estimator.rates import RateCard
+    from estimator.scenarios.sources import Piece, Source
+
+Progress = Callable[[int], None]
+"""Is told, now and then, how much of the source's size has been read since it was last told."""
+
+
+class Question(NamedTuple):
+    """What to add up: every card's total and totals by dimension; totals alone of `totalled` cards.
+
+    The first card is the baseline; with `movers` above 0 the others are compared with it run by run, and so many
+    runs are kept that move most each way.
+    """
+
+    cards: Sequence[RateCard]
+    dimensions: Sequence[str]
+    totalled: Sequence[RateCard] = ()
+    compared: bool = False
+    movers: int = 0
+
+
+class _Keyed(NamedTuple):
+    """Sums by the keys of one dimension: a number of runs, and a sum for each card."""
+
+    numbering: Numbering
+    runs: GroupSums
+    sums: list[GroupSums]
+
+
+class Tally:
+    """What one thread has added up; merged with those of others at the end."""
+
+    def __init__(self, question: Question, kernels: Sequence[Kernel]) -> None:
+        self.question = question
+        self._kernels = kernels
+        cards = len(question.cards)
+        self.runs = 0
+        self.totals = [GroupSums() for _ in kernels]
+        makers: dict[str, Callable[[], Numbering]] = {"account": Accounts, "month": Months}
+        self.keyed = {
+            name: _Keyed(makers[name](), GroupSums(0), [GroupSums(0) for _ in range(cards)])
+            for name in question.dimensions
+            if name in KEYED
+        }
+        self._coded = any(name in CODED for name in question.dimensions)
+        codes = CODES * len(MODALITIES) if self._coded else 0
+        self.code_runs = GroupSums(codes)
+        self.codes = [GroupSums(codes) for _ in range(cards)]
+        compared = cards - 1 if question.compared else 0
+        self.distributions = [Distribution() for _ in range(compared)]
+        self.dearer = [Largest(1, question.movers) for _ in range(compared)]
+        self.cheaper = [Largest(-1, question.movers) for _ in range(compared)]
+        self._buffers = list(np.empty((READ_BUFFERS, BLOCK), np.int64))
+        self._ones = np.ones(BLOCK, np.int64)
+
+    def sums(self) -> list[int]:
+        """Micro-credits of all the runs under each card, then under each card that is only totalled."""
+        return [next(total.totals()) for total in self.totals]
+
+    def add(self, piece: int, first: int, batch: Any) -> None:
+        """Add a record batch, which starts at row `first` of a piece. Raises `FrameInvalid`."""
+        try:
+            self._add(piece, first, batch)
+        except FrameInvalid as error:
+            for kernel in self._kernels:
+                issues = diagnose(batch, kernel.card, first)
+                if issues:
+                    raise FrameInvalid(issues) from None
+            raise error from None
+
+    def _add(self, piece: int, first: int, batch: Any) -> None:
+        numbers = {name: self._numbered(name, batch) for name in self.keyed}
+        reader = Reader(batch)
+        for start in range(0, batch.num_rows, BLOCK):
+            stop = min(start + BLOCK, batch.num_rows)
+            runs = reader.block(start, stop, self._buffers) if reader.sound else None
+            if runs is None:
+                raise FrameInvalid([Issue("runs", "null", "cannot be read. Correct them.")])
+            block = batch.slice(start, stop - start)
+            self._add_block(
+                runs, {name: places[start:stop] for name, places in numbers.items()}, block, piece, first + start
+            )
+        self.runs += batch.num_rows
+
+    def _numbered(self, name: str, batch: Any) -> Integers:
+        keyed = self.keyed[name]
+        numbers = keyed.numbering.number(batch.column(KEYED[name]))
+        for sums in (keyed.runs, *keyed.sums):
+            sums.grow(len(keyed.numbering.keys))
+        return numbers
+
+    def _add_block(self, runs: Runs, numbers: dict[str, Integers], block: Any, piece: int, first: int) -> None:
+        ones = self._ones[: len(runs.rows)]
+        for name, places in numbers.items():
+            self.keyed[name].runs.add(places, ones)
+        if self._coded:
+            self.code_runs.add(runs.codes, ones)
+        baseline: Integers | None = None
+        for number, kernel in enumerate(self._kernels):
+            prices = kernel.price_runs(runs)
+            self.totals[number].add_all(prices)
+            if number >= len(self.question.cards):
+                continue
+            for name, places in numbers.items():
+                self.keyed[name].sums[number].add(places, prices)
+            if self._coded:
+                self.codes[number].add(runs.codes, prices)
+            if baseline is None:
+                baseline = prices
+            elif self.question.compared:
+                self._compare(number - 1, (baseline, prices), block, piece, first)
+
+    def _compare(self, number: int, prices: tuple[Integers, Integers], block: Any, piece: int, first: int) -> None:
+        delta = prices[1] - prices[0]
+        self.distributions[number].add(prices[0], delta)
+
+        def run(at: int) -> dict[str, Any]:
+            columns: dict[str, Any] = block.slice(at, 1).to_pylist()[0]
+            return {name: value for name, value in columns.items() if value is not None}
+
+        self.dearer[number].add(piece, first, delta, prices, run)
+        self.cheaper[number].add(piece, first, delta, prices, run)
+
+    def merge(self, other: Tally) -> None:
+        """Add what another thread has added up."""
+        self.runs += other.runs
+        for mine, theirs in zip(
+            [*self.totals, self.code_runs, *self.codes], [*other.totals, other.code_runs, *other.codes], strict=True
+        ):
+            mine.merge(theirs)
+        for name, keyed in self.keyed.items():
+            _merge_keyed(keyed, other.keyed[name])
+        for found, more in zip(self.distributions, other.distributions, strict=True):
+            found.merge(more)
+        for largest, others in zip([*self.dearer, *self.cheaper], [*other.dearer, *other.cheaper], strict=True):
+            largest.merge(others)
+
+
+def _merge_keyed(keyed: _Keyed, other: _Keyed) -> None:
+    places = keyed.numbering.take_over(other.numbering)
+    for mine, theirs in zip((keyed.runs, *keyed.sums), (other.runs, *other.sums), strict=True):
+        mine.grow(len(keyed.numbering.keys))
+        mine.merge(theirs, places)
+
+
+def tally(source: Source, question: Question, *, progress: Progress | None = None, threads: int | None = None) -> Tally:
+    """Read the whole source once and add up what the question asks for. Raises `FrameInvalid`, `RunsUnreadable`."""
+    columns = _columns(source, question)
+    kernels = [Kernel(card) for card in (*question.cards, *question.totalled)]
+    workers = min(threads or pa.cpu_count(), len(source.pieces))
+    waiting: SimpleQueue[tuple[int, Piece]] = SimpleQueue()
+    for numbered in enumerate(source.pieces):
+        waiting.put(numbered)
+
+    def work() -> Tally:
+        found = Tally(question, kernels)
+        try:
+            for number, piece in _drained(waiting):
+                _read(found, number, piece, columns, progress)
+        except BaseException:
+            for _ in _drained(waiting):
+                pass  # nothing that the others could still read would be of use
+            raise
+        return found
+
+    if workers < 2:
+        return work()
+    with ThreadPoolExecutor(workers) as pool:
+        found, *others = [job.result() for job in [pool.submit(work) for _ in range(workers)]]
+    for other in others:
+        found.merge(other)
+    return found
+
+
+def _drained(waiting: SimpleQueue[tuple[int, Piece]]) -> Iterator[tuple[int, Piece]]:
+    with suppress(Empty):
+        while True:
+            yield waiting.get_nowait()
+
+
+def _read(found: Tally, number: int, piece: Piece, columns: Sequence[str], progress: Progress | None) -> None:
+    first = piece.start
+    for batch in piece.read(columns):
+        if not batch.num_rows:
+            continue
+        try:
+            found.add(number, first, batch)
+        except FrameInvalid as error:
+            raise _located(error, piece, first, batch) from None
+        first += batch.num_rows
+        if progress is not None and piece.rows is not None:
+            progress(batch.num_rows)
+    if progress is not None and piece.rows is None:
+        progress(piece.size)
+
+
+def _located(error: FrameInvalid, piece: Piece, first: int, batch: Any) -> FrameInvalid:
+    """The error with the part of the file that was looked at when it was found: what follows was not."""
+    if not piece.path:
+        return error
+    part = f"{piece.path}, rows {first} to {first + batch.num_rows - 1}"
+    return FrameInvalid(issue._replace(path=f"{part}: {issue.path}") for issue in error.issues)
+
+
+def _columns(source: Source, question: Question) -> list[str]:
+    """The columns to read: what is priced, and what the dimensions need."""
+    present = checked_columns(source.schema)
+    return [*present, *(column for name, column in KEYED.items() if name in question.dimensions)]
+
+
+__all__ = ["Progress", "Question", "Tally", "tally"]
