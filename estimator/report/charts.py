@@ -69,7 +69,7 @@ def lines(points: Sequence[tuple[str, str, Decimal]], cards: Sequence[str], widt
     dashes = [_DASHES[number % len(_DASHES)] for number in range(len(cards))]
     legend = altair.Legend(title=None, orient="top", columns=1, labelLimit=width - 60)
     chart = (
-        altair.Chart(altair.Data(values=values))
+        altair.Chart(altair.InlineData(values=values))
         .mark_line(point=True)
         .encode(
             x=altair.X("month:O", title=None, axis=altair.Axis(labelAngle=-45, labelOverlap=True)),
@@ -104,7 +104,7 @@ def _bars(values: list[dict[str, Any]], width: int, title: str, ends: tuple[str,
     axis = altair.Axis(
         labelExpr=f"{labels}[datum.value]", labelLimit=0, minExtent=extent, maxExtent=extent, ticks=False
     )
-    base = altair.Chart(altair.Data(values=values)).encode(y=altair.Y("row:O", title=None, axis=axis))
+    base = altair.Chart(altair.InlineData(values=values)).encode(y=altair.Y("row:O", title=None, axis=axis))
     bar = base.mark_bar().encode(
         x=altair.X(f"{ends[0]}:Q", title=title, axis=_amounts(), scale=altair.Scale(domain=[least, most])),
         x2=f"{ends[1]}:Q",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from estimator.errors import ExtraMissing
+from estimator.files import written_whole
 
 if TYPE_CHECKING:
     from estimator.scenarios.results import Comparison
@@ -46,17 +45,9 @@ def render_report(comparison: Comparison, *, title: str = "Rate cards compared")
 
 def write_report(path: Path | str, comparison: Comparison, *, title: str = "Rate cards compared") -> None:
     """Write `render_report` to a file: whole, or not at all."""
-    path = Path(path)
     text = render_report(comparison, title=title)
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(beside).chmod(0o644)
-        Path(beside).replace(path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    with written_whole(path) as file:
+        file.write(text)
 
 
 @cache
