@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 import ledger
-from benchmarks.books import HOT, ORDINARY_ENTRIES, STEP_MICROS, Book, moment_after
+from benchmarks.books import HOT, ORDINARY_ENTRIES, STEP_MICROS, Book, moment_after, random_key
 from benchmarks.loading import load
 from benchmarks.timing import Candidate, compare, report
 from ledger.instants import from_instant
@@ -74,7 +74,7 @@ class Calls:
     def _reserve(self, account_id: str) -> ledger.Reservation:
         self.count += 1
         with Session(self.engine) as session, session.begin():
-            return ledger.reserve(session, account_id, _AMOUNT, key=f"timed-{self.count}")
+            return ledger.reserve(session, account_id, _AMOUNT, key=random_key(f"timed-{self.count}"))
 
     def reserve_hot(self) -> ledger.Reservation:
         """A keyed reservation on the hot account."""
@@ -92,7 +92,8 @@ class Calls:
         """Many keyed reservations on ten accounts in one transaction."""
         self.count += _BATCH
         commands = [
-            ledger.Reserve(self.ten[index % 10], _AMOUNT, key=f"batch-{self.count + index}") for index in range(_BATCH)
+            ledger.Reserve(self.ten[index % 10], _AMOUNT, key=random_key(f"batch-{self.count + index}"))
+            for index in range(_BATCH)
         ]
         with Session(self.engine) as session, session.begin():
             return list(ledger.execute(session, commands))

@@ -73,6 +73,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """Two accounts, the first with some credits."""
         self.names = [f"machine-{next(_names)}" for _ in range(2)]
         self.hands = {name: Hand() for name in self.names}
+        self.sent: list[tuple[int, str, tuple[Any, ...]]] = []
         with Session(self.engine) as session, session.begin():
             ledger.execute(session, [ledger.OpenAccount(name, START) for name in self.names])
         self.send([(0, None, ("grant", amount, 2, NEVER, PAID, 0), 0)])
@@ -125,20 +126,27 @@ class LedgerMachine(RuleBasedStateMachine):
     def likely(self, hand: Hand, what: str) -> list[int]:
         """Numbers to do something with, those first with which it may succeed, and one that nothing has."""
         if what == "revoke":
-            return [*hand.lots, 999]
+            ended = [number for number, lot in hand.lots.items() if lot.is_revoked]
+            return [*(number for number in reversed(hand.lots) if number not in ended), 999, *ended]
         place = "consumed" if what == "refund" else "held"
         fit = [number for number, hold in hand.holds.items() if hold.lying(place)]
         return [*reversed(fit), 999, *hand.holds]
 
-    def send(self, steps: list[tuple[int, str | None, tuple[Any, ...], int]]) -> None:
-        """One batch: each step names an account, a key, a request and how far its clock is behind."""
+    def send(self, steps: list[tuple[int, str | None, tuple[Any, ...], int]], *, is_resolved: bool = False) -> None:
+        """One batch: each step names an account, a key, a request and how far its clock is behind.
+
+        A resolved request names the holds and moments that it is about.
+        """
         commands, expected = [], []
         for account, key, request, back in steps:
             name = self.names[account]
             second = max(0, self.now - back)
-            request = self.resolved(self.hands[name], request, second)
+            if not is_resolved:
+                request = self.resolved(self.hands[name], request, second)
             commands.append(self.command(name, key, request, moment(second)))
             expected.append(self.hands[name].act(second, key, request))
+            if key is not None and expected[-1] == "new":
+                self.sent.append((account, key, request))
         with Session(self.engine) as session, session.begin():
             results = ledger.execute(session, commands)
         found = [
@@ -157,20 +165,40 @@ class LedgerMachine(RuleBasedStateMachine):
         """Several commands in one call."""
         self.send(steps)
 
+    @rule(which=NUMBERS, back=BACK, is_other=st.booleans())
+    def again(self, which: int, back: int, is_other: bool) -> None:
+        """A keyed request that was accepted comes once more, as it was or as another."""
+        if not self.sent:
+            return
+        account, key, request = self.sent[-1 - which % len(self.sent)]
+        if is_other and request[0] in ("grant", "reserve"):
+            request = (request[0], request[1] + 1, *request[2:])
+        self.send([(account, key, request, back)], is_resolved=True)
+
     @rule(
         grants=st.lists(GRANT, min_size=1, max_size=3),
         lasts=LASTS,
         captured=st.sampled_from([2, 4, 6, 8]),
         final=st.booleans(),
         refunded=st.sampled_from([1, 2, 3]),
+        revoked=st.sampled_from([[], [("revoke", 0)], [("revoke", 0), ("revoke", 1)]]),
     )
-    def story(self, grants: list[tuple[Any, ...]], lasts: int, captured: int, final: bool, refunded: int) -> None:
-        """A hold over several grants, captured and refunded in part: what single commands rarely come to."""
+    def story(
+        self,
+        grants: list[tuple[Any, ...]],
+        lasts: int,
+        captured: int,
+        final: bool,
+        refunded: int,
+        revoked: list[tuple[Any, ...]],
+    ) -> None:
+        """A hold over several grants, some revoked, captured and refunded in part: rare among single commands."""
         over = "if_available"
         requests = [
             *grants,
             ("reserve", 9, lasts, 2, True),
             ("capture", 0, captured, final, over),
+            *revoked,
             ("refund", 0, refunded),
         ]
         self.send([(0, None, request, 0) for request in requests])
