@@ -13,8 +13,11 @@ from estimator.scenarios.results import (
     RunMover,
     Step,
 )
+from estimator.scenarios.solving import Neighbour, Solution, solve
+from estimator.scenarios.sweeps import EVALUATIONS_MAX, Sweep, SweepPoint, sweep
 
 __all__ = [
+    "EVALUATIONS_MAX",
     "Bin",
     "CardTotal",
     "Change",
@@ -22,9 +25,15 @@ __all__ = [
     "Group",
     "Groups",
     "Movement",
+    "Neighbour",
     "RunMover",
     "RunsUnreadable",
     "ScenarioInvalid",
+    "Solution",
     "Step",
+    "Sweep",
+    "SweepPoint",
     "compare",
+    "solve",
+    "sweep",
 ]

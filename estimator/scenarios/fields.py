@@ -17,12 +17,11 @@ from estimator.scenarios.errors import ScenarioInvalid
 FieldValue = Decimal | int | str | bool
 
 _MICRO = Decimal("0.000001")
+_COUNTS = ("rows_max", "targets_max", "block_rows", "blocks_min", "up_to", "bill", "unit_decimals")
 _STEPS = {
     **dict.fromkeys(("fee", "minimum", "cap", "quantum", "credits"), _MICRO),
     "percent": Decimal("0.01"),
-    **dict.fromkeys(
-        ("rows_max", "targets_max", "block_rows", "blocks_min", "up_to", "bill", "unit_decimals"), Decimal(1)
-    ),
+    **dict.fromkeys(_COUNTS, Decimal(1)),
 }
 _PRICES = ("row", "block", "add", "multiply")
 
@@ -41,10 +40,9 @@ def with_field(card: RateCard, path: str, value: FieldValue) -> RateCard:
     place: Any = content
     for parent in parents:
         place = _step_into(place, parent, path)
-    if isinstance(place, list):
-        place[_position(place, name, path)] = _written(value)
-    else:
-        place[name] = _written(value)
+    if not isinstance(place, dict):
+        raise _no_field(place, name, path)
+    place[name] = _written(name, value)
     return RateCard.from_dict(content)
 
 
@@ -71,8 +69,11 @@ def _content(card: RateCard) -> dict[str, Any]:
     return content
 
 
-def _written(value: FieldValue) -> object:
-    return format_credits(value) if isinstance(value, Decimal) else value
+def _written(name: str, value: FieldValue) -> object:
+    if not isinstance(value, Decimal):
+        return value
+    whole = name in _COUNTS and value == value.to_integral_value()
+    return int(value) if whole else format_credits(value)
 
 
 def _step_into(place: Any, name: str, path: str) -> Any:
@@ -80,7 +81,12 @@ def _step_into(place: Any, name: str, path: str) -> Any:
         return place.setdefault(name, {})
     if isinstance(place, list):
         return place[_position(place, name, path)]
-    raise ScenarioInvalid(path, f"{shown(place)} has no field {name!r}. End the path there.")
+    raise _no_field(place, name, path)
+
+
+def _no_field(place: Any, name: str, path: str) -> ScenarioInvalid:
+    what = "a list" if isinstance(place, list) else shown(place)
+    return ScenarioInvalid(path, f"leads through {what}, which has no field {name!r}. Give the path of one value.")
 
 
 def _position(place: list[Any], name: str, path: str) -> int:

@@ -5,7 +5,7 @@ Amounts are `Decimal` credits, exact. Everything a report shows is in these valu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -21,6 +21,18 @@ def percent(part: int, whole: int) -> Decimal | None:
         return None
     sign = -1 if part < 0 else 1
     return from_micro(sign * ((abs(part) * 20_000 + whole) // (2 * whole)) * 10_000)
+
+
+def aligned_text(lines: Sequence[Sequence[str]], *, left: int) -> str:
+    """Lines of cells as plain text in columns, the first `left` of them flush left and the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if place < left else text.rjust(width)
+            for place, (text, width) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
+        for cells in lines
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +101,7 @@ class Groups:
         for row in self.rows:
             amounts = [format_credits(amount) for amount in (row.baseline, *row.candidates, *row.deltas)]
             lines.append([row.key, f"{row.runs:,}", *amounts])
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join(
-            "  ".join(
-                text.ljust(width) if place == 0 else text.rjust(width)
-                for place, (text, width) in enumerate(zip(texts, widths, strict=True))
-            ).rstrip()
-            for texts in lines
-        )
+        return aligned_text(lines, left=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,136 @@
+"""Runs folded to the distinct ones among them, each with how often it occurs: what many cards price instead of all.
+
+Runs that process as many rows in the same configuration cost the same under every card, whoever pays for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from estimator.arrays import Integers, np, pa
+from estimator.errors import FrameInvalid
+from estimator.kernel import Kernel
+from estimator.runs import READ_BUFFERS, Names, Reader, Runs, checked_columns
+from estimator.scenarios.tally import Question, tally
+
+if TYPE_CHECKING:
+    from estimator.rates import RateCard
+    from estimator.scenarios.sources import Source
+
+DISTINCT_MAX = 4_000_000
+"""More distinct runs than this would take too much memory: then every question reads all the runs again."""
+
+_PART = 65_536
+_LOW = (1 << 32) - 1
+_COUNT = "count"
+_CARDS_A_READING = 32
+
+
+class RunTotals:
+    """What all the runs of a source cost under one card after another."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._present = checked_columns(source.schema)
+        self._folded = _folded(source, self._present)
+
+    def of(self, cards: Sequence[RateCard]) -> Iterator[int]:
+        """Micro-credits of all the runs under each card, in order. Raises `FrameInvalid`, `RunsUnreadable`."""
+        if self._folded is not None:
+            for card in cards:
+                yield self._of_distinct(card, self._folded)
+            return
+        for first in range(0, len(cards), _CARDS_A_READING):
+            yield from self._of_all(cards[first : first + _CARDS_A_READING])
+
+    def _of_all(self, cards: Sequence[RateCard]) -> list[int]:
+        return tally(self._source, Question(cards, ())).sums()
+
+    def _of_distinct(self, card: RateCard, folded: Any) -> int:
+        kernel, total = Kernel(card), 0
+        for first in range(0, folded.num_rows, _PART):
+            part = folded.slice(first, _PART)
+            try:
+                prices = kernel.price_runs(_runs(part, self._present))
+            except FrameInvalid:
+                return self._of_all([card])[0]  # which says in what row of what file the trouble is
+            total += _weighted(prices, part.column(_COUNT).to_numpy())
+        return total
+
+
+def _weighted(prices: Integers, counts: Integers) -> int:
+    """The sum of each price as often as it is counted, exactly, whatever its size."""
+    if int(prices.max()) * int(counts.sum()) < 1 << 63:
+        return int(prices @ counts)
+    return sum(price * count for price, count in zip(prices.tolist(), counts.tolist(), strict=True))
+
+
+def _folded(source: Source, present: Sequence[str]) -> Any | None:
+    """The distinct runs as a table with their counts; None where there are too many, or some cannot be read."""
+    folded: Any | None = None
+    waiting: list[Any] = []
+    for piece in source.pieces:
+        for batch in piece.read(present):
+            if batch.num_rows:
+                read = _read(batch)
+                if read is None:
+                    return None
+                waiting.append(read)
+            if sum(table.num_rows for table in waiting) > _PART * 16:
+                folded = _merged([*waiting, *([] if folded is None else [folded])])
+                waiting.clear()
+                if folded.num_rows > DISTINCT_MAX:
+                    return None
+    folded = _merged([*waiting, *([] if folded is None else [folded])])
+    return folded if folded.num_rows <= DISTINCT_MAX else None
+
+
+def _read(batch: Any) -> Any | None:
+    reader = Reader(batch)
+    buffers = [np.empty(batch.num_rows, np.int64) for _ in range(READ_BUFFERS)]
+    runs = reader.block(0, batch.num_rows, buffers) if reader.sound else None
+    if runs is None:
+        return None
+    columns: dict[str, Any] = {"rows": runs.rows, "codes": runs.codes}
+    if runs.targets is not None:
+        columns |= {"sample_ppm": runs.sample_ppm, "targets": runs.targets}
+    for name, given in (("discount", runs.discounts), ("voucher", runs.vouchers)):
+        if given is not None:
+            columns[name] = pa.array(given.names, pa.string()).take(pa.array(given.places))
+    return pa.table(columns | {_COUNT: np.ones(batch.num_rows, np.int64)})
+
+
+def _merged(tables: Sequence[Any]) -> Any:
+    together = pa.concat_tables(tables)
+    keys = [name for name in together.column_names if name != _COUNT]
+    grouped = together.group_by(keys).aggregate([(_COUNT, "sum")])
+    return grouped.select([*keys, f"{_COUNT}_sum"]).rename_columns([*keys, _COUNT])
+
+
+def _runs(part: Any, present: tuple[str, ...]) -> Runs:
+    def integers(name: str) -> Any:
+        return part.column(name).to_numpy() if name in part.column_names else None
+
+    def names(name: str) -> Names | None:
+        return _names(part.column(name)) if name in part.column_names else None
+
+    return Runs(
+        present,
+        integers("rows"),
+        integers("codes"),
+        integers("sample_ppm"),
+        integers("targets"),
+        names("discount"),
+        names("voucher"),
+    )
+
+
+def _names(column: Any) -> Names:
+    encoded = column.dictionary_encode(null_encoding="encode").combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.chunk(0)
+    return Names(encoded.indices.to_numpy(), tuple(encoded.dictionary.to_pylist()))
+
+
+__all__ = ["DISTINCT_MAX", "RunTotals"]
