@@ -1,4 +1,4 @@
-"""The commands that need no database: `profile`, `estimate` and `card`."""
+"""The commands that need no database: `profile`, `estimate`, `card` and `whatif`."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ from estimator.plans import DatasetProfile, plan_run
 from estimator.rates import RateCard
 from estimator.rendering import estimate_summary, facts, items_table, line, profile_table
 from estimator.responses import RunResponse
+from estimator.scenarios.cli import app as whatif_app
 from estimator.terminal import EPILOG, CommandGroup, emit
 
 PROGRESS_FROM_BYTES = 64 * 2**20
@@ -54,6 +55,7 @@ app = typer.Typer(
 )
 card_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Show and check rate cards.", epilog=EPILOG)
 app.add_typer(card_app, name="card")
+app.add_typer(whatif_app)
 
 
 def read_profile(path: Path, *, quiet: bool) -> DatasetProfile:
