@@ -21,7 +21,7 @@ from estimator.scenarios.sums import GroupSums
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard
-    from estimator.scenarios.sources import Piece, Source
+    from estimator.scenarios.pieces import Piece, Source
 
 Progress = Callable[[int], None]
 """Is told, now and then, how much of the source's size has been read since it was last told."""

@@ -15,7 +15,7 @@ import pytest
 from pyarrow import csv, parquet
 
 from estimator import FrameInvalid, RateCard
-from estimator.scenarios import RunsUnreadable, compare, sources
+from estimator.scenarios import RunsUnreadable, compare, parquet_files, pieces
 from estimator.scenarios.sources import open_runs
 from tests.estimator.scenarios.past import MANY, RUN, changed, prices, table, total
 
@@ -26,6 +26,12 @@ def write(runs: pyarrow.Table, path: Path, **options: Any) -> Path:
     else:
         parquet.write_table(runs, path, **options)
     return path
+
+
+@pytest.fixture(params=["with Polars", "without"], autouse=True)
+def _readers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "without":
+        monkeypatch.setattr(parquet_files, "_polars", lambda: None)
 
 
 @pytest.mark.parametrize("name", ["runs.parquet", "runs.csv"])
@@ -40,7 +46,7 @@ def test_a_file_gives_what_its_frame_gives(card: RateCard, cheaper: RateCard, tm
 def test_row_groups_are_shared_out_among_threads_and_added_up_exactly(
     card: RateCard, cheaper: RateCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "_SLICE_ROWS", 4)
+    monkeypatch.setattr(pieces, "PIECE_ROWS", 4)
     path = write(MANY, tmp_path / "runs.parquet", row_group_size=2)
     assert [(piece.start, piece.rows) for piece in open_runs(path).pieces] == [(0, 4), (4, 2)]
     found, whole = compare(path, card, [cheaper]), compare(MANY, card, [cheaper])
