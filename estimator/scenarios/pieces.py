@@ -23,7 +23,7 @@ TEXT_COLUMNS = ("length", "training_type", "modality", "discount", "voucher", "a
 COLUMNS = (*COUNT_COLUMNS, *SWITCH_COLUMNS, *TEXT_COLUMNS, "at")
 """The columns that scenarios read; whatever else the runs have is left unread."""
 
-PIECE_ROWS = 1_048_576
+PIECE_ROWS = 524_288
 """Runs a piece, about: what a thread works on before it takes the next."""
 
 
