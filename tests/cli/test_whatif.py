@@ -111,9 +111,12 @@ def test_whatif_shows_the_first_groups_and_counts_the_rest(command: Credits, tmp
 
 
 def test_amounts_line_up_at_their_decimal_point(command: Credits, runs: Path, cheaper: str) -> None:
-    printed = command("whatif", str(runs), "--baseline", "example", "--candidate", cheaper)
-    amounts = [line for line in printed.splitlines() if line.startswith(("Base price", "Fee per run"))]
-    assert len({line.rindex(".") for line in amounts}) == 1
+    """What gamma pays is 20.5, and what the others pay has two decimals."""
+    printed = command("whatif", str(runs), "--baseline", "example", "--candidate", cheaper, "--by", "account")
+    table = printed[printed.index("By account") :]
+    places = {tuple(at for at, character in enumerate(row) if character == ".") for row in table.splitlines()[2:]}
+    assert len(places) == 1
+    assert "20.50" in table
 
 
 def test_accounts_are_printed_as_they_are(command: Credits, tmp_path: Path) -> None:

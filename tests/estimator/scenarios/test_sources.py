@@ -43,6 +43,15 @@ def test_a_file_gives_what_its_frame_gives(card: RateCard, cheaper: RateCard, tm
     assert {mover.path for mover in found.changes[0].cheaper_runs} == {str(tmp_path / name)}
 
 
+def test_a_mover_is_named_with_its_file_and_its_row_there(card: RateCard, tmp_path: Path) -> None:
+    dearer = changed(card, name="dearer", text__row=Decimal("0.02"))
+    small, large = table({"rows": 500}), table({"rows": 5}, {"rows": 9_000})
+    paths = [write(small, tmp_path / "1.parquet"), write(large, tmp_path / "2.csv")]
+    (change,) = compare(paths, card, [dearer]).changes
+    found = [(mover.path, mover.row) for mover in change.dearer_runs]
+    assert found == [(str(paths[1]), 1), (str(paths[0]), 0)]
+
+
 def test_row_groups_are_shared_out_among_threads_and_added_up_exactly(
     card: RateCard, cheaper: RateCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
