@@ -65,6 +65,7 @@ from ledger.journal import execute
 from ledger.launches import find_launch, launch, settle_run
 from ledger.limits import LimitUsage, get_credit_line, list_limit_usage, list_limits, set_credit_line, set_limit
 from ledger.migrations import check_schema, current_revision, upgrade
+from ledger.outbox import DeliveryReport, RunStart, StartStanding, deliver_outbox, list_outbox
 from ledger.periods import LimitPeriod
 from ledger.reservations import (
     capture,
@@ -99,6 +100,7 @@ from ledger.values import (
     Revocation,
     RunSettlement,
     Slice,
+    StartState,
     Statement,
     Transfer,
 )
@@ -123,6 +125,7 @@ __all__ = [
     "CommitUnknown",
     "CostBasis",
     "CreditLine",
+    "DeliveryReport",
     "Entry",
     "EntryKind",
     "ExpireDue",
@@ -165,11 +168,14 @@ __all__ = [
     "RunAlreadyActive",
     "RunNotFound",
     "RunSettlement",
+    "RunStart",
     "SchemaMismatch",
     "SetCreditLine",
     "SetLimit",
     "SettleRun",
     "Slice",
+    "StartStanding",
+    "StartState",
     "Statement",
     "Transfer",
     "adjust",
@@ -179,6 +185,7 @@ __all__ = [
     "check_schema",
     "create_engine",
     "current_revision",
+    "deliver_outbox",
     "execute",
     "expire_due",
     "extend",
@@ -194,6 +201,7 @@ __all__ = [
     "list_grants",
     "list_limit_usage",
     "list_limits",
+    "list_outbox",
     "list_reservations",
     "open_account",
     "prepare_engine",

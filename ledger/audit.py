@@ -165,6 +165,7 @@ _OF_ACCOUNTS = (
     "ledger_card",
     "ledger_limit",
     "ledger_usage",
+    "ledger_outbox",
 )
 _BOUNDS = {"after": " AND t.account_id > :after", "before": " AND t.account_id < :before"}
 _OF_NOBODY = (

@@ -20,6 +20,8 @@ from tests.ledger.conftest import START, later
 from tests.ledger.test_launches import launch
 
 TABLES = [table.name for table in metadata.sorted_tables]
+OF_DELIVERIES = {"ledger_outbox": {"attempts", "next_attempt_at", "ended_at", "error"}}
+"""What no entry says: how far the delivery of a start is. Only that it has a shape that a delivery leaves is held."""
 
 
 def write_book(session: Session, name: str) -> None:
@@ -155,6 +157,8 @@ def test_any_value_that_is_altered_is_found(connection: Connection, table: str) 
     missed = []
     for row in rows_of(connection, table):
         for name, value in row.items():
+            if name in OF_DELIVERIES.get(table, ()):
+                continue
             for other in altered(value):
                 statement = f"UPDATE {table} SET {name} = :other WHERE {where(table)}"
                 if not attempt(connection, statement, {"other": other, **key_of(table, row)}):

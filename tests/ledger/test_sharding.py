@@ -27,6 +27,7 @@ from tests.ledger.conftest import START, later
 from tests.ledger.test_launches import PLAIN
 from tests.ledger.verbs import (
     COMMANDS,
+    DELIVERIES,
     NOW,
     ON_ONE_ACCOUNT,
     ON_POSTGRESQL,
@@ -55,7 +56,7 @@ def test_every_key_begins_with_the_account_and_every_reference_stays_within_it(t
 
 def test_nothing_public_that_works_in_a_session_is_left_out() -> None:
     held = {name.partition(" ")[0] for name in (*ON_ONE_ACCOUNT, *OVER_ACCOUNTS)}
-    assert held | ON_POSTGRESQL == public_verbs()
+    assert held | ON_POSTGRESQL | DELIVERIES == public_verbs()
     assert set(COMMANDS) == set(commands.Command.__args__)  # type: ignore[attr-defined]
 
 
