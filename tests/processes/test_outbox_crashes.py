@@ -1,4 +1,4 @@
-"""`kill -9` around the outbox: between commit and delivery, between a handler's success and its commit, and anywhere."""
+"""`kill -9` around the outbox: between commit and delivery, between a handler and its commit, and anywhere."""
 
 from __future__ import annotations
 
