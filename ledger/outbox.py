@@ -7,7 +7,9 @@ row as it was, and it is handed over again under the same id, by which a pipelin
 What is locked while a handler runs, until the caller's transaction ends:
 
     PostgreSQL   the rows handed over in this transaction, which other deliverers pass over; nothing else. Launches,
-                 settlements and whatever else works on the same accounts wait for nothing.
+                 settlements and whatever else works on the same accounts wait for nothing. The transaction stays
+                 open meanwhile: a handler that outlasts the server's idle_in_transaction_session_timeout is cut off,
+                 and its start handed over again.
     SQLite       the file's one write lock, for which every writer waits: keep handlers short (put the start on a
                  queue), and commit after few rows, with `limit=1` after each.
 """
@@ -120,10 +122,10 @@ def deliver_outbox(
 
     A handler that raises leaves its start for later, without what it wrote in this session, and the others go on:
     the next attempt is due after `pause`, twice that after a second failure, and so on up to `pause_max`, for as long
-    as the run lasts. Of the exception its class is kept, nothing that it says. A start that failed counts as old as
+    as the run lasts. Of the exception its class is kept, and nothing that it says. A start that failed counts as old as
     its next attempt, so that it keeps nobody waiting. A run that has ended before its start was delivered (settled,
     released, lapsed) is not started: its start is withdrawn. Where a run cannot be started at all, settle it as
-    cancelled in the handler.
+    cancelled in the handler, which locks its account until you commit.
 
     The account's row is not locked meanwhile; the module's head says what is. `at` stands in for the time now.
 
@@ -226,18 +228,20 @@ class _Delivery:
     def run(self, connection: Connection) -> None:
         """Deal with what is due, a page at a time, until enough is done or nothing is left."""
         moment = self._now()
-        page = connection.execute(_DUE, {"moment": moment, "limit": self.left}).all()
-        while page:
+        place: dict[str, Any] = {}
+        while self.left:
+            page = connection.execute(
+                _DUE_AFTER if place else _DUE, {"moment": moment, "limit": self.left} | place
+            ).all()
+            if not page:
+                return
             for _, account_id, number in page:
                 values = {"account_id": account_id, "number": number, "moment": moment}
                 # Each is taken just before it is handed over, so that deliverers share what is due, however slow.
                 found = connection.execute(_TAKE[connection.dialect.name], values).first()
                 if found is not None:
                     self._deal_with(connection, _Row(account_id, number, *found))
-                if not self.left:
-                    return
             place = dict(zip(("after", "after_account", "after_number"), page[-1], strict=True))
-            page = connection.execute(_DUE_AFTER, {"moment": moment, "limit": self.left} | place).all()
 
     def _now(self) -> int:
         return clock() if self.at is None else to_instant(self.at)

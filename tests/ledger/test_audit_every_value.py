@@ -184,6 +184,16 @@ def test_any_row_that_is_copied_under_another_key_is_found(connection: Connectio
         assert attempt(connection, statement, key_of(table, row)), row
 
 
+@pytest.mark.parametrize("table", [name for name in TABLES if name != "ledger_account"])
+def test_a_row_of_an_account_that_does_not_exist_is_found_as_such(connection: Connection, table: str) -> None:
+    columns = [column.name for column in metadata.tables[table].columns]
+    chosen = ", ".join("'amid'" if name == "account_id" else name for name in columns)
+    connection.execute(
+        text(f"INSERT INTO {table} ({', '.join(columns)}) SELECT {chosen} FROM {table} WHERE account_id = 'acme'")
+    )
+    assert {(finding.account_id, finding.code) for finding in audit(connection)} == {("amid", "account_missing")}
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_a_tail_that_is_cut_off_is_found_at_its_first_missing_entry(connection: Connection, count: int) -> None:
     last = connection.execute(text("SELECT sequence FROM ledger_account WHERE account_id = 'acme'")).scalar_one()

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,11 +18,11 @@ from sqlalchemy.orm import Session
 import ledger
 from estimator import DatasetProfile, RunOutcome, RunRequest, estimate, plan_run
 from ledger.outbox import LIMIT_MAX, class_of
+from ledger.triggers import remove_triggers
 from tests.ledger.conftest import START, later
 from tests.ledger.test_launches import BODY, KEYED, PLAIN, PROFILE, launch, settle
 
 Stored = Callable[[], dict[str, list[Any]]]
-_PATIENCE_SECONDS = 30
 ONE_ROW = BODY | {"job_specification": {"max_rows": 1}}
 SECRET = "Bearer s3cr3t"
 
@@ -349,8 +346,6 @@ def test_a_run_may_be_settled_in_its_handler_and_a_failed_start_never_outlives_i
 def test_a_start_whose_entry_cannot_be_read_holds_up_no_other(session: Session) -> None:
     fund(session, "acme")
     launch_many(session, 2)
-    from ledger.triggers import remove_triggers
-
     remove_triggers(session.connection())
     session.execute(
         text("UPDATE ledger_entry SET details = replace(details, '\"plan\":', '\"plain\":') WHERE sequence = 2")
@@ -358,90 +353,6 @@ def test_a_start_whose_entry_cannot_be_read_holds_up_no_other(session: Session) 
     report = deliver(session)
     assert (report.failed, report.delivered) == (("acme/o2",), ("acme/o3",))
     assert ledger.list_outbox(session)[0].error == "KeyError"
-
-
-@contextmanager
-def held_open(engine: Engine, **options: Any) -> Iterator[tuple[list[str], Any]]:
-    """A deliverer whose handler has a start in hand for as long as the block lasts; what it got, and its report."""
-    entered, leave = threading.Event(), threading.Event()
-    given: list[str] = []
-
-    def handler(start: ledger.RunStart) -> None:
-        given.append(start.start_id)
-        entered.set()
-        assert leave.wait(_PATIENCE_SECONDS)
-
-    def work() -> ledger.DeliveryReport:
-        with Session(engine) as session, session.begin():
-            return deliver(session, handler, **options)
-
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work)
-        try:
-            assert entered.wait(_PATIENCE_SECONDS)
-            yield given, future
-        finally:
-            leave.set()
-        future.result(_PATIENCE_SECONDS)
-
-
-@pytest.fixture
-def many(postgresql_url: str) -> Iterator[tuple[Engine, list[str]]]:
-    """Six starts that wait on PostgreSQL."""
-    engine = ledger.create_engine(postgresql_url, pool_size=10)
-    with Session(engine) as session, session.begin():
-        fund(session, "acme")
-        starts = launch_many(session, 6)
-    yield engine, starts
-    engine.dispose()
-
-
-def test_while_a_handler_runs_nobody_else_waits_for_anything(many: tuple[Engine, list[str]]) -> None:
-    """Neither for the account nor for the run whose start is in hand."""
-    engine, _ = many
-    with held_open(engine), Session(engine) as session, session.begin():
-        session.execute(text("SET LOCAL lock_timeout = '1ms'"))
-        launch(session, ONE_ROW, dataset_id="another", at=later(50))
-        runs = ledger.list_reservations(session, "acme", at=later(50))
-        settle(session, runs[0].run_id, RunOutcome("succeeded", 1, 1), at=later(51))
-        ledger.grant_credits(session, "acme", 5, at=later(52))
-        assert list(ledger.audit(session)) == []
-
-
-def test_a_start_that_one_deliverer_has_in_hand_is_passed_over_by_another(many: tuple[Engine, list[str]]) -> None:
-    engine, starts = many
-    with held_open(engine, limit=1) as (first, _), held_open(engine, limit=1) as (second, _):
-        with Session(engine) as session, session.begin():
-            session.execute(text("SET LOCAL lock_timeout = '1ms'"))
-            third = deliver(session, limit=2).delivered
-        assert (first, second, list(third)) == ([starts[0]], [starts[1]], starts[2:4])
-    with Session(engine) as session, session.begin():
-        assert list(deliver(session).delivered) == starts[4:]
-
-
-def test_what_a_deliverer_gave_back_is_handed_over_by_the_next(many: tuple[Engine, list[str]]) -> None:
-    engine, starts = many
-    with Session(engine) as session:
-        assert list(deliver(session).delivered) == starts
-        session.rollback()
-    with Session(engine) as session, session.begin():
-        assert list(deliver(session).delivered) == starts
-
-
-@pytest.mark.parametrize("is_prepared", [True, False], ids=["prepared", "a host's own"])
-def test_on_sqlite_whoever_delivers_holds_the_write_lock(sqlite_url: str, is_prepared: bool) -> None:
-    engine = (ledger.create_engine if is_prepared else sa.create_engine)(sqlite_url)
-    sa.event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout = 1"))
-    with Session(engine) as session, session.begin():
-        fund(session, "acme")
-        starts = launch_many(session, 2)
-    with held_open(engine, limit=1) as (given, _), Session(engine) as session:
-        with pytest.raises(sa.exc.OperationalError, match="locked"):
-            deliver(session)
-        assert given == starts[:1]
-    with Session(engine) as session, session.begin():
-        assert list(deliver(session).delivered) == starts[1:]
-    engine.dispose()
 
 
 def test_from_async_code_it_is_run_in_the_callers_session(sqlite_url: str) -> None:
@@ -508,17 +419,19 @@ def test_launches_of_a_batch_put_down_a_start_each(session: Session) -> None:
     ledger.require_clean(session)
 
 
-def test_a_refused_launch_leaves_no_start_where_something_had_come_due_before_it(session: Session, acme: str) -> None:
-    """It is decided in a copy of the account, whose starts must be its own."""
+def test_a_start_is_kept_when_something_comes_due_later_in_its_batch(session: Session, acme: str) -> None:
+    """What comes due is recorded in a copy of the account, which then takes its place."""
     launch(session, ONE_ROW, expires_in=timedelta(seconds=5))
-    request = RunRequest.from_wire(BODY)
+    request = RunRequest.from_wire(ONE_ROW)
     plan = plan_run(request, PROFILE, PLAIN)
-    command = ledger.LaunchRun("acme", "d9", request, plan, PLAIN, estimate(plan, PLAIN), at=later(9))
-    results = ledger.execute(session, [command, ledger.Reserve("acme", Decimal(500), at=later(9)), command])
-    assert [type(result) for result in results] == [
-        ledger.Launch,
-        ledger.InsufficientCredits,
-        ledger.RunAlreadyActive,
-    ]
+    results = ledger.execute(
+        session,
+        [
+            ledger.LaunchRun("acme", "d9", request, plan, PLAIN, estimate(plan, PLAIN), at=later(1)),
+            ledger.Reserve("acme", Decimal(500), at=later(9)),
+            ledger.Reserve("acme", Decimal(1), at=later(9)),
+        ],
+    )
+    assert [type(result) for result in results] == [ledger.Launch, ledger.InsufficientCredits, ledger.Reservation]
     assert [standing.dataset_id for standing in ledger.list_outbox(session)] == ["d1", "d9"]
     ledger.require_clean(session)
