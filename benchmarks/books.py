@@ -22,7 +22,7 @@ from ledger.commands import Command
 from ledger.ids import format_reservation_id
 from ledger.instants import to_instant
 from ledger.rules import decide
-from ledger.states import AVAILABLE, HELD, AccountState
+from ledger.states import AVAILABLE, HELD, AccountState, entry_row
 
 HOT = "hot"
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -122,7 +122,7 @@ def _portion(state: AccountState) -> list[Write]:
     account_id = state.account_id
     spent = [grant for grant in state.grants.values() if not grant.buckets[AVAILABLE] + grant.buckets[HELD]]
     writes = [
-        Write(journal._ENTRY, [journal.entry_row(posting) for posting in state.postings]),
+        Write(journal._ENTRY, [entry_row(posting) for posting in state.postings]),
         Write(journal._TRANSFER, [row for posting in state.postings for row in journal.transfer_rows(posting)]),
         Write(journal._RESERVATION, [journal.reservation_row(account_id, h) for h in state.reservations.values()]),
         Write(journal._GRANT, [journal.grant_row(account_id, grant) for grant in spent]),

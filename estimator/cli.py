@@ -1,4 +1,4 @@
-"""The commands that need no database: `profile`, `estimate` and `card`."""
+"""The commands that need no database: `profile`, `estimate`, `card` and `whatif`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from rich.progress import Progress
 
 from estimator.cards import shipped
+from estimator.cli_calibrate import calibrate_command
 from estimator.cli_options import (
     CARD_DEFAULT,
     CardOption,
@@ -40,6 +41,7 @@ from estimator.plans import DatasetProfile, plan_run
 from estimator.rates import RateCard
 from estimator.rendering import estimate_summary, facts, items_table, line, profile_table
 from estimator.responses import RunResponse
+from estimator.scenarios.cli import app as whatif_app
 from estimator.terminal import EPILOG, CommandGroup, emit
 
 PROGRESS_FROM_BYTES = 64 * 2**20
@@ -54,6 +56,7 @@ app = typer.Typer(
 )
 card_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Show and check rate cards.", epilog=EPILOG)
 app.add_typer(card_app, name="card")
+app.add_typer(whatif_app)
 
 
 def read_profile(path: Path, *, quiet: bool) -> DatasetProfile:
@@ -150,6 +153,9 @@ def check(card: CardArgument, as_json: JsonOption = False) -> None:
 def schema(as_json: JsonOption = False) -> None:
     """Print the JSON Schema of a rate card, for editors; --json changes nothing."""
     emit(RateCard.model_json_schema(), as_json=True)
+
+
+card_app.command("calibrate", epilog=EPILOG)(calibrate_command)
 
 
 def _identity(card: RateCard) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from ledger.states import (
     Posting,
     ReservationState,
     encode_details,
+    entry_row,
     genesis,
 )
 from ledger.tables import (
@@ -285,27 +286,6 @@ def _reservation_change(account_id: str, hold: ReservationState) -> tuple[Any, .
 def encode_slices(slices: Sequence[Sequence[int]]) -> str:
     """JSON text of a hold's slices, without spaces."""
     return "[" + ",".join([f"[{grant},{held},{consumed}]" for grant, held, consumed in slices]) + "]"
-
-
-def entry_row(posting: Posting) -> tuple[Any, ...]:
-    """An entry as its table has it."""
-    *buckets, scheduled, owed = posting.buckets
-    return (
-        posting.account_id,
-        posting.sequence,
-        posting.kind,
-        posting.at,
-        posting.recorded_at,
-        posting.scope,
-        posting.key,
-        posting.digest,
-        posting.reservation,
-        posting.details,
-        *buckets,
-        posting.hash,
-        scheduled,
-        owed,
-    )
 
 
 def transfer_rows(posting: Posting) -> list[tuple[Any, ...]]:

@@ -193,9 +193,15 @@ def genesis(account_id: str, opened_at: int) -> bytes:
 
 def chain_hash(previous: bytes, posting: Posting) -> bytes:
     """SHA-256 over the previous entry's hash and every field of this one, its transfers included."""
+    text = entry_text(quote(posting.account_id), entry_row(posting), posting.moves)
+    return sha256(previous + text.encode()).digest()
+
+
+def entry_row(posting: Posting) -> tuple[Any, ...]:
+    """An entry as its table has it."""
     *buckets, scheduled, owed = posting.buckets
-    row = (
-        None,
+    return (
+        posting.account_id,
         posting.sequence,
         posting.kind,
         posting.at,
@@ -206,11 +212,10 @@ def chain_hash(previous: bytes, posting: Posting) -> bytes:
         posting.reservation,
         posting.details,
         *buckets,
-        None,
+        posting.hash,
         scheduled,
         owed,
     )
-    return sha256(previous + entry_text(quote(posting.account_id), row, posting.moves).encode()).digest()
 
 
 def entry_text(account: str, row: tuple[Any, ...], moves: Sequence[Move]) -> str:

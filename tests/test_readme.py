@@ -33,12 +33,14 @@ def test_every_python_block_runs_in_order_in_one_folder(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         outputs.append(done.stdout)
-    service, verbs, analyst, finance = outputs
+    service, verbs, analyst, what_if, finance = outputs
     assert verbs.split() == ["100", "5"]
     assert "start the pipeline for dataset-d1-" in service
     assert service.rstrip().endswith("2.35")
     assert "total" in analyst
     assert analyst.rstrip().splitlines()[-1].isdigit()
+    assert what_if.splitlines()[-2] == "Base price 361.26"
+    assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert [line.split()[2] for line in finance.splitlines()] == ["grant", "reserve", "capture"]
 
 

@@ -15,7 +15,7 @@ from estimator.configurations import SWITCHES, digit, modality_of
 from estimator.errors import FrameInvalid, Issue
 from estimator.issues import nearest
 from estimator.scenarios.errors import ScenarioInvalid
-from estimator.scenarios.sources import mixed_zones
+from estimator.scenarios.sources import mixed_zones, zone_name
 from estimator.sections import LENGTHS, RECIPES, TRAINING_TYPES
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ DIMENSIONS = (*KEYED, *CODED)
 NONE = "none"
 """The key of runs that have no recipe."""
 
-_ZONE = r"(Z|z|[+-]\d{2}:?\d{2}|[+-]\d{2})$"
+_ZONE = r":\d{2}[\d:.,]*\s*(?P<zone>[Zz]|[+-]\d{2}(?::?\d{2})?)$"
 
 
 def available(names: Iterable[str]) -> tuple[str, ...]:
@@ -156,13 +156,13 @@ class Months:
             column = column.dictionary_decode()
         kind = column.type
         if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-            self._one_zone({str(kind.tz) if pa.types.is_timestamp(kind) and kind.tz else "none"})
+            self._one_zone({zone_name(getattr(kind, "tz", None))})
             return column
         if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
             raise _invalid("wrong_type", f"is of type {kind}, not a date and time. Convert it to a timestamp of UTC.")
-        zones = pc.unique(pc.struct_field(pc.extract_regex(column, r"(?P<zone>" + _ZONE[1:-2] + r")$"), "zone"))
-        self._one_zone({"none" if zone is None else zone.upper() for zone in zones.to_pylist()})
-        zoned = zones.to_pylist() != [None]
+        zones = pc.unique(pc.struct_field(pc.extract_regex(column, _ZONE), "zone")).to_pylist()
+        self._one_zone({zone_name(zone) for zone in zones})
+        zoned = zones != [None]
         try:
             return column.cast(pa.timestamp("us", "UTC" if zoned else None))
         except pa.ArrowInvalid as error:

@@ -10,6 +10,7 @@ import glob
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ COLUMNS = (*COUNT_COLUMNS, *SWITCH_COLUMNS, *TEXT_COLUMNS, "at")
 
 _SLICE_ROWS = 1_048_576
 _CHUNKS_MAX = 16
+_UTC = ("Z", "UTC", "Etc/UTC", "+00:00", "+0000", "+00")
 _SUFFIXES = (".parquet", ".csv")
 
 
@@ -109,14 +111,20 @@ def _as_table(frame: Any) -> pyarrow.Table:
 def _refuse_mixed_objects(moments: Any) -> None:
     """pandas keeps moments of several zones as objects, and Arrow would quietly make them one zone."""
     if moments.dtype == object:
-        zones = {str(getattr(moment, "tzinfo", None)) for moment in moments if hasattr(moment, "tzinfo")}
+        zones = {zone_name(moment.tzinfo) for moment in moments if hasattr(moment, "tzinfo")}
         if len(zones) > 1:
             raise mixed_zones("at", zones)
 
 
+def zone_name(zone: object) -> str:
+    """One name for each way of saying UTC, and for no zone at all."""
+    name = "none" if zone is None else str(zone).upper() if str(zone).islower() else str(zone)
+    return "UTC" if name in _UTC else name
+
+
 def mixed_zones(where: str, zones: Iterable[str]) -> RunsUnreadable:
     """The refusal of dates that are not all told in one zone."""
-    listed = ", ".join(sorted("none" if zone == "None" else zone for zone in zones))
+    listed = ", ".join(sorted(zones))
     return RunsUnreadable(where, f"has dates in several zones ({listed}). Convert them to UTC first.")
 
 
@@ -177,10 +185,11 @@ def _check_same(path: Path, first: pyarrow.Schema, found: pyarrow.Schema) -> Non
         if (name in first.names) != (name in found.names):
             which = "has no" if name in first.names else "has a"
             raise RunsUnreadable(path, f"{which} column {name!r}, unlike the files before it. Make them alike.")
-    if "at" in first.names:
-        zones = {str(getattr(schema.field("at").type, "tz", None)) for schema in (first, found)}
-        if len(zones) > 1:
-            raise mixed_zones(f"{path}: at", zones)
+    kinds = [schema.field("at").type for schema in (first, found) if "at" in schema.names]
+    # The zones of a CSV file are in its texts, and are looked at when those are read.
+    zones = {zone_name(kind.tz) for kind in kinds if hasattr(kind, "tz")}
+    if len(zones) > 1:
+        raise mixed_zones(f"{path}: at", zones)
 
 
 @contextmanager
@@ -244,6 +253,9 @@ def _open_csv(path: Path) -> tuple[pyarrow.Schema, list[Piece]]:
         _refuse_empty(path)
         with _csv_reader(path, None) as reader:
             schema = reader.schema
+            runs = sum(batch.num_rows for batch in islice(reader, 1))
+    if not runs:
+        raise RunsUnreadable(path, "has no runs. Give a file with at least one row.")
     doubled = [name for name in schema.names if schema.names.count(name) > 1]
     if doubled:
         raise RunsUnreadable(path, f"names the column {doubled[0]!r} twice. Rename one of them.")
@@ -269,4 +281,4 @@ def _csv_reader(path: Path, columns: Sequence[str] | None) -> Any:
     return csv.open_csv(path, convert_options=convert)
 
 
-__all__ = ["BATCH_ROWS", "COLUMNS", "Piece", "Source", "mixed_zones", "open_runs"]
+__all__ = ["BATCH_ROWS", "COLUMNS", "Piece", "Source", "mixed_zones", "open_runs", "zone_name"]
