@@ -66,6 +66,7 @@ from ledger.journal import execute
 from ledger.launches import find_launch, launch, settle_run
 from ledger.limits import LimitUsage, get_credit_line, list_limit_usage, list_limits, set_credit_line, set_limit
 from ledger.migrations import check_schema, current_revision, upgrade
+from ledger.outbox import DeliveryReport, RunStart, StartStanding, deliver_outbox, list_outbox
 from ledger.periods import LimitPeriod
 from ledger.reservations import (
     capture,
@@ -100,6 +101,7 @@ from ledger.values import (
     Revocation,
     RunSettlement,
     Slice,
+    StartState,
     Statement,
     Transfer,
 )
@@ -124,6 +126,7 @@ __all__ = [
     "CommitUnknown",
     "CostBasis",
     "CreditLine",
+    "DeliveryReport",
     "Entry",
     "EntryKind",
     "ExpireDue",
@@ -169,11 +172,14 @@ __all__ = [
     "RunAlreadyActive",
     "RunNotFound",
     "RunSettlement",
+    "RunStart",
     "SchemaMismatch",
     "SetCreditLine",
     "SetLimit",
     "SettleRun",
     "Slice",
+    "StartStanding",
+    "StartState",
     "Statement",
     "Transfer",
     "adjust",
@@ -183,6 +189,7 @@ __all__ = [
     "check_schema",
     "create_engine",
     "current_revision",
+    "deliver_outbox",
     "execute",
     "expire_due",
     "extend",
@@ -199,6 +206,7 @@ __all__ = [
     "list_grants",
     "list_limit_usage",
     "list_limits",
+    "list_outbox",
     "list_reservations",
     "open_account",
     "prepare_engine",

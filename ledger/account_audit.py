@@ -8,12 +8,12 @@ from typing import Any
 
 from ledger import snapshots
 from ledger.audit_rows import AccountRows, Row, Window
-from ledger.ids import format_grant_id, format_reservation_id
+from ledger.ids import format_grant_id, format_reservation_id, format_start_id
 from ledger.journal import grant_row, reservation_row
 from ledger.quick_replay import QuickReplay, is_chained
 from ledger.replay import UNREADABLE, Problem, Replay
 from ledger.states import AccountState, ReservationState, genesis
-from ledger.values import EntryKind, Finding
+from ledger.values import EntryKind, Finding, StartState
 
 Progress = Callable[[int], None]
 
@@ -116,6 +116,21 @@ class AccountAudit:
         for number in sorted(window.holds.keys() - made):
             name = format_reservation_id(self.state.account_id, number)
             yield self._finding(number, "reservation_unknown", f"{name} has a row, and no entry that reserved it")
+        yield from self._check_starts(window)
+
+    def _check_starts(self, window: Window) -> Iterator[Finding]:
+        """The rows of runs to be started: one for each launch that says so, and of no shape that a delivery has not."""
+        said, self.replay.starts = self.replay.starts, {}
+        for number in sorted(said.keys() | window.starts.keys()):
+            name, row = format_start_id(self.state.account_id, number), window.starts.get(number)
+            if row is None:
+                yield self._finding(number, "start_missing", f"{name} has no row, and its entry says that it has")
+            elif number not in said:
+                yield self._finding(number, "start_unknown", f"{name} has a row, and no entry that launched it")
+            elif row[_CREATED_AT] != said[number] or not _is_start(*row[_CREATED_AT + 1 :]):
+                yield self._finding(
+                    number, "start_wrong", f"{name} is {row[_CREATED_AT:]}, and no delivery leaves it so"
+                )
 
     def _finding(self, sequence: int | None, code: str, message: str) -> Finding:
         return Finding(self.state.account_id, sequence, code, message)
@@ -236,8 +251,20 @@ class AccountAudit:
 
 _SEQUENCE, _KIND, _AT, _RESERVATION = 1, 2, 3, 8  # columns of an entry's row
 _REFUNDED = 13  # of a reservation's
+_CREATED_AT = 2  # of a start's
+
+
+def _is_start(state: object, attempts: int, _next: int, ended_at: int | None, _error: str | None) -> bool:
+    """True for what a start can have come to; how far its delivery is, no entry says."""
+    if state == StartState.WAITING:
+        return attempts >= 0 and ended_at is None
+    is_ended = isinstance(ended_at, int) and attempts >= (state == StartState.DELIVERED)
+    return is_ended and state in (StartState.DELIVERED, StartState.WITHDRAWN)
+
+
 _PAST_THE_END = {
     "ledger_entry": "entries_unknown",
     "ledger_transfer": "transfer_unknown",
     "ledger_reservation": "reservation_unknown",
+    "ledger_outbox": "start_unknown",
 }

@@ -2,7 +2,8 @@
 
 For each account, in order: entries are numbered without gaps and chained by hash; their transfers add up to the
 running balances that they carry, never below zero; and grants, reservations and the account's own row say what
-the entries add up to. Reads only, a window of entries, or a page of small accounts, at a time.
+the entries add up to. Of the outbox it holds that each launch which put a start down has just that one; how far its
+delivery is, no entry says. Reads only, a window of entries, or a page of small accounts, at a time.
 """
 
 from __future__ import annotations
@@ -165,6 +166,7 @@ _OF_ACCOUNTS = (
     "ledger_card",
     "ledger_limit",
     "ledger_usage",
+    "ledger_outbox",
 )
 _BOUNDS = {"after": " AND t.account_id > :after", "before": " AND t.account_id < :before"}
 _OF_NOBODY = (

@@ -17,7 +17,7 @@ from sqlmodel import SQLModel
 from ledger import snapshots
 from ledger.bulk import RowShape, fetch_raw
 from ledger.states import BUCKETS, Move
-from ledger.tables import CardRow, EntryRow, GrantRow, LimitRow, ReservationRow, TransferRow, UsageRow
+from ledger.tables import CardRow, EntryRow, GrantRow, LimitRow, OutboxRow, ReservationRow, TransferRow, UsageRow
 
 WINDOW = 4000
 """Entries read at a time."""
@@ -45,9 +45,10 @@ _IN_WINDOW = "AND sequence > {1} AND sequence <= {2} ORDER BY sequence"
 _ENTRIES = f"{_of_account(EntryRow)} {_IN_WINDOW} LIMIT {WINDOW}"
 _TRANSFERS = f"{_of_account(TransferRow)} {_IN_WINDOW}, ordinal"
 _HOLDS = f"{_of_account(ReservationRow)} AND number > {{1}} AND number <= {{2}} ORDER BY number"
+_STARTS = f"{_of_account(OutboxRow)} AND number > {{1}} AND number <= {{2}} ORDER BY number"
 _OTHERS = ("ledger_grant", "ledger_card", "ledger_limit", "ledger_usage")
 _OTHERS_OF_ACCOUNT = [_of_account(model) for model in (GrantRow, CardRow, LimitRow, UsageRow)]
-_MODELS = (EntryRow, TransferRow, ReservationRow, GrantRow, CardRow, LimitRow, UsageRow)
+_MODELS = (EntryRow, TransferRow, ReservationRow, GrantRow, CardRow, LimitRow, UsageRow, OutboxRow)
 _OF_PAGE = {RowShape.of(model).table: _of_page(model) for model in _MODELS}
 _PAST_THE_END = {
     table: (
@@ -58,6 +59,7 @@ _PAST_THE_END = {
         ("ledger_entry", "sequence"),
         ("ledger_transfer", "sequence"),
         ("ledger_reservation", "number"),
+        ("ledger_outbox", "number"),
     )
 }
 _CAME_DUE = (
@@ -69,7 +71,7 @@ _LAPSES_AT, _EXPIRES_AT, _EFFECTIVE_AT = 11, 3, 12
 
 @dataclass(slots=True)
 class Window:
-    """Some entries of an account in a row, with their transfers and the reservations numbered as they are.
+    """Some entries of an account in a row, with their transfers and the reservations and starts numbered as they are.
 
     `moves` are the transfers by sequence, `misplaced` the sequences of entries whose transfers are not numbered from 0.
     """
@@ -78,9 +80,10 @@ class Window:
     moves: dict[int, list[Move]]
     misplaced: set[int]
     holds: dict[int, Row]
+    starts: dict[int, Row]
 
     @classmethod
-    def of(cls, entries: list[Row], transfers: Iterable[Row], holds: Iterable[Row]) -> Window:
+    def of(cls, entries: list[Row], transfers: Iterable[Row], holds: Iterable[Row], starts: Iterable[Row]) -> Window:
         """A window of rows that are in the order of their keys."""
         moves: dict[int, list[Move]] = {}
         misplaced: set[int] = set()
@@ -94,7 +97,7 @@ class Window:
             if ordinal != len(taken):
                 misplaced.add(sequence)
             taken.append((grant, index(source, source), index(target, target), amount))
-        return cls(entries, moves, misplaced, {row[_NUMBER]: row for row in holds})
+        return cls(entries, moves, misplaced, *({row[_NUMBER]: row for row in rows} for rows in (holds, starts)))
 
 
 class AccountRows(Protocol):
@@ -129,13 +132,14 @@ class StreamedRows:
         return self.spans(after=0, with_holds=True)
 
     def spans(self, *, after: int, with_holds: bool) -> Iterator[Window]:
-        """As `windows`, from an entry on, and without reservations where they do not matter."""
+        """As `windows`, from an entry on, and without reservations and starts where they do not matter."""
         while after < self.last:
             entries = fetch_raw(self.connection, _ENTRIES, (self.account_id, after, self.last))
             end = entries[-1][_NUMBER] if len(entries) == WINDOW else self.last
             span = (self.account_id, after, end)
             transfers = fetch_raw(self.connection, _TRANSFERS, span)
-            yield Window.of(entries, transfers, fetch_raw(self.connection, _HOLDS, span) if with_holds else [])
+            also = [fetch_raw(self.connection, each, span) if with_holds else [] for each in (_HOLDS, _STARTS)]
+            yield Window.of(entries, transfers, *also)
             after = end
 
     def holds(self, numbers: Iterable[int]) -> dict[int, Row]:
@@ -167,7 +171,8 @@ class PageRows:
     def windows(self) -> Iterator[Window]:
         """Its entries in order, all in one window."""
         entries = [row for row in self.others("ledger_entry") if 0 < row[_NUMBER] <= self.last]
-        yield Window.of(entries, self.others("ledger_transfer"), self.others("ledger_reservation"))
+        tables = ("ledger_transfer", "ledger_reservation", "ledger_outbox")
+        yield Window.of(entries, *(self.others(table) for table in tables))
 
     def holds(self, numbers: Iterable[int]) -> dict[int, Row]:
         """Its reservations of these numbers, where there are such."""

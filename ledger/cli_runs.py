@@ -67,7 +67,8 @@ def launch_command(
     """Hold what a run over a dataset is estimated to cost, and answer as the augmentation API would.
 
     Options override the same parts of --request; --key is its idempotency key. A run needs a column mapping, and
-    a rate card that you name: nothing is charged under prices that nobody chose.
+    a rate card that you name: nothing is charged under prices that nobody chose. The start of the run waits in the
+    outbox, for a service to hand it to the pipeline.
     """
     moment = parse_moment(at)
     options = RequestOptions(request, mapping, length, grounding, safety, max_rows, recipe, no_recipe, key)

@@ -1,12 +1,16 @@
-"""Public ids: `<account>/g<number>` a grant, `<account>/r<number>` a reservation, `dataset-<dataset>-<ms>` a run.
+"""Public ids: `<account>/g<number>` a grant, `<account>/r<number>` a reservation, `<account>/o<number>` the start of a
+run in the outbox, `dataset-<dataset>-<ms>` a run.
 
 The number is that of the entry which made it, so an id alone says which account (and shard) it belongs to.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from ledger.checks import is_storable
-from ledger.errors import GrantNotFound, ReservationNotFound, RunNotFound
+from ledger.errors import CommandInvalid, GrantNotFound, LedgerError, ReservationNotFound, RunNotFound
 
 
 def format_grant_id(account_id: str, number: int) -> str:
@@ -17,6 +21,11 @@ def format_grant_id(account_id: str, number: int) -> str:
 def format_reservation_id(account_id: str, number: int) -> str:
     """The public id of an account's reservation."""
     return f"{account_id}/r{number}"
+
+
+def format_start_id(account_id: str, number: int) -> str:
+    """The public id of a run's start: of all accounts' runs it names one, which a run id does within an account."""
+    return f"{account_id}/o{number}"
 
 
 def format_run_id(dataset_id: str, started_ms: int) -> str:
@@ -34,7 +43,16 @@ def parse_grant_id(grant_id: str) -> tuple[str, int]:
     return _parse_id(grant_id, "/g", GrantNotFound)
 
 
-def _parse_id(text: str, mark: str, missing: type[ReservationNotFound] | type[GrantNotFound]) -> tuple[str, int]:
+def parse_start_id(start_id: str, field: str) -> tuple[str, int]:
+    """Account id and number of a start's id. Raises `CommandInvalid` for anything else."""
+    return _parse_id(start_id, "/o", partial(_no_start, field))
+
+
+def _no_start(field: str, text: str) -> CommandInvalid:
+    return CommandInvalid(field, f"is {text!r}, which is no start's id. Give one that `list_outbox` answered.")
+
+
+def _parse_id(text: str, mark: str, missing: Callable[[str], LedgerError]) -> tuple[str, int]:
     if not isinstance(text, str):
         raise missing(repr(text))
     account_id, found, number = text.rpartition(mark)

@@ -35,11 +35,12 @@ from ledger.tables import (
     EntryRow,
     GrantRow,
     LimitRow,
+    OutboxRow,
     ReservationRow,
     TransferRow,
     UsageRow,
 )
-from ledger.values import Result
+from ledger.values import Result, StartState
 
 _MOVING = ("sequence", "at", "head", *BALANCES, "due_at")
 _TERMS = ("credit_limit", "limits_count", "scoped_count")
@@ -55,6 +56,10 @@ _RESERVATION_CHANGE = RowShape.of(
 _ENTRY = RowShape.of(EntryRow)
 _TRANSFER = RowShape.of(TransferRow)
 _CARD = RowShape.of(CardRow)
+_OUTBOX = RowShape.of(OutboxRow)
+OUTBOX_CHANGE = RowShape.of(OutboxRow, ("state", "attempts", "next_attempt_at", "ended_at", "error"))
+"""What a delivery changes of a start."""
+
 _LIMIT = RowShape.of(LimitRow)
 _LIMIT_CHANGE = RowShape.of(LimitRow, ("maximum",))
 _USAGE = RowShape.of(UsageRow)
@@ -62,7 +67,7 @@ _USAGE_CHANGE = RowShape.of(UsageRow, ("spent", "holds"))
 
 UPDATED_COLUMNS = {
     shape.table: tuple(name for name in shape.columns if name not in shape.key)
-    for shape in (_ACCOUNT_TERMS, _GRANT_TERMS, _RESERVATION_CHANGE, _LIMIT_CHANGE, _USAGE_CHANGE)
+    for shape in (_ACCOUNT_TERMS, _GRANT_TERMS, _RESERVATION_CHANGE, _LIMIT_CHANGE, _USAGE_CHANGE, OUTBOX_CHANGE)
 }
 """The columns that operations update, by table; every other column, and every other table, is written once."""
 
@@ -172,11 +177,12 @@ def _grant_writes(grants: Sequence[tuple[str, GrantState]]) -> list[Write]:
 
 
 def _rare_writes(states: Sequence[AccountState]) -> list[Write]:
-    """Limits, what counts against them, and rate cards: nothing, for most batches."""
+    """Limits, what counts against them, rate cards and starts of runs: nothing, for most batches."""
     limits = [(state.account_id, limit) for state in states for limit in state.limits.values()]
     usage = [(state.account_id, *key, count) for state in states for key, count in state.usage.items()]
     cards = [(state.account_id, *pair) for state in states for pair in state.cards_new.items()]
-    if not (limits or usage or cards):
+    starts = [outbox_row(state.account_id, *start) for state in states for start in state.starts_new]
+    if not (limits or usage or cards or starts):
         return []
     return [
         Write(
@@ -199,7 +205,13 @@ def _rare_writes(states: Sequence[AccountState]) -> list[Write]:
             is_update=True,
         ),
         Write(_CARD, [(account_id, card_id, card.to_json()) for account_id, card_id, card in cards]),
+        Write(_OUTBOX, starts),
     ]
+
+
+def outbox_row(account_id: str, number: int, created_at: int, next_attempt_at: int) -> tuple[Any, ...]:
+    """The start of a run as its table has it until it is first handed over."""
+    return (account_id, number, created_at, StartState.WAITING.value, 0, next_attempt_at, None, None)
 
 
 def grant_row(account_id: str, grant: GrantState) -> tuple[Any, ...]:

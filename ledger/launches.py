@@ -43,6 +43,7 @@ def launch(
     labels: dict[str, str] | None = None,
     discount: str | None = None,
     voucher: str | None = None,
+    outbox: bool = True,
 ) -> Launch:
     """Price a request under the rate card in force at a moment and hold the credits, or only answer the estimate.
 
@@ -50,6 +51,9 @@ def launch(
     has happened to prices, profile or balance since. An estimate binds no key and replays none. The hold lasts for
     `expires_in` (and `grace` after it, for a late settlement), or until the run is settled. Its labels are
     `dataset`, `run` and the given ones: spend limits and the scopes of grants look at them.
+
+    The start of the run is put down in the same transaction, for `deliver_outbox` to hand to your pipeline: neither
+    is there without the other. A replay puts down nothing. Say `outbox=False` where you start runs in another way.
 
     Raises `IdempotencyConflict`, `AccountNotFound`, `RunAlreadyActive`, `LimitExceeded`, `InsufficientCredits`
     (which says how many rows the balance pays), and what planning refuses: `RequestRejected`, `RowCountUnknown`,
@@ -70,7 +74,7 @@ def launch(
         return first
     if request.estimate:
         return _answer_estimate(session, account_id, dataset_id, quote, moment, labels)
-    command = LaunchRun(account_id, dataset_id, request, plan, card, quote, expires_in, moment, grace, labels)
+    command = LaunchRun(account_id, dataset_id, request, plan, card, quote, expires_in, moment, grace, labels, outbox)
     return carry_out(session, command, Launch)
 
 

@@ -17,6 +17,7 @@ from estimator.credits import format_credits, from_micro
 from estimator.rendering import aligned, amount_cell, cell, facts, shown
 from ledger.instants import from_optional
 from ledger.limits import LimitUsage
+from ledger.outbox import StartStanding
 from ledger.values import (
     Balance,
     Entry,
@@ -205,6 +206,28 @@ def reservations_table(reservations: Sequence[Reservation]) -> Table:
     return table
 
 
+def starts_table(starts: Sequence[StartStanding]) -> Table:
+    """Starts of runs, one a line, with what is to become of those that wait."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading in ("Start", "Run"):
+        table.add_column(heading, overflow="fold")
+    is_waiting = any(start.ended_at is None for start in starts)
+    for heading in ("Launched (UTC)", "Next attempt" if is_waiting else "Ended"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("Attempts", justify="right", no_wrap=True)
+    table.add_column("Last error", overflow="fold")
+    for start in starts:
+        moments = (start.created_at, start.ended_at or start.next_attempt_at)
+        table.add_row(
+            cell(start.start_id),
+            cell(start.run_id),
+            *map(_second, moments),
+            str(start.attempts),
+            cell(start.error or ""),
+        )
+    return table
+
+
 def statement_table(statement: Statement) -> Table:
     """Entries between the opening and the closing balance, each with the balance that it left."""
     rows: list[tuple[str, str, str, str, Balance]] = [("", "", "opening", "", statement.opening)]
@@ -299,6 +322,7 @@ __all__ = [
     "plain",
     "reservations_table",
     "settlement_table",
+    "starts_table",
     "statement_table",
     "value_table",
 ]

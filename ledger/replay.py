@@ -50,6 +50,7 @@ class Replay:
     """The account as its entries so far leave it.
 
     `holds` are open; `closed` are those that ended, until whoever replays has compared them and takes them out.
+    `starts` are the runs put down to be started, by number, and when they were, likewise until they were compared.
     `noted` is the moment at which the account's row says that something comes due, `is_noted` whether a hold that
     was extended once lapsed then.
     """
@@ -69,6 +70,7 @@ class Replay:
     holds: dict[int, ReservationState] = field(default_factory=dict)
     closed: dict[int, ReservationState] = field(default_factory=dict)
     cards: set[str] = field(default_factory=set)
+    starts: dict[int, int] = field(default_factory=dict)
     is_noted: bool = False
 
     def follow(self, posting: Posting, problems: list[Problem], *, is_chained: bool = False) -> None:
@@ -234,6 +236,8 @@ class Replay:
     def _hold(self, posting: Posting, details: dict[str, Any]) -> ReservationState:
         if "card_id" in details:
             self.cards.add(details["card_id"])
+        if details.get("outbox"):
+            self.starts[posting.sequence] = posting.at
         return ReservationState(
             posting.sequence,
             details["amount"],

@@ -253,6 +253,7 @@ class AccountState:
     """One account, its live grants, and whatever reservations, keys and runs the batch's commands name.
 
     `advanced` is a moment, and this account with all that has come due by it recorded, for whoever asks next.
+    `starts_new` are the runs to be started: the launch's number, its moment, and when to hand it over first.
     `page_end` is the place in the burn order up to which its live grants are known; None when all are.
     """
 
@@ -275,6 +276,7 @@ class AccountState:
     holds: dict[int, Posting] = field(default_factory=dict)
     cards: dict[str, RateCard] = field(default_factory=dict)
     cards_new: dict[str, RateCard] = field(default_factory=dict)
+    starts_new: list[tuple[int, int, int]] = field(default_factory=list)
     hold_due_after: int | None = None
     credit_limit: int = 0
     line: GrantState | None = None
@@ -304,6 +306,7 @@ class AccountState:
             holds=self.holds.copy(),
             cards=self.cards.copy(),
             cards_new=self.cards_new.copy(),
+            starts_new=self.starts_new.copy(),
             limits={number: replace(limit) for number, limit in self.limits.items()},
             usage={key: replace(usage) for key, usage in self.usage.items()},
             advanced=None,

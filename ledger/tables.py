@@ -342,6 +342,42 @@ class UsageRow(LedgerRow, table=True):
     holds: int = _number()
 
 
+_IS_WAITING = "state = 'waiting'"
+
+
+class OutboxRow(LedgerRow, table=True):
+    """The start of a launched run, to be handed to the host's pipeline; `number` is the sequence of the launch's entry.
+
+    What is to be started stands in that entry. `created_at` is the entry's moment. The other columns say how far the
+    delivery is, which no entry does: they are for those who deliver, and no evidence of anything.
+    """
+
+    __tablename__: ClassVar[str] = "ledger_outbox"
+    __table_args__ = (
+        CheckConstraint("state IN ('waiting', 'delivered', 'withdrawn')", name="state_known"),
+        CheckConstraint("(state = 'waiting') = (ended_at IS NULL)", name="ended_when_not_waiting"),
+        CheckConstraint("attempts >= 0 AND (state <> 'delivered' OR attempts > 0)", name="delivered_by_an_attempt"),
+        ForeignKeyConstraint(["account_id", "number"], ["ledger_reservation.account_id", "ledger_reservation.number"]),
+        Index(
+            "ix_ledger_outbox_waiting",
+            "next_attempt_at",
+            "account_id",
+            "number",
+            postgresql_where=text(_IS_WAITING),
+            sqlite_where=text(_IS_WAITING),
+        ),
+    )
+
+    account_id: str = _id(primary_key=True)
+    number: int = _key_number()
+    created_at: int = _number()
+    state: str = _id()
+    attempts: int = _number()
+    next_attempt_at: int = _number()
+    ended_at: int | None = _number(nullable=True)
+    error: str | None = _id(nullable=True)
+
+
 class CardRow(LedgerRow, table=True):
     """A rate card by content, kept when an account first launches under it, so that its runs can be priced again."""
 

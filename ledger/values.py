@@ -32,6 +32,14 @@ class ReservationState(StrEnum):
     EXPIRED = "expired"
 
 
+class StartState(StrEnum):
+    """The start of a run waits until it is handed over, or until the run ends without that."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    WITHDRAWN = "withdrawn"
+
+
 class EntryKind(StrEnum):
     """The operations that the journal records."""
 

@@ -22,7 +22,8 @@ OWN_LABELS = frozenset({"dataset", "run"})
 class LaunchRun:
     """Hold what a run is estimated to cost and bind its key, at most one active run a dataset.
 
-    The hold's labels are `dataset` and `run`, and whatever `labels` adds.
+    The hold's labels are `dataset` and `run`, and whatever `labels` adds. With `outbox`, the start of the run is put
+    down for `deliver_outbox` in the same transaction.
     """
 
     account_id: str
@@ -35,6 +36,7 @@ class LaunchRun:
     at: datetime | None = None
     grace: timedelta | None = None
     labels: dict[str, str] | None = None
+    outbox: bool = True
     expires_micros: int | None = field(init=False, repr=False, compare=False)
     grace_micros: int = field(init=False, repr=False, compare=False)
 

@@ -20,10 +20,12 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 import ledger
+from estimator import RunOutcome
 from ledger import migrations
 from ledger.tables import metadata
 from ledger.triggers import remove_triggers
 from tests.ledger.conftest import START, later
+from tests.ledger.test_launches import launch, settle
 from tests.postgres import Databases
 
 BOOK: dict[str, Any] = json.loads((Path(__file__).parent / "book_0001.json").read_text())
@@ -78,10 +80,15 @@ def stored(value: Any) -> Any:
 
 def described(engine: Engine) -> dict[str, Any]:
     """Everything that the database says about the ledger's columns, constraints, indexes and triggers."""
-    if engine.dialect.name == "sqlite":
+    with engine.connect() as connection:
+        return described_by(connection)
+
+
+def described_by(connection: sa.Connection) -> dict[str, Any]:
+    """As `described`, in a transaction that is under way."""
+    if connection.dialect.name == "sqlite":
         query = "SELECT tbl_name, type, name, sql FROM sqlite_master WHERE tbl_name LIKE 'ledger%' AND sql IS NOT NULL"
-        with engine.connect() as connection:
-            rows = connection.execute(text(query)).all()
+        rows = connection.execute(text(query)).all()
         return {f"{row[1]} {row[0]} {row[2]}": parts(row[3]) for row in rows if "version" not in row[0]}
     queries = {
         "column": "SELECT table_name || ' ' || column_name, ordinal_position || ' ' || data_type || ' ' || is_nullable"
@@ -91,13 +98,12 @@ def described(engine: Engine) -> dict[str, Any]:
         "index": "SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'ledger%'",
         "trigger": "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
     }
-    with engine.connect() as connection:
-        return {
-            f"{what} {name}": definition
-            for what, query in queries.items()
-            for name, definition in connection.execute(text(query))
-            if "version" not in name
-        }
+    return {
+        f"{what} {name}": definition
+        for what, query in queries.items()
+        for name, definition in connection.execute(text(query))
+        if "version" not in name
+    }
 
 
 def parts(statement: str) -> Any:
@@ -311,4 +317,26 @@ def test_keys_replay_and_holds_are_settled_as_if_nothing_had_happened(old: Engin
             assert ledger.release(session, held.reservation_id, at=later(100)).freed == 2
             assert ledger.get_balance(session, name, at=later(100)).expired == 0
             assert run.run_id is not None
+        assert list(ledger.audit(session)) == []
+
+
+def test_a_book_of_the_second_revision_gets_an_outbox_and_none_of_its_runs_is_started_again(old: Engine) -> None:
+    with old.begin() as connection:
+        run_revisions(connection, "0002")
+        before = {name: what for name, what in described_by(connection).items() if "outbox" not in name}
+    assert ledger.upgrade(old) == migrations.head_revision()
+    with old.connect() as connection:
+        assert {name: what for name, what in described_by(connection).items() if "outbox" not in name} == before
+    with Session(old) as session, session.begin():
+        for name in ACCOUNTS:
+            runs = ledger.list_reservations(session, name, state="held", at=later(50))
+            assert [run.run_id is not None for run in runs] == [False, True]
+        assert ledger.list_outbox(session, state=None) == []
+        assert list(ledger.audit(session)) == []
+        launched = launch(session, dataset_id="new", at=later(60))
+        settled = settle(session, runs[1].run_id, RunOutcome("cancelled", 0), account_id=name, at=later(61))
+        assert settled.status == "cancelled"
+        given: list[str] = []
+        ledger.deliver_outbox(session, lambda start: given.append(start.run_id), at=later(61))
+        assert given == [launched.run_id]
         assert list(ledger.audit(session)) == []

@@ -18,7 +18,7 @@ from ledger.journal import UPDATED_COLUMNS
 from ledger.migrations import VERSION_TABLE
 from ledger.tables import metadata
 from ledger.triggers import APPEND_ONLY
-from tests.ledger.conftest import START
+from tests.ledger.conftest import START, later
 from tests.ledger.verbs import ON_ONE_ACCOUNT, OVER_ACCOUNTS, Filled, fill
 from tests.postgres import connect
 
@@ -132,6 +132,23 @@ def test_the_application_role_can_do_all_that_the_library_does(roles: Roles) -> 
         assert ledger.list_accounts(session) == sorted(
             f"{n}{x}" for n in ("acme", "beta", "gamma") for x in ("", "-plain")
         )
+
+
+@pytest.mark.parametrize("row_level_security", [False, True])
+def test_the_application_role_delivers_starts_and_under_row_level_security_those_of_its_account(
+    roles: Roles, row_level_security: bool
+) -> None:
+    roles.apply(row_level_security=row_level_security)
+    given: list[str] = []
+    with roles.session(roles.readonly) as session, pytest.raises(ProgrammingError, match=REFUSED):
+        ledger.deliver_outbox(session, lambda start: None, at=later(1))
+    with roles.session(roles.application) as session:
+        ledger.set_account(session, "acme")
+        ledger.deliver_outbox(session, lambda start: given.append(start.account_id), at=later(1))
+        session.commit()
+    assert given == (["acme"] if row_level_security else ["acme", "beta"])
+    with roles.session(roles.readonly) as session:
+        assert len(ledger.list_outbox(session)) == int(row_level_security)
 
 
 def test_an_application_that_owns_nothing_may_ask_for_an_upgrade_when_there_is_nothing_to_do(roles: Roles) -> None:

@@ -27,6 +27,7 @@ from tests.ledger.conftest import START, later
 from tests.ledger.test_launches import PLAIN
 from tests.ledger.verbs import (
     COMMANDS,
+    DELIVERIES,
     NOW,
     ON_ONE_ACCOUNT,
     ON_POSTGRESQL,
@@ -55,7 +56,7 @@ def test_every_key_begins_with_the_account_and_every_reference_stays_within_it(t
 
 def test_nothing_public_that_works_in_a_session_is_left_out() -> None:
     held = {name.partition(" ")[0] for name in (*ON_ONE_ACCOUNT, *OVER_ACCOUNTS)}
-    assert held | ON_POSTGRESQL == public_verbs()
+    assert held | ON_POSTGRESQL | DELIVERIES == public_verbs()
     assert set(COMMANDS) == set(commands.Command.__args__)  # type: ignore[attr-defined]
 
 
@@ -329,3 +330,31 @@ def test_a_launch_keeps_its_card_with_the_account(on_postgresql: Book) -> None:
         execute(session, launch_command("new"))
         rows = session.execute(text("SELECT account_id, card_id FROM ledger_card ORDER BY 1")).all()
     assert [tuple(row) for row in rows] == [(name, PLAIN.id) for name in ("acme", OTHER, "new")]
+
+
+def test_on_postgresql_a_start_is_found_by_index_and_taken_among_its_accounts_rows(on_postgresql: Book) -> None:
+    """What is due is looked for over all accounts; what is locked and changed belongs to one."""
+    with Session(on_postgresql.engine) as session, session.begin():
+        assert ledger.deliver_outbox(session, lambda start: None, at=NOW, limit=1).delivered == ("acme/o15",)
+    sent = [each for each in on_postgresql.statements if "ledger_" in each[0]]
+    (search,) = [each for each in sent if "LIMIT" in each[0]]
+    (found,) = plans_postgresql(on_postgresql.engine, [search])
+    assert (found["Node Type"], found["Index Name"]) == ("Index Only Scan", "ix_ledger_outbox_waiting")
+    others = [each for each in sent if each != search]
+    assert [statement.split()[0] for statement, _ in others] == ["SELECT", "UPDATE"]
+    steps = plans_postgresql(on_postgresql.engine, others)
+    assert len(steps) >= 4
+    assert [step for step in steps if not is_by_account(step)] == []
+    assert "ledger_account" not in str(sent)
+
+
+def test_on_sqlite_a_start_is_found_by_index_and_taken_among_its_accounts_rows(on_sqlite: Book) -> None:
+    with Session(on_sqlite.engine) as session, session.begin():
+        assert ledger.deliver_outbox(session, lambda start: None, at=NOW, limit=1).count == 1
+    asked = [each for each in on_sqlite.statements if "ledger_" in each]
+    (search,) = [each for each in asked if "LIMIT" in each]
+    (step,) = plans_sqlite(on_sqlite.engine, [search])
+    assert "USING INDEX ix_ledger_outbox_waiting (next_attempt_at<?)" in step
+    steps = plans_sqlite(on_sqlite.engine, [each for each in asked if each != search])
+    assert len(steps) >= 4
+    assert [step for step in steps if not is_by_account_sqlite(step)] == []

@@ -152,6 +152,7 @@ ON_ONE_ACCOUNT: dict[str, Callable[[Session, Filled], Any]] = {
     "list_grants": lambda session, of: ledger.list_grants(session, of.account_id, ended=True),
     "list_limit_usage": lambda session, of: ledger.list_limit_usage(session, of.account_id),
     "list_limits": lambda session, of: ledger.list_limits(session, of.account_id),
+    "list_outbox": lambda session, of: ledger.list_outbox(session, account_id=of.account_id),
     "list_reservations": lambda session, of: ledger.list_reservations(session, of.account_id, state="held"),
     "open_account": lambda session, of: ledger.open_account(session, of.account_id),
     "refund": lambda session, of: ledger.refund(session, of.captured_id, 35, at=NOW),
@@ -173,6 +174,7 @@ ON_ONE_ACCOUNT: dict[str, Callable[[Session, Filled], Any]] = {
 OVER_ACCOUNTS: dict[str, Callable[[Session], Any]] = {
     "audit": lambda session: list(ledger.audit(session)),
     "list_accounts": ledger.list_accounts,
+    "list_outbox": ledger.list_outbox,
     "require_clean": ledger.require_clean,
     "take_checkpoint": ledger.take_checkpoint,
     "verify_checkpoint": lambda session: list(ledger.verify_checkpoint(session, ledger.take_checkpoint(session))),
@@ -180,6 +182,9 @@ OVER_ACCOUNTS: dict[str, Callable[[Session], Any]] = {
 """What reads all accounts: for finance and operators, not part of any operation on one."""
 
 ON_POSTGRESQL = {"set_account"}
+
+DELIVERIES = {"deliver_outbox"}
+"""What works on rows of many accounts, and on one account's rows at a time: see `test_outbox`."""
 
 
 def public_verbs() -> set[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import sqlite3
 import threading
 from contextlib import closing
@@ -60,6 +62,69 @@ def _launch(engine: Engine, body: dict[str, Any]) -> ledger.Launch:
             session, account_id="acme", dataset_id="d1", profile=_PROFILE, request=request, cards=_CARDS
         ),
     )
+
+
+def launch_numbered(url: str, first: int, sender: Any) -> None:
+    """Launch run after run from `first` on, telling each one's number once it is committed, until killed."""
+    engine = ledger.create_engine(url)
+    number = first
+    while True:
+        launch_number(engine, number)
+        sender.send(number)
+        number += 1
+
+
+def launch_number(engine: Engine, number: int) -> ledger.Launch:
+    """Launch the run of a dataset of its own, with a key: again, it is the same run."""
+    request = RunRequest.from_wire(
+        {"column_mapping": {"prompt": "prompt"}, "job_specification": {"idempotency_key": "once", "max_rows": 1}}
+    )
+    return ledger.run_transaction(
+        engine,
+        lambda session: ledger.launch(
+            session, account_id="acme", dataset_id=f"d{number}", profile=_PROFILE, request=request, cards=_CARDS
+        ),
+    )
+
+
+def deliver_all(engine: Engine, _number: int) -> list[str]:
+    """Hand over starts of runs until none is left; answers those that were handed over here."""
+    given: list[str] = []
+    while deliver_some(engine, lambda start: given.append(start.start_id)):
+        pass
+    return given
+
+
+def deliver_some(engine: Engine, handler: Any) -> int:
+    """Hand over a few starts and commit."""
+    with Session(engine) as session, session.begin():
+        return ledger.deliver_outbox(session, handler, limit=3).count
+
+
+def deliver_until_killed(url: str, sender: Any) -> None:
+    """Hand over starts as they come, telling each one's id as a pipeline would see it, until killed."""
+    engine = ledger.create_engine(url)
+    while True:
+        deliver_some(engine, lambda start: sender.send(start.start_id))
+
+
+def launch_and_die(url: str, sender: Any) -> None:
+    """Launch a run, commit, and be killed before anything else happens."""
+    launch_number(ledger.create_engine(url), 0)
+    _die(sender, "committed")
+
+
+def deliver_and_die(url: str, sender: Any) -> None:
+    """Hand over a start, and be killed when the pipeline has it and before that is committed."""
+    engine = ledger.create_engine(url)
+    with Session(engine) as session, session.begin():
+        ledger.deliver_outbox(session, lambda start: sender.send(start.start_id))
+        _die(sender, "not committed")
+
+
+def _die(sender: Any, last_words: str) -> None:
+    sender.send(last_words)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def settle_one_hold(engine: Engine, number: int) -> ledger.Reservation:

@@ -1,0 +1,386 @@
+"""The outbox: the start of each launched run, handed to the host's pipeline at least once and never forgotten.
+
+A launch writes the row of its run's start in the transaction that holds the credits, so that neither is there without
+the other. `deliver_outbox` hands rows over and notes it in the caller's transaction: whoever dies in between leaves the
+row as it was, and it is handed over again under the same id, by which a pipeline tells that it has it already.
+
+What is locked while a handler runs, until the caller's transaction ends:
+
+    PostgreSQL   the rows handed over in this transaction, which other deliverers pass over; nothing else. Launches,
+                 settlements and whatever else works on the same accounts wait for nothing. The transaction stays
+                 open meanwhile: a handler that outlasts the server's idle_in_transaction_session_timeout is cut off,
+                 and its start handed over again.
+    SQLite       the file's one write lock, for which every writer waits: keep handlers short (put the start on a
+                 queue), and commit after few rows, with `limit=1` after each.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from estimator import RunPlan, RunRequest, RunResponse
+from ledger.accounts import require_account
+from ledger.bulk import Write, execute_writes
+from ledger.checks import TEXT_MAX, check_duration, is_storable
+from ledger.errors import CommandInvalid
+from ledger.ids import format_reservation_id, format_run_id, format_start_id, parse_start_id
+from ledger.instants import INSTANT_MAX, clock, from_instant, from_optional, to_instant
+from ledger.journal import OUTBOX_CHANGE
+from ledger.snapshots import BEGINS_IMMEDIATE
+from ledger.transactions import is_lost
+from ledger.values import ReservationState, StartState
+
+LIMIT_MAX = 1000
+"""The most rows that one call deals with, and that one page lists."""
+
+_DOUBLINGS_MAX = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RunStart:
+    """What a handler is given: a run to be started, as it was launched.
+
+    `start_id` is the same however often the start is handed over, and no other run's of any account: what the
+    pipeline is to know the run by. `attempt` counts from 1; attempts that died before their end are not counted.
+    """
+
+    start_id: str
+    account_id: str
+    dataset_id: str
+    run_id: str
+    reservation_id: str
+    attempt: int
+    created_at: datetime
+    request: RunRequest
+    plan: RunPlan
+    response: RunResponse
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StartStanding:
+    """How far the delivery of a run's start is.
+
+    `next_attempt_at` is when it waits to be handed over, `ended_at` when that was done or had become needless, and
+    `error` the class of what the handler raised last.
+    """
+
+    start_id: str
+    account_id: str
+    dataset_id: str
+    run_id: str
+    state: StartState
+    created_at: datetime
+    attempts: int
+    next_attempt_at: datetime
+    ended_at: datetime | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryReport:
+    """The ids of the starts that one call handed over, failed to hand over, and withdrew."""
+
+    delivered: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many starts the call dealt with; 0 when none is due."""
+        return len(self.delivered) + len(self.failed) + len(self.withdrawn)
+
+
+Handler = Callable[[RunStart], object]
+"""Starts a run, or sees to it that it is started; what it answers does not matter."""
+
+
+def deliver_outbox(
+    session: Session,
+    handler: Handler,
+    *,
+    limit: int = 10,
+    at: datetime | None = None,
+    pause: timedelta = timedelta(seconds=10),
+    pause_max: timedelta = timedelta(hours=1),
+) -> DeliveryReport:
+    """Hand the starts of runs that are due to `handler`, oldest first, at most `limit` of them.
+
+    It works in the caller's transaction and never commits: a start is delivered once you have committed, and is
+    handed over again, under the same `start_id`, when that does not come to pass. Whatever the handler writes through
+    the same session commits with the delivery, and so exactly once. Call it until the report's `count` is 0. Several
+    deliverers share the work: none is given what another has in hand.
+
+    A handler that raises leaves its start for later, without what it wrote in this session, and the others go on:
+    the next attempt is due after `pause`, twice that after a second failure, and so on up to `pause_max`, for as long
+    as the run lasts. Of the exception its class is kept, and nothing that it says. A start that failed counts as old as
+    its next attempt, so that it keeps nobody waiting. A run that has ended before its start was delivered (settled,
+    released, lapsed) is not started: its start is withdrawn. Where a run cannot be started at all, settle it as
+    cancelled in the handler, which locks its account until you commit.
+
+    The account's row is not locked meanwhile; the module's head says what is. `at` stands in for the time now.
+
+    Raises `CommandInvalid`, also for a handler that is a coroutine function or that ends the transaction. From async
+    code: `await session.run_sync(ledger.deliver_outbox, handler)` with a plain function.
+    """
+    _check_handler(handler)
+    delivery = _Delivery(
+        session, handler, at, _micros(pause, "pause"), _micros(pause_max, "pause_max"), _check_limit(limit)
+    )
+    connection = session.connection()
+    if connection.dialect.name == "sqlite" and BEGINS_IMMEDIATE not in connection.info:
+        # The engine of a host that begins late: a write, if only of nothing, takes the lock before anything is read.
+        connection.execute(text("UPDATE ledger_outbox SET attempts = attempts WHERE account_id = ''"))
+    delivery.run(connection)
+    return DeliveryReport(*(tuple(delivery.done[name]) for name in ("delivered", "failed", "withdrawn")))
+
+
+def _check_handler(handler: object) -> None:
+    if not callable(handler):
+        raise CommandInvalid("handler", f"must be a function of one start, not {type(handler).__name__}.")
+    if inspect.iscoroutinefunction(handler):
+        raise CommandInvalid("handler", _NOT_AWAITED)
+
+
+_NOT_AWAITED = (
+    "is a coroutine function, which nobody here awaits. Give a plain function that puts the start on a queue or runs"
+    " the coroutine to its end."
+)
+
+
+def _micros(value: timedelta, name: str) -> int:
+    micros = check_duration(value, name)
+    if micros is None:
+        raise CommandInvalid(name, "must be a timedelta, not None.")
+    return micros
+
+
+def _check_limit(limit: object) -> int:
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= LIMIT_MAX:
+        raise CommandInvalid("limit", f"is {limit!r}; give a whole number from 1 to {LIMIT_MAX}.")
+    return limit
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A start that this transaction has in hand, and what the ledger says of its run."""
+
+    account_id: str
+    number: int
+    created_at: int
+    attempts: int
+    next_attempt_at: int
+    error: str | None
+    hold_state: str
+    lapses_at: int | None
+    details: str
+
+    def has_ended(self, moment: int) -> bool:
+        """True when the run's credits are no longer held, recorded as such or not."""
+        return self.hold_state != ReservationState.HELD or (self.lapses_at is not None and self.lapses_at <= moment)
+
+    def to_start(self) -> RunStart:
+        """What the handler is given, from the launch's entry."""
+        details = json.loads(self.details)
+        dataset_id = details["dataset_id"]
+        return RunStart(
+            start_id=format_start_id(self.account_id, self.number),
+            account_id=self.account_id,
+            dataset_id=dataset_id,
+            run_id=format_run_id(dataset_id, details["started_ms"]),
+            reservation_id=format_reservation_id(self.account_id, self.number),
+            attempt=self.attempts + 1,
+            created_at=from_instant(self.created_at),
+            request=RunRequest.from_wire(details["request"]),
+            plan=RunPlan.from_dict(details["plan"]),
+            response=RunResponse.from_wire(details["response"]),
+            labels=details.get("labels", {}),
+        )
+
+    def changed(self, state: StartState, *, ended_at: int | None = None) -> tuple[Any, ...]:
+        """What a delivery writes of it."""
+        return (
+            self.account_id, self.number, state.value, self.attempts, self.next_attempt_at, ended_at, self.error,
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Delivery:
+    """One call: where it stands, and what became of the starts so far."""
+
+    session: Session
+    handler: Handler
+    at: datetime | None
+    pause: int
+    pause_max: int
+    left: int
+    done: dict[str, list[str]] = field(default_factory=lambda: {"delivered": [], "failed": [], "withdrawn": []})
+
+    def run(self, connection: Connection) -> None:
+        """Deal with what is due, a page at a time, until enough is done or nothing is left."""
+        moment = self._now()
+        place: dict[str, Any] = {}
+        while self.left:
+            page = connection.execute(
+                _DUE_AFTER if place else _DUE, {"moment": moment, "limit": self.left} | place
+            ).all()
+            if not page:
+                return
+            for _, account_id, number in page:
+                values = {"account_id": account_id, "number": number, "moment": moment}
+                # Each is taken just before it is handed over, so that deliverers share what is due, however slow.
+                found = connection.execute(_TAKE[connection.dialect.name], values).first()
+                if found is not None:
+                    self._deal_with(connection, _Row(account_id, number, *found))
+            place = dict(zip(("after", "after_account", "after_number"), page[-1], strict=True))
+
+    def _now(self) -> int:
+        return clock() if self.at is None else to_instant(self.at)
+
+    def _deal_with(self, connection: Connection, row: _Row) -> None:
+        self.left -= 1
+        moment = self._now()
+        if row.has_ended(moment):
+            self._note(connection, "withdrawn", row.changed(StartState.WITHDRAWN, ended_at=moment))
+            return
+        error = self._hand_over(row)
+        # The handler may have taken its time.
+        moment, tried = self._now(), replace(row, attempts=row.attempts + 1)
+        if error is None:
+            self._note(connection, "delivered", tried.changed(StartState.DELIVERED, ended_at=moment))
+            return
+        pause = min(self.pause_max, self.pause * 2 ** min(row.attempts, _DOUBLINGS_MAX))
+        later = min(moment + pause, INSTANT_MAX)
+        failed = replace(tried, error=class_of(error), next_attempt_at=later)
+        self._note(connection, "failed", failed.changed(StartState.WAITING))
+
+    def _hand_over(self, row: _Row) -> Exception | None:
+        """Call the handler in a savepoint of its own; what it raised, if anything."""
+        transaction = self.session.get_transaction()
+        result: object = None
+        error: Exception | None = None
+        try:
+            with self.session.begin_nested():
+                result = self.handler(row.to_start())
+        except Exception as raised:  # noqa: BLE001  # whatever it is, this start waits and the others go on
+            error = raised
+        if isinstance(error, DBAPIError) and is_lost(error):
+            raise error
+        if self.session.get_transaction() is not transaction:
+            raise CommandInvalid("handler", _ENDED) from error
+        if inspect.isawaitable(result):
+            if inspect.iscoroutine(result):
+                result.close()
+            raise CommandInvalid("handler", _NOT_AWAITED)
+        return error
+
+    def _note(self, connection: Connection, what: str, changed: tuple[Any, ...]) -> None:
+        execute_writes(connection, [Write(OUTBOX_CHANGE, [changed], is_update=True)])
+        self.done[what].append(format_start_id(changed[0], changed[1]))
+
+
+_ENDED = (
+    "ended the transaction in which its start is delivered. Let it use the session without committing or rolling back;"
+    " the start will be handed over again."
+)
+
+
+def class_of(error: BaseException) -> str:
+    """The full name of an exception's class, which is all of it that is kept: its text may say anything."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return name[:TEXT_MAX] if is_storable(name) else "Exception"
+
+
+_IS_DUE = "o.state = 'waiting' AND o.next_attempt_at <= :moment"
+_SELECT_DUE = f"SELECT o.next_attempt_at, o.account_id, o.number FROM ledger_outbox o WHERE {_IS_DUE}"
+_IN_ORDER = "ORDER BY o.next_attempt_at, o.account_id, o.number LIMIT :limit"
+_DUE = text(f"{_SELECT_DUE} {_IN_ORDER}")
+_DUE_AFTER = text(
+    f"{_SELECT_DUE} AND (o.next_attempt_at, o.account_id, o.number) > (:after, :after_account, :after_number)"
+    f" {_IN_ORDER}"
+)
+_OF_HOLD = "JOIN ledger_reservation r ON r.account_id = o.account_id AND r.number = o.number"
+_TAKE_ONE = (
+    "SELECT o.created_at, o.attempts, o.next_attempt_at, o.error, r.state, r.lapses_at, e.details"
+    f" FROM ledger_outbox o {_OF_HOLD}"
+    " JOIN ledger_entry e ON e.account_id = o.account_id AND e.sequence = o.number"
+    f" WHERE o.account_id = :account_id AND o.number = :number AND {_IS_DUE}"
+)
+_TAKE = {"sqlite": text(_TAKE_ONE), "postgresql": text(f"{_TAKE_ONE} FOR UPDATE OF o SKIP LOCKED")}
+
+
+def list_outbox(
+    session: Session,
+    *,
+    account_id: str | None = None,
+    state: StartState | str | None = StartState.WAITING,
+    failed: bool = False,
+    after: str | None = None,
+    limit: int = 100,
+) -> list[StartStanding]:
+    """The starts of runs in a state, or in any, in the order in which they are, or last were, due.
+
+    `failed` leaves those that a handler failed to start. A page at a time: pass the last id as `after` for the next
+    page. What waits is found at once; what was delivered is looked for among all starts there ever were. Raises
+    `AccountNotFound`, `CommandInvalid`.
+    """
+    conditions: list[str] = []
+    values: dict[str, Any] = {"limit": _check_limit(limit)}
+    if account_id is not None:
+        require_account(session, account_id)
+        conditions.append("o.account_id = :account_id")
+        values["account_id"] = account_id
+    if state is not None:
+        conditions.append(f"o.state = '{_state_of(state)}'")
+    if failed:
+        conditions.append("o.error IS NOT NULL")
+    if after is not None:
+        values["after_account"], values["after_number"] = parse_start_id(after, "after")
+        conditions.append(_AFTER)
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    statement = text(f"SELECT {_LISTED} FROM ledger_outbox o {_OF_HOLD} {where} {_IN_ORDER}")
+    return [_standing(row) for row in session.connection().execute(statement, values).all()]
+
+
+_LISTED = (
+    "o.account_id, o.number, r.dataset_id, r.started_ms, o.state, o.created_at, o.attempts, o.next_attempt_at,"
+    " o.ended_at, o.error"
+)
+_AFTER = (
+    "(o.next_attempt_at, o.account_id, o.number) > (SELECT a.next_attempt_at, a.account_id, a.number"
+    " FROM ledger_outbox a WHERE a.account_id = :after_account AND a.number = :after_number)"
+)
+
+
+def _state_of(state: StartState | str) -> StartState:
+    try:
+        return StartState(state)
+    except ValueError:
+        known = ", ".join(StartState)
+        raise CommandInvalid("state", f"is {state!r}; give one of {known}, or None for all.") from None
+
+
+def _standing(row: Any) -> StartStanding:
+    account_id, number, dataset_id, started_ms, state, created_at, attempts, next_attempt_at, ended_at, error = row
+    return StartStanding(
+        start_id=format_start_id(account_id, number),
+        account_id=account_id,
+        dataset_id=dataset_id,
+        run_id=format_run_id(dataset_id, started_ms),
+        state=StartState(state),
+        created_at=from_instant(created_at),
+        attempts=attempts,
+        next_attempt_at=from_instant(next_attempt_at),
+        ended_at=from_optional(ended_at),
+        error=error,
+    )

@@ -1,0 +1,169 @@
+"""A run's end, reported in whatever order with expiry, release and delivery: charged at most once, and never twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+import ledger
+from estimator import RunOutcome
+from tests.ledger.conftest import later
+from tests.ledger.test_launches import launch, settle
+
+Stored = Callable[[], dict[str, list[Any]]]
+DONE = RunOutcome("succeeded", 50, 50)
+HALF = RunOutcome("failed", 20)
+NOTHING = RunOutcome("cancelled", 0)
+LASTS, GRACE = timedelta(seconds=60), timedelta(seconds=30)
+LAPSE = 90
+"""Seconds from the launch to the end of the grace."""
+
+
+def start(session: Session) -> ledger.Launch:
+    """Launch a run of 5 credits, whose hold lapses."""
+    return launch(session, expires_in=LASTS, grace=GRACE)
+
+
+def report(session: Session, run: ledger.Launch, outcome: RunOutcome, second: int) -> ledger.RunSettlement:
+    """Report a run's end."""
+    return settle(session, run.run_id, outcome, at=later(second))
+
+
+def release(session: Session, run: ledger.Launch, second: int) -> ledger.Reservation:
+    """Release a run's hold."""
+    return ledger.release(session, str(run.reservation_id), at=later(second))
+
+
+def expire(session: Session, second: int) -> tuple[str, ...]:
+    """Record what has come due; answers the holds that lapsed."""
+    (expiry,) = ledger.expire_due(session, account_id="acme", at=later(second))
+    return expiry.reservations
+
+
+def deliver(session: Session, second: int) -> ledger.DeliveryReport:
+    """Hand over the start of the run, if it still is to be started."""
+    return ledger.deliver_outbox(session, lambda start: None, at=later(second))
+
+
+def consumed(session: Session) -> Decimal:
+    """What the account was charged, once nothing of it is held any more."""
+    balance = ledger.get_balance(session, "acme", at=later(LAPSE + 10))
+    assert balance.held == 0
+    assert balance.available + balance.consumed == 10
+    ledger.require_clean(session)
+    return balance.consumed
+
+
+@pytest.mark.parametrize(("outcome", "charged"), [(DONE, 5), (HALF, 2), (NOTHING, 0)])
+@pytest.mark.parametrize("second", [0, 59, 60, LAPSE - 1])
+@pytest.mark.parametrize("is_delivered", [True, False], ids=["delivered", "not delivered"])
+def test_a_run_is_charged_for_its_end_until_the_last_moment_of_its_hold_delivered_or_not(
+    session: Session, acme: str, outcome: RunOutcome, charged: int, second: int, is_delivered: bool
+) -> None:
+    run = start(session)
+    if is_delivered:
+        assert deliver(session, 0).delivered
+    settled = report(session, run, outcome, second)
+    assert (settled.captured, settled.freed, settled.replayed) == (charged, 5 - charged, False)
+    assert deliver(session, second).withdrawn == (() if is_delivered else ("acme/o2",))
+    assert consumed(session) == charged
+
+
+@pytest.mark.parametrize("is_recorded", [True, False], ids=["recorded", "not recorded"])
+@pytest.mark.parametrize("is_delivered", [True, False], ids=["delivered", "not delivered"])
+def test_a_run_whose_hold_lapsed_is_charged_nothing_however_often_its_end_is_reported(
+    session: Session, acme: str, stored: Stored, is_recorded: bool, is_delivered: bool
+) -> None:
+    run = start(session)
+    if is_delivered:
+        deliver(session, 0)
+    if is_recorded:
+        assert expire(session, LAPSE) == (run.reservation_id,)
+    before = stored()
+    for outcome in (DONE, DONE, HALF, NOTHING):
+        with pytest.raises(ledger.ReservationNotHeld, match="is expired") as refused:
+            report(session, run, outcome, LAPSE)
+        assert refused.value.state == "expired"
+    assert stored() == before
+    assert consumed(session) == 0
+
+
+@pytest.mark.parametrize("outcome", [DONE, HALF, NOTHING], ids=str)
+def test_a_run_whose_hold_was_released_is_charged_nothing(
+    session: Session, acme: str, stored: Stored, outcome: RunOutcome
+) -> None:
+    run = start(session)
+    release(session, run, 1)
+    before = stored()
+    for second in (2, LAPSE):
+        with pytest.raises(ledger.ReservationNotHeld, match="is released"):
+            report(session, run, outcome, second)
+    assert stored() == before
+    assert expire(session, LAPSE) == ()
+    assert deliver(session, LAPSE).withdrawn == ("acme/o2",)
+    assert consumed(session) == 0
+
+
+@pytest.mark.parametrize(("outcome", "charged"), [(DONE, 5), (HALF, 2), (NOTHING, 0)])
+def test_a_settled_run_is_neither_released_nor_does_it_lapse_and_its_end_is_answered_as_before(
+    session: Session, acme: str, stored: Stored, outcome: RunOutcome, charged: int
+) -> None:
+    run = start(session)
+    first = report(session, run, outcome, 1)
+    before = stored()
+    with pytest.raises(ledger.ReservationNotHeld):
+        release(session, run, 2)
+    for second in (2, LAPSE, LAPSE + 5):
+        again = report(session, run, outcome, second)
+        assert again.replayed
+        assert (again.captured, again.line_items) == (first.captured, first.line_items)
+    assert stored() == before
+    assert expire(session, LAPSE + 5) == ()
+    assert consumed(session) == charged
+
+
+@pytest.mark.parametrize("first", [DONE, HALF, NOTHING], ids=str)
+def test_of_two_ends_the_first_counts_and_the_other_is_a_conflict_whenever_it_comes(
+    session: Session, acme: str, stored: Stored, first: RunOutcome
+) -> None:
+    run = start(session)
+    charged = report(session, run, first, 1).captured
+    deliver(session, 1)
+    before = stored()
+    for other in (DONE, HALF, NOTHING):
+        for second in (1, LAPSE):
+            if other != first:
+                with pytest.raises(ledger.IdempotencyConflict) as refused:
+                    report(session, run, other, second)
+                assert refused.value.key == run.run_id
+    assert stored() == before
+    assert consumed(session) == charged
+
+
+def test_ends_reported_in_one_batch_are_told_apart_as_one_after_the_other(session: Session, acme: str) -> None:
+    run = start(session)
+    outcomes = (HALF, HALF, DONE)
+    results = ledger.execute(
+        session, [ledger.SettleRun("acme", str(run.run_id), outcome, later(1)) for outcome in outcomes]
+    )
+    assert [getattr(result, "replayed", type(result)) for result in results] == [
+        False,
+        True,
+        ledger.IdempotencyConflict,
+    ]
+    assert consumed(session) == 2
+
+
+def test_a_hold_captured_in_part_and_then_settled_is_charged_for_what_is_left_to_settle(
+    session: Session, acme: str
+) -> None:
+    run = start(session)
+    ledger.capture(session, str(run.reservation_id), 1, final=False, at=later(1))
+    settled = report(session, run, HALF, 2)
+    assert (settled.captured, settled.freed) == (2, 2)
+    assert consumed(session) == 3
