@@ -80,7 +80,7 @@ def test_what_runs_cost_is_not_looked_at() -> None:
     assert len(read_history(dear, CARD)) == 1
     unsold = pyarrow.table({"rows": [5], "modality": ["image"], "prompt_rephrase": [True], "minutes": [1]})
     assert read_history(unsold, CARD).slowed["recipes.prompt_rephrase"].tolist() == [True]
-    both = pyarrow.concat_tables([unsold, unsold])
+    both = pyarrow.concat_tables([unsold, unsold]).combine_chunks()
     with pytest.raises(FrameInvalid) as caught:
         read_history(both.append_column("grounding", pyarrow.array([None, True])), CARD)
     assert [issue.path for issue in caught.value.issues] == ["grounding"]
