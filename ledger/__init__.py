@@ -55,6 +55,7 @@ from ledger.errors import (
     RunNotFound,
     SchemaMismatch,
 )
+from ledger.forecasts import Forecast, ForecastStep, PlannedRun, forecast
 from ledger.grants import (
     adjust,
     grant_credits,
@@ -132,6 +133,8 @@ __all__ = [
     "Expiry",
     "Extend",
     "Finding",
+    "Forecast",
+    "ForecastStep",
     "GetBalance",
     "Grant",
     "GrantCredits",
@@ -152,6 +155,7 @@ __all__ = [
     "OpenAccount",
     "OutcomeUnknown",
     "OverCapture",
+    "PlannedRun",
     "QueueFull",
     "Recurrence",
     "Refund",
@@ -190,6 +194,7 @@ __all__ = [
     "expire_due",
     "extend",
     "find_launch",
+    "forecast",
     "get_balance",
     "get_credit_line",
     "get_reservation",

@@ -232,6 +232,20 @@ def _sqlite_write(shape: RowShape, is_update: bool) -> str:
     return f"INSERT INTO {shape.table} ({', '.join(shape.columns)}) VALUES ({marks})"
 
 
+_LOOK_UP = re.compile(r"JOIN (\w+) t USING \(([\w, ]+)\)(?! ORDER)")
+
+
+def _each(join: re.Match[str]) -> str:
+    """A look-up by index for each key, also before the server knows anything of a table.
+
+    Of a new database it thinks that every table is small, and would read all of it for a few keys; the plan made then
+    serves until statistics are gathered, a minute in which the table may have grown by many thousands.
+    """
+    table, names = join.groups()
+    matches = " AND ".join(f"r.{name} = k.{name}" for name in names.split(", "))
+    return f"CROSS JOIN LATERAL (SELECT r.* FROM {table} r WHERE {matches} OFFSET 0) t"
+
+
 @dataclass(frozen=True, slots=True)
 class KeyedQuery:
     """A SELECT over the rows of many keys; `{keys} JOIN` in it stands for a relation `k` of them.
@@ -242,6 +256,11 @@ class KeyedQuery:
     sql: str
     keys: tuple[Column[Any], ...]
     columns: tuple[Column[Any], ...]
+
+    @property
+    def sql_of_each(self) -> str:
+        """The same as a look-up for each key by itself, where it looks rows up by all of their keys."""
+        return _LOOK_UP.sub(_each, self.sql)
 
     def fetch(self, connection: Connection, keys: Iterable[tuple[Any, ...]], **also: int) -> list[Any]:
         """The rows of the given keys; no statement is sent when there are none."""
@@ -273,23 +292,9 @@ def _postgresql_select(query: KeyedQuery, is_single: bool) -> Any:
     else:
         arrays = ", ".join(f"CAST(:k{index} AS {kind}[])" for index, kind in enumerate(types))
         relation = f"unnest({arrays}) AS k({', '.join(names)})"
-    sql = query.sql if is_single else _LOOK_UP.sub(_each, query.sql)
+    sql = query.sql if is_single else query.sql_of_each
     # With its columns named, the answer's layout is worked out once and kept with the statement.
     return text(sql.replace("{keys}", relation)).columns(*query.columns)
-
-
-_LOOK_UP = re.compile(r"JOIN (\w+) t USING \(([\w, ]+)\)(?! ORDER)")
-
-
-def _each(join: re.Match[str]) -> str:
-    """A look-up by index for each key, also before the server knows anything of a table.
-
-    Of a new database it thinks that every table is small, and would read all of it for a few keys; the plan made then
-    serves until statistics are gathered, a minute in which the table may have grown by many thousands.
-    """
-    table, names = join.groups()
-    matches = " AND ".join(f"r.{name} = k.{name}" for name in names.split(", "))
-    return f"CROSS JOIN LATERAL (SELECT r.* FROM {table} r WHERE {matches} OFFSET 0) t"
 
 
 @lru_cache(maxsize=128)

@@ -9,7 +9,17 @@ import typer
 
 from estimator import cli as estimator_cli
 from estimator.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus
-from ledger import cli_audit, cli_grants, cli_holds, cli_ledger, cli_limits, cli_outbox, cli_runs, cli_tour
+from ledger import (
+    cli_audit,
+    cli_forecast,
+    cli_grants,
+    cli_holds,
+    cli_ledger,
+    cli_limits,
+    cli_outbox,
+    cli_runs,
+    cli_tour,
+)
 from ledger.errors import AuditFailed, CheckpointInvalid, CommandInvalid, LedgerError, SchemaMismatch
 
 
@@ -50,6 +60,7 @@ app.add_typer(cli_grants.app)
 app.add_typer(cli_holds.app)
 app.add_typer(cli_limits.app)
 app.add_typer(cli_runs.app)
+app.add_typer(cli_forecast.app)
 app.add_typer(cli_outbox.app)
 
 

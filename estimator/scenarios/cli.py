@@ -17,8 +17,9 @@ from rich.progress import Progress
 from estimator.cli_options import JsonOption, read_card
 from estimator.files import written_whole
 from estimator.scenarios.comparison import MOVERS, compare
+from estimator.scenarios.pieces import Source
 from estimator.scenarios.rendering import comparison_parts, write_groups
-from estimator.scenarios.sources import Source, open_runs
+from estimator.scenarios.sources import open_runs
 from estimator.terminal import EPILOG, CommandFailed, CommandGroup, emit
 
 PROGRESS_AFTER_SECONDS = 1

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from estimator.credits import from_micro
 from estimator.scenarios.errors import ScenarioInvalid
+from estimator.scenarios.pieces import Source
 from estimator.scenarios.results import CardTotal, Change, Comparison, Groups, RunMover, Step, percent
-from estimator.scenarios.sources import Source, open_runs
+from estimator.scenarios.sources import open_runs
 from estimator.scenarios.stages import Stage, stages
 
 if TYPE_CHECKING:

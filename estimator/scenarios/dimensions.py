@@ -87,7 +87,7 @@ class Numbering(Protocol):
     keys: list[str]
 
     def number(self, column: Any) -> Integers:
-        """The number of each run's key in `keys`."""
+        """The number of each run's key in `keys`, in an array that the next call may use again."""
 
     def take_over(self, other: Any) -> Integers:
         """The number here of every key of another numbering of the dimension."""
@@ -101,6 +101,7 @@ class Accounts:
         self._numbers: dict[str, int] = {}
         self._dictionary: Any = None
         self._translation: Any = None
+        self._buffer: Integers = np.empty(0, np.int64)
 
     def number(self, column: Any) -> Integers:
         """The number of each run's account. Raises `FrameInvalid` for a run without one."""
@@ -111,8 +112,10 @@ class Accounts:
         if self._dictionary is None or not column.dictionary.equals(self._dictionary):
             self._dictionary = column.dictionary
             self._translation = self._numbers_of(map(str, column.dictionary.to_pylist()))
-        numbers: Integers = self._translation[column.indices.to_numpy(zero_copy_only=False)]
-        return numbers
+        if len(self._buffer) < len(column):
+            self._buffer = np.empty(len(column), np.int64)
+        into = self._buffer[: len(column)]
+        return np.take(self._translation, column.indices.to_numpy(), out=into, mode="clip")
 
     def take_over(self, other: Accounts) -> Integers:
         """The number here of every key of another numbering."""

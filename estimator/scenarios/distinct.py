@@ -16,7 +16,7 @@ from estimator.scenarios.tally import Question, tally
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard
-    from estimator.scenarios.sources import Source
+    from estimator.scenarios.pieces import Source
 
 DISTINCT_MAX = 4_000_000
 """More distinct runs than this would take too much memory: then every question reads all the runs again."""

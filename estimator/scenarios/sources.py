@@ -7,59 +7,32 @@ frame, row groups of a Parquet file, a CSV file. Nothing of a file is kept but t
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from estimator.scenarios.errors import RunsUnreadable
-from estimator.sections import RECIPES
+from estimator.scenarios.parquet_files import open_parquet
+from estimator.scenarios.pieces import (
+    BATCH_ROWS,
+    COLUMNS,
+    COUNT_COLUMNS,
+    PIECE_ROWS,
+    SWITCH_COLUMNS,
+    TEXT_COLUMNS,
+    Piece,
+    Source,
+    readable,
+    refuse_empty,
+)
 
 if TYPE_CHECKING:
     import pyarrow
 
-BATCH_ROWS = 131_072
-"""Runs a batch: enough to make reading cheap, few enough that a batch for each thread is little memory."""
-
-COUNT_COLUMNS = ("rows", "max_rows", "sample_ppm", "targets")
-SWITCH_COLUMNS = ("grounding", "safety", *RECIPES)
-TEXT_COLUMNS = ("length", "training_type", "modality", "discount", "voucher", "account")
-COLUMNS = (*COUNT_COLUMNS, *SWITCH_COLUMNS, *TEXT_COLUMNS, "at")
-"""The columns that scenarios read; whatever else the runs have is left unread."""
-
-_SLICE_ROWS = 1_048_576
 _CHUNKS_MAX = 16
 _UTC = ("Z", "UTC", "Etc/UTC", "+00:00", "+0000", "+00")
 _SUFFIXES = (".parquet", ".csv")
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of the runs: the file it is of ("" for a frame), where in it the part starts, and its reader.
-
-    `rows` is None while nobody has counted them; `bytes_read` tells progress where rows cannot.
-    """
-
-    path: str
-    start: int
-    rows: int | None
-    size: int
-    read: Callable[[Sequence[str]], Iterator[pyarrow.RecordBatch]]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Runs that can be read more than once: the columns they have, and the pieces they come in."""
-
-    schema: pyarrow.Schema
-    pieces: tuple[Piece, ...]
-
-    @property
-    def size(self) -> int:
-        """What all the pieces come to, in the unit of their sizes."""
-        return sum(piece.size for piece in self.pieces)
 
 
 def open_runs(runs: Any) -> Source:
@@ -131,8 +104,8 @@ def mixed_zones(where: str, zones: Iterable[str]) -> RunsUnreadable:
 def _open_table(table: pyarrow.Table) -> Source:
     if not table.num_rows:
         raise RunsUnreadable("runs", "has no rows. Give a frame with at least one run.")
-    starts = range(0, table.num_rows, _SLICE_ROWS)
-    pieces = [_slice(table, start, min(_SLICE_ROWS, table.num_rows - start)) for start in starts]
+    starts = range(0, table.num_rows, PIECE_ROWS)
+    pieces = [_slice(table, start, min(PIECE_ROWS, table.num_rows - start)) for start in starts]
     return Source(table.schema, tuple(pieces))
 
 
@@ -151,7 +124,7 @@ def _open_files(sources: Iterable[str | Path]) -> Source:
     schema: pyarrow.Schema | None = None
     pieces: list[Piece] = []
     for path in dict.fromkeys(files):
-        opener = _open_csv if path.suffix.lower() == ".csv" else _open_parquet
+        opener = _open_csv if path.suffix.lower() == ".csv" else open_parquet
         found, parts = opener(path)
         if schema is not None:
             _check_same(path, schema, found)
@@ -192,65 +165,9 @@ def _check_same(path: Path, first: pyarrow.Schema, found: pyarrow.Schema) -> Non
         raise mixed_zones(f"{path}: at", zones)
 
 
-@contextmanager
-def _readable(path: Path, kind: str) -> Iterator[None]:
-    import pyarrow
-
-    try:
-        yield
-    except OSError as error:
-        raise RunsUnreadable(path, f"cannot be read ({error.strerror or error}). Check the file.") from error
-    except pyarrow.ArrowException as error:
-        detail = " ".join(str(error).split()).rstrip(".")
-        raise RunsUnreadable(path, f"is not sound {kind} ({detail}). Correct it, or write it again.") from error
-
-
-def _refuse_empty(path: Path) -> None:
-    if not path.stat().st_size:
-        raise RunsUnreadable(path, "is empty. Give a file with at least one run.")
-
-
-def _open_parquet(path: Path) -> tuple[pyarrow.Schema, list[Piece]]:
-    from pyarrow import parquet
-
-    with _readable(path, "Parquet"):
-        _refuse_empty(path)
-        with parquet.ParquetFile(path) as file:
-            schema, metadata = file.schema_arrow, file.metadata
-    pieces: list[Piece] = []
-    first = start = rows = 0
-    for number in range(metadata.num_row_groups):
-        rows += metadata.row_group(number).num_rows
-        if rows >= _SLICE_ROWS or number == metadata.num_row_groups - 1:
-            pieces.append(_row_groups(path, metadata, schema, range(first, number + 1), (start, rows)))
-            first, start, rows = number + 1, start + rows, 0
-    return schema, pieces
-
-
-def _row_groups(path: Path, metadata: Any, schema: pyarrow.Schema, groups: range, place: tuple[int, int]) -> Piece:
-    """Neighbouring row groups of a file, which start at a row and have so many."""
-    import pyarrow
-
-    kinds = (pyarrow.string(), pyarrow.large_string())
-    texts = [name for name in TEXT_COLUMNS if name in schema.names and schema.field(name).type in kinds]
-
-    def read(columns: Sequence[str]) -> Iterator[pyarrow.RecordBatch]:
-        from pyarrow import parquet
-
-        wanted = [name for name in columns if name in schema.names]
-        # Texts as codes of a dictionary: they are stored so, and spelling each out would take most of the time.
-        with (
-            _readable(path, "Parquet"),
-            parquet.ParquetFile(path, metadata=metadata, read_dictionary=texts) as file,
-        ):
-            yield from file.iter_batches(BATCH_ROWS, row_groups=list(groups), columns=wanted, use_threads=False)
-
-    return Piece(str(path), *place, place[1], read)
-
-
 def _open_csv(path: Path) -> tuple[pyarrow.Schema, list[Piece]]:
-    with _readable(path, "CSV"):
-        _refuse_empty(path)
+    with readable(path, "CSV"):
+        refuse_empty(path)
         with _csv_reader(path, None) as reader:
             schema = reader.schema
             runs = sum(batch.num_rows for batch in islice(reader, 1))
@@ -261,7 +178,7 @@ def _open_csv(path: Path) -> tuple[pyarrow.Schema, list[Piece]]:
         raise RunsUnreadable(path, f"names the column {doubled[0]!r} twice. Rename one of them.")
 
     def read(columns: Sequence[str]) -> Iterator[pyarrow.RecordBatch]:
-        with _readable(path, "CSV"), _csv_reader(path, [name for name in columns if name in schema.names]) as reader:
+        with readable(path, "CSV"), _csv_reader(path, [name for name in columns if name in schema.names]) as reader:
             yield from reader
 
     return schema, [Piece(str(path), 0, None, path.stat().st_size, read)]
@@ -281,4 +198,4 @@ def _csv_reader(path: Path, columns: Sequence[str] | None) -> Any:
     return csv.open_csv(path, convert_options=convert)
 
 
-__all__ = ["BATCH_ROWS", "COLUMNS", "Piece", "Source", "mixed_zones", "open_runs", "zone_name"]
+__all__ = ["Source", "mixed_zones", "open_runs", "zone_name"]

@@ -21,7 +21,7 @@ from estimator.scenarios.sums import GroupSums
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard
-    from estimator.scenarios.sources import Piece, Source
+    from estimator.scenarios.pieces import Piece, Source
 
 Progress = Callable[[int], None]
 """Is told, now and then, how much of the source's size has been read since it was last told."""
@@ -52,8 +52,9 @@ class _Keyed(NamedTuple):
 class Tally:
     """What one thread has added up; merged with those of others at the end."""
 
-    def __init__(self, question: Question, kernels: Sequence[Kernel]) -> None:
+    def __init__(self, question: Question, kernels: Sequence[Kernel], present: Sequence[str]) -> None:
         self.question = question
+        self._present = list(present)
         self._kernels = kernels
         cards = len(question.cards)
         self.runs = 0
@@ -92,7 +93,7 @@ class Tally:
 
     def _add(self, piece: int, first: int, batch: Any) -> None:
         numbers = {name: self._numbered(name, batch) for name in self.keyed}
-        reader = Reader(batch)
+        reader = Reader(batch.select(self._present))
         for start in range(0, batch.num_rows, BLOCK):
             stop = min(start + BLOCK, batch.num_rows)
             runs = reader.block(start, stop, self._buffers) if reader.sound else None
@@ -167,7 +168,9 @@ def _merge_keyed(keyed: _Keyed, other: _Keyed) -> None:
 
 def tally(source: Source, question: Question, *, progress: Progress | None = None, threads: int | None = None) -> Tally:
     """Read the whole source once and add up what the question asks for. Raises `FrameInvalid`, `RunsUnreadable`."""
-    columns = _columns(source, question)
+    present = checked_columns(source.schema)
+    # What is priced, and what the dimensions need.
+    columns = [*present, *(column for name, column in KEYED.items() if name in question.dimensions)]
     kernels = [Kernel(card) for card in (*question.cards, *question.totalled)]
     workers = min(threads or pa.cpu_count(), len(source.pieces))
     waiting: SimpleQueue[tuple[int, Piece]] = SimpleQueue()
@@ -175,7 +178,7 @@ def tally(source: Source, question: Question, *, progress: Progress | None = Non
         waiting.put(numbered)
 
     def work() -> Tally:
-        found = Tally(question, kernels)
+        found = Tally(question, kernels, present)
         try:
             for number, piece in _drained(waiting):
                 _read(found, number, piece, columns, progress)
@@ -222,12 +225,6 @@ def _located(error: FrameInvalid, piece: Piece, first: int, batch: Any) -> Frame
         return error
     part = f"{piece.path}, rows {first} to {first + batch.num_rows - 1}"
     return FrameInvalid(issue._replace(path=f"{part}: {issue.path}") for issue in error.issues)
-
-
-def _columns(source: Source, question: Question) -> list[str]:
-    """The columns to read: what is priced, and what the dimensions need."""
-    present = checked_columns(source.schema)
-    return [*present, *(column for name, column in KEYED.items() if name in question.dimensions)]
 
 
 __all__ = ["Progress", "Question", "Tally", "tally"]

@@ -48,7 +48,7 @@ def audit(state: AccountState, rows: PageRows) -> list[ledger.Finding]:
 def rechained(state: AccountState, rows: PageRows) -> None:
     """Make every hash follow again, as a forger would who knows how."""
     head = genesis(state.account_id, state.opened_at)
-    moves = Window.of([], rows.others("ledger_transfer"), []).moves
+    moves = Window.of([], rows.others("ledger_transfer"), [], []).moves
     entries: list[Row] = []
     for row in rows.others("ledger_entry"):
         content = entry_text(quote(state.account_id), row, moves.get(row[_SEQUENCE], ()))

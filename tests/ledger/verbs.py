@@ -137,6 +137,9 @@ ON_ONE_ACCOUNT: dict[str, Callable[[Session, Filled], Any]] = {
     "expire_due": lambda session, of: ledger.expire_due(session, account_id=of.account_id, at=NOW),
     "extend": lambda session, of: ledger.extend(session, of.hold_id, timedelta(days=1), at=NOW),
     "find_launch": find_launch,
+    "forecast": lambda session, of: ledger.forecast(
+        session, of.account_id, [ledger.PlannedRun(NOW, 5, LABELS), ledger.PlannedRun(NOW + timedelta(days=9), 5)]
+    ),
     "get_balance": lambda session, of: ledger.get_balance(session, of.account_id),
     "get_balance then": lambda session, of: ledger.get_balance(session, of.account_id, at=START),
     "get_credit_line": lambda session, of: ledger.get_credit_line(session, of.account_id),

@@ -89,10 +89,11 @@ def test_a_target_outside_the_bounds_is_refused_with_both_totals() -> None:
         solve(RUNS, LINEAR, "text.row", 2000, (Decimal("0.01"), 1))
 
 
-def test_a_total_that_rises_and_falls_is_refused() -> None:
+@pytest.mark.parametrize("target", [10, 11, 12])
+def test_a_total_that_rises_and_falls_is_refused(target: int) -> None:
     """Ten credits are ten when rounded up to five, and twelve when rounded up to four."""
     with pytest.raises(ScenarioInvalid, match="quantum: makes the total both rise and fall between the bounds"):
-        solve(table({"rows": 1000}), LINEAR, "quantum", 11, (1, 12), quantum=1)
+        solve(table({"rows": 1000}), LINEAR, "quantum", target, (1, 12), quantum=1)
 
 
 @pytest.mark.parametrize(

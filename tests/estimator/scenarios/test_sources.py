@@ -15,7 +15,7 @@ import pytest
 from pyarrow import csv, parquet
 
 from estimator import FrameInvalid, RateCard
-from estimator.scenarios import RunsUnreadable, compare, sources
+from estimator.scenarios import RunsUnreadable, compare, parquet_files, pieces
 from estimator.scenarios.sources import open_runs
 from tests.estimator.scenarios.past import MANY, RUN, changed, prices, table, total
 
@@ -28,6 +28,12 @@ def write(runs: pyarrow.Table, path: Path, **options: Any) -> Path:
     return path
 
 
+@pytest.fixture(params=["with Polars", "without"], autouse=True)
+def _readers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "without":
+        monkeypatch.setattr(parquet_files, "_polars", lambda: None)
+
+
 @pytest.mark.parametrize("name", ["runs.parquet", "runs.csv"])
 def test_a_file_gives_what_its_frame_gives(card: RateCard, cheaper: RateCard, tmp_path: Path, name: str) -> None:
     found = compare(write(MANY, tmp_path / name), card, [cheaper])
@@ -37,10 +43,19 @@ def test_a_file_gives_what_its_frame_gives(card: RateCard, cheaper: RateCard, tm
     assert {mover.path for mover in found.changes[0].cheaper_runs} == {str(tmp_path / name)}
 
 
+def test_a_mover_is_named_with_its_file_and_its_row_there(card: RateCard, tmp_path: Path) -> None:
+    dearer = changed(card, name="dearer", text__row=Decimal("0.02"))
+    small, large = table({"rows": 500}), table({"rows": 5}, {"rows": 9_000})
+    paths = [write(small, tmp_path / "1.parquet"), write(large, tmp_path / "2.csv")]
+    (change,) = compare(paths, card, [dearer]).changes
+    found = [(mover.path, mover.row) for mover in change.dearer_runs]
+    assert found == [(str(paths[1]), 1), (str(paths[0]), 0)]
+
+
 def test_row_groups_are_shared_out_among_threads_and_added_up_exactly(
     card: RateCard, cheaper: RateCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "_SLICE_ROWS", 4)
+    monkeypatch.setattr(pieces, "PIECE_ROWS", 4)
     path = write(MANY, tmp_path / "runs.parquet", row_group_size=2)
     assert [(piece.start, piece.rows) for piece in open_runs(path).pieces] == [(0, 4), (4, 2)]
     found, whole = compare(path, card, [cheaper]), compare(MANY, card, [cheaper])

@@ -74,7 +74,7 @@ def test_from_rows_to_blocks_with_tiers_of_their_own(card: RateCard) -> None:
 
 def test_a_cliff_keeps_what_its_last_step_bills(card: RateCard) -> None:
     cliff = plain(text={"row": "0.01", "tiers_mode": "cliff", "tiers": [{"up_to": 1000, "multiply": "1"}]})
-    (stage,) = stages(cliff, changed(cliff, text__row=Decimal("0.02")))
+    stage, _ = stages(cliff, changed(cliff, text__row=Decimal("0.02"), fee=Decimal(1)))
     plan = PLANS[0]._replace(rows=5, grounding=False, discount=None, recipes=())
     before, after = price_micro(plan, cliff), price_micro(plan, stage.card)
     assert (before, after) == (10_000_000, 20_000_000)

@@ -1,0 +1,55 @@
+"""`credits forecast`: a plan from a file, told in a table or as JSON; a bad line is named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Credits
+
+
+def day(number: int) -> str:
+    return (datetime.now(UTC) + timedelta(days=number)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    path = tmp_path / "plan.csv"
+    path.write_text(f"at,credits,project\n{day(2)},30,p1\n{day(1)},25.5,\n{day(3)},50,p1\n")
+    return path
+
+
+def test_a_plan_is_told_run_by_run(book: Credits, plan: Path) -> None:
+    told = book.json("forecast", "acme", str(plan))
+    assert [step["accepted"] for step in told["steps"]] == [True, True, False]
+    assert [step["available"] for step in told["steps"]] == ["74.5", "44.5", "44.5"]
+    assert told["steps"][1]["labels"] == {"project": "p1"}
+    assert told["shortfall"] == "5.5"
+    assert "Runs dry at" in book("forecast", "acme", str(plan))
+    assert book.json("balance", "acme")["available"] == "100"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("when,credits\n2030-01-01T00:00:00Z,1\n", "has no column 'at'"),
+        ("at,credits\n2030-01-01T00:00:00Z,one\n", "line 2: 'one' is not an amount"),
+        ("at,credits\n2030-01-01T00:00:00Z,1\n2030-01-01T00:00:00,1\n", "line 3"),
+        ("at,credits\n2030-01-01T00:00:00Z\n", "line 2: has not as many values"),
+        ("at,credits\n2030-01-01T00:00:00Z,1,2\n", "line 2: has not as many values"),
+        ("at,credits,at\n", "names a column twice"),
+        ("", "has no column 'at'"),
+    ],
+)
+def test_a_bad_file_ends_with_2_and_names_the_line(book: Credits, tmp_path: Path, content: str, says: str) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(content)
+    assert says in book("forecast", "acme", str(path), status=2)
+
+
+def test_a_file_that_is_not_there_or_no_text_ends_with_2(book: Credits, tmp_path: Path) -> None:
+    assert "cannot be read" in book("forecast", "acme", str(tmp_path / "none.csv"), status=2)
+    (tmp_path / "latin.csv").write_bytes(b"at,credits,caf\xe9\n")
+    assert "no CSV in UTF-8" in book("forecast", "acme", str(tmp_path / "latin.csv"), status=2)

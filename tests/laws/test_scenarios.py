@@ -1,0 +1,95 @@
+"""Laws of scenarios: on random cards and runs, whatever is added up is what the runs cost one by one."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pyarrow
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from estimator import PriceMissing, RateCard, RateCardInvalid, RequestRejected, RunPlan, from_micro, price_micro
+from estimator.scenarios import compare, sweep
+from estimator.scenarios.stages import stages
+from tests.frames import priced_tables
+from tests.strategies import card_contents
+
+SECTION_PARTS = ("length", "recipes", "training", "grounding", "safety", "expansion", "tiers", "order", "basis")
+CARD_PARTS = ("fee", "minimum", "cap", "quantum", "unit_decimals", "discounts", "vouchers")
+
+
+@st.composite
+def compared(draw: st.DrawFn) -> tuple[RateCard, RateCard, pyarrow.Table, list[RunPlan]]:
+    """Two cards that differ in some of their parts, and runs that both can price."""
+    card, (runs, plans) = draw(priced_tables())
+    other = draw(card_contents())
+    kept = draw(st.sets(st.sampled_from([*SECTION_PARTS, *CARD_PARTS])))
+    content = card.model_dump(exclude_none=True)
+    changed: dict[str, Any] = content | {name: other[name] for name in CARD_PARTS if name in other and name not in kept}
+    for modality in card.sections:
+        changed[modality] = _mixed(content[modality], other.get(modality, other["text"]), kept)
+    try:
+        candidate = RateCard.from_dict(changed | {"name": "candidate"})
+        for plan in plans:
+            price_micro(plan, candidate)
+    except (RateCardInvalid, PriceMissing, RequestRejected):
+        assume(False)
+    return card, candidate, runs, plans
+
+
+def _mixed(section: dict[str, Any], other: dict[str, Any], kept: set[str]) -> dict[str, Any]:
+    mixed = {name: value for name, value in section.items() if name != "order"}
+    for name in SECTION_PARTS:
+        if name in kept or name not in other or name == "order":
+            continue
+        mixed[name] = mixed[name] | other[name] if isinstance(other[name], dict) and name in mixed else other[name]
+    if "tiers" not in kept and "tiers_mode" in other:
+        mixed["tiers_mode"] = other["tiers_mode"]
+    for name in ("grounding", "safety", "expansion"):
+        mixed[name] = other[name] if name in other and name not in kept else section.get(name)
+    return {name: value for name, value in mixed.items() if value is not None}
+
+
+def credits_of(plans: list[RunPlan], card: RateCard) -> Decimal:
+    return from_micro(sum(price_micro(plan, card) for plan in plans))
+
+
+@given(compared())
+@settings(max_examples=40)
+def test_totals_groups_and_steps_are_sums_of_what_the_runs_cost_one_by_one(
+    case: tuple[RateCard, RateCard, pyarrow.Table, list[RunPlan]],
+) -> None:
+    card, candidate, runs, plans = case
+    accounts = [f"account {number % 3}" for number in range(len(plans))]
+    found = compare(runs.append_column("account", pyarrow.array(accounts)), card, [candidate])
+    (change,) = found.changes
+    assert found.baseline.credits == credits_of(plans, card)
+    assert change.card.credits == credits_of(plans, candidate)
+    for dimension, groups in found.groups.items():
+        if dimension != "recipe":
+            assert sum(group.runs for group in groups) == len(plans)
+            assert sum(group.candidates[0] for group in groups) == change.card.credits
+    for group in found.by("account"):
+        own = [plan for plan, account in zip(plans, accounts, strict=True) if account == group.key]
+        assert (group.baseline, *group.candidates) == (credits_of(own, card), credits_of(own, candidate))
+    assert sum((step.delta for step in change.steps), Decimal(0)) == change.delta
+    way = stages(card, candidate)
+    assert [step.total for step in change.steps] == [credits_of(plans, stage.card) for stage in way]
+
+
+@given(compared(), st.integers(1, 4))
+@settings(max_examples=25)
+def test_runs_that_are_folded_cost_what_they_cost_one_by_one(
+    case: tuple[RateCard, RateCard, pyarrow.Table, list[RunPlan]], times: int
+) -> None:
+    card, _, runs, plans = case
+    fees = [Decimal(0), Decimal("1.000001")]
+    try:
+        found = sweep(pyarrow.concat_tables([runs] * times), card, {"fee": fees})
+    except RateCardInvalid:
+        assume(False)
+    assert found.card.credits == times * credits_of(plans, card)
+    for point, fee in zip(found, fees, strict=True):
+        varied = card.model_copy(update={"fee": fee})
+        assert point.total == times * credits_of(plans, varied)
