@@ -27,7 +27,7 @@ DELIVER = st.tuples(st.just("deliver"), st.integers(1, 4), st.sampled_from([1, 2
 LAUNCH = st.tuples(st.just("launch"), st.sampled_from(ACCOUNTS), st.sampled_from([None, None, 2, 4]))
 PASS = st.tuples(st.just("pass"), st.integers(1, 3))
 END = st.tuples(st.just("end"), st.integers(0, 9), st.sampled_from(["settle", "release"]))
-STEPS = st.lists(st.one_of(DELIVER, LAUNCH, PASS, DELIVER, END, st.just(("expire",))), min_size=15, max_size=40)
+STEPS = st.lists(st.one_of(DELIVER, LAUNCH, PASS, DELIVER, END, st.just(("expire",))), min_size=12, max_size=30)
 
 
 @dataclass(slots=True)
