@@ -83,7 +83,9 @@ class Window:
     starts: dict[int, Row]
 
     @classmethod
-    def of(cls, entries: list[Row], transfers: Iterable[Row], holds: Iterable[Row], starts: Iterable[Row]) -> Window:
+    def of(
+        cls, entries: list[Row], transfers: Iterable[Row], holds: Iterable[Row], starts: Iterable[Row] = ()
+    ) -> Window:
         """A window of rows that are in the order of their keys."""
         moves: dict[int, list[Move]] = {}
         misplaced: set[int] = set()

@@ -24,7 +24,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from estimator import RunPlan, RunRequest, RunResponse
@@ -36,7 +35,6 @@ from ledger.ids import format_reservation_id, format_run_id, format_start_id, pa
 from ledger.instants import INSTANT_MAX, clock, from_instant, from_optional, to_instant
 from ledger.journal import OUTBOX_CHANGE
 from ledger.snapshots import BEGINS_IMMEDIATE
-from ledger.transactions import is_lost
 from ledger.values import ReservationState, StartState
 
 LIMIT_MAX = 1000
@@ -252,7 +250,7 @@ class _Delivery:
         if row.has_ended(moment):
             self._note(connection, "withdrawn", row.changed(StartState.WITHDRAWN, ended_at=moment))
             return
-        error = self._hand_over(row)
+        error = self._hand_over(connection, row)
         # The handler may have taken its time.
         moment, tried = self._now(), replace(row, attempts=row.attempts + 1)
         if error is None:
@@ -263,7 +261,7 @@ class _Delivery:
         failed = replace(tried, error=class_of(error), next_attempt_at=later)
         self._note(connection, "failed", failed.changed(StartState.WAITING))
 
-    def _hand_over(self, row: _Row) -> Exception | None:
+    def _hand_over(self, connection: Connection, row: _Row) -> Exception | None:
         """Call the handler in a savepoint of its own; what it raised, if anything."""
         transaction = self.session.get_transaction()
         result: object = None
@@ -273,8 +271,8 @@ class _Delivery:
                 result = self.handler(row.to_start())
         except Exception as raised:  # noqa: BLE001  # whatever it is, this start waits and the others go on
             error = raised
-        if isinstance(error, DBAPIError) and is_lost(error):
-            raise error
+        if error is not None and connection.invalidated:
+            raise error  # with the connection went the transaction
         if self.session.get_transaction() is not transaction:
             raise CommandInvalid("handler", _ENDED) from error
         if inspect.isawaitable(result):

@@ -303,7 +303,7 @@ ENDS: dict[str, Callable[[Session, ledger.Launch], object]] = {
     "cancelled": lambda session, run: settle(session, run.run_id, RunOutcome("cancelled", 0), at=later(5)),
     "released": lambda session, run: ledger.release(session, str(run.reservation_id), at=later(5)),
     "captured": lambda session, run: ledger.capture(session, str(run.reservation_id), at=later(5)),
-    "lapsed, recorded": lambda session, run: ledger.expire_due(session, account_id="acme", at=later(61)),
+    "lapsed, recorded": lambda session, run: ledger.expire_due(session, account_id="acme", at=later(60)),
     "lapsed, not recorded": lambda session, run: None,
 }
 
@@ -313,11 +313,11 @@ def test_a_run_that_ended_before_its_start_was_delivered_is_not_started(session:
     run = launch(session, expires_in=timedelta(seconds=60))
     ENDS[end](session, run)
     given: list[ledger.RunStart] = []
-    assert deliver(session, given.append, at=later(61)) == ledger.DeliveryReport(withdrawn=("acme/o2",))
+    assert deliver(session, given.append, at=later(60)) == ledger.DeliveryReport(withdrawn=("acme/o2",))
     assert given == []
     assert deliver(session, given.append, at=later(days=1)).count == 0
     (standing,) = ledger.list_outbox(session, state=ledger.StartState.WITHDRAWN)
-    assert (standing.attempts, standing.ended_at) == (0, later(61))
+    assert (standing.attempts, standing.ended_at) == (0, later(60))
     ledger.require_clean(session)
 
 

@@ -90,6 +90,36 @@ def test_what_a_deliverer_gave_back_is_handed_over_by_the_next(many: tuple[Engin
         assert list(deliver(session).delivered) == starts
 
 
+def test_a_delivery_whose_own_connection_is_lost_is_undone_and_told(many: tuple[Engine, list[str]]) -> None:
+    engine, starts = many
+
+    def cut_off(start: ledger.RunStart) -> None:
+        if start.start_id == starts[1]:
+            pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            with engine.connect() as other:
+                assert other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid}).scalar_one()
+
+    with Session(engine) as session:
+        with pytest.raises(sa.exc.DBAPIError):
+            deliver(session, cut_off)
+        session.rollback()
+        assert list(deliver(session).delivered) == starts
+
+
+def test_a_connection_that_a_handler_lost_elsewhere_is_a_failure_of_its_start_alone(
+    many: tuple[Engine, list[str]],
+) -> None:
+    engine, starts = many
+
+    def lose_another(start: ledger.RunStart) -> None:
+        if start.start_id == starts[1]:
+            raise sa.exc.OperationalError(None, None, Exception("gone"), connection_invalidated=True)
+
+    with Session(engine) as session, session.begin():
+        report = deliver(session, lose_another)
+    assert (list(report.delivered), list(report.failed)) == ([starts[0], *starts[2:]], [starts[1]])
+
+
 @pytest.mark.parametrize("is_prepared", [True, False], ids=["prepared", "a host's own"])
 def test_on_sqlite_whoever_delivers_holds_the_write_lock(sqlite_url: str, is_prepared: bool) -> None:
     engine = (ledger.create_engine if is_prepared else sa.create_engine)(sqlite_url)

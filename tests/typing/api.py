@@ -67,6 +67,14 @@ def service(session: Session, request: RunRequest, cards: RateCardBook) -> RunRe
     return launch.response
 
 
+def start_runs(session: Session, queue: list[str]) -> int:
+    """Hand launched runs to a pipeline, and see what waits."""
+    report = ledger.deliver_outbox(session, lambda start: queue.append(start.start_id), limit=5)
+    assert_type(report, ledger.DeliveryReport)
+    assert_type(ledger.list_outbox(session, state="waiting", failed=True), list[ledger.StartStanding])
+    return report.count
+
+
 def batch(session: Session) -> None:
     """Many commands, one answer each."""
     commands: list[ledger.Command] = [
