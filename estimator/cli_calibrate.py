@@ -47,12 +47,12 @@ def calibrate_command(
 
     before = read_card(card)
     text, suffix = card_text(card)
-    if out is not None and out.suffix.lower() != suffix:
-        raise CommandFailed("out_invalid", f"The card is a {suffix} text. End the name of --out in {suffix}.")
+    if out is not None:
+        _check_out(out, suffix)
     found = calibrate(read_history(history, before), before)
     changed = with_minutes(text, suffix, found.model)
     if out is not None:
-        with written_whole(out) as file:
+        with written_whole(out, newline="") as file:
             file.write(changed)
     after = RateCard.from_toml(changed) if suffix == ".toml" else RateCard.from_json(changed)
     document = {
@@ -65,6 +65,16 @@ def calibrate_command(
         "backtest": _plain(asdict(found.backtest)),
     }
     emit(document, *_shown(found, after, out), as_json=as_json)
+
+
+def _check_out(out: Path, suffix: str) -> None:
+    """Refuse, before anything is read and fitted, a place where the card cannot be written."""
+    if out.suffix.lower() != suffix:
+        raise CommandFailed("out_invalid", f"The card is a {suffix} text. End the name of --out in {suffix}.")
+    if out.is_dir():
+        raise CommandFailed("out_invalid", f"--out: {str(out)!r} is a folder. Name a file.")
+    if not out.parent.is_dir():
+        raise CommandFailed("out_invalid", f"--out: the folder {str(out.parent)!r} does not exist. Make it first.")
 
 
 def _plain(value: Any) -> Any:
@@ -85,14 +95,27 @@ def _shown(found: Any, card: RateCard, out: Path | None) -> list[Any]:
     ]
     bounds = Table("Runs of", "held back", "p95 factor", box=None, pad_edge=False)
     for bound in found.bounds:
-        factor = "too few for a bound of their own" if bound.factor is None else format_credits(bound.factor)
-        bounds.add_row(bound.name, f"{bound.runs:,}", factor)
+        bounds.add_row(bound.name, f"{bound.runs:,}", _factor(bound))
     verdict = (
         f"On {tried.runs:,} runs that it was not made from: {tried.covered_percent}% took no longer than the p95,"
         f" and half of the expectations are off by less than {tried.error_percent}%."
     )
-    written = "Nothing is written; say --out FILE." if out is None else f"Written to {out}, with the id {card.id}."
+    if out is None:
+        written = "Nothing is written; say --out FILE."
+    else:
+        later = "Give it a later effective_from before it joins the card that it was made from in one book."
+        written = f"Written to {out}, with the id {card.id}. {later}"
     return [facts(fields), "", bounds, "", line(verdict), line(written)]
+
+
+def _factor(bound: Any) -> str:
+    """A bound's factor, or why there is none."""
+    from estimator.calibration.bounds import runs_needed
+
+    if bound.factor is not None:
+        return format_credits(bound.factor)
+    needed = runs_needed()
+    return f"none: {needed} are needed for one" if bound.runs < needed else "none: too many took no end of time"
 
 
 __all__ = ["calibrate_command"]

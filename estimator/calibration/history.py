@@ -1,20 +1,21 @@
 """Past runs and how long they took, read for calibration.
 
-The columns are those of `estimator.columns`, and `minutes`, or `started_at` and `ended_at` in its place.
+The columns are those of `estimator.columns`, and `minutes`, or, where there is none, `started_at` and `ended_at`.
+What a run cost says nothing of how long it took: discounts, vouchers and prices are not looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from estimator.calibration.arrays import Floats, Integers, Marks, np, pa, pc
-from estimator.columns import COLUMNS, MODALITIES
+from estimator.columns import COLUMNS, MODALITIES, RESULT, name_issues
 from estimator.configurations import CODES, EXPANSION, STRIDES, SWITCHES
-from estimator.diagnosis import diagnose
+from estimator.diagnosis import diagnose, runs_issues
 from estimator.errors import FrameInvalid, Issue
-from estimator.issues import nearest
 from estimator.programs import PPM
 from estimator.runs import Reader
 from estimator.scenarios.sources import Source, open_runs
@@ -27,6 +28,10 @@ _MINUTES = "minutes"
 _MOMENTS = ("started_at", "ended_at")
 _SHOWN = 5
 _MICROS_A_MINUTE = 60_000_000
+_MINUTES_MAX = 10**9  # nineteen centuries: whatever is longer was not counted in minutes
+_READ = tuple(name for name in COLUMNS if name not in ("discount", "voucher"))
+_OF_PRICES = "price_missing"
+_ADVICE = f"Give minutes from 0 to {_MINUTES_MAX:,}; leave out unfinished runs."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +79,39 @@ def read_history(runs: Any, card: RateCard) -> History:
 
 
 def _time_columns(source: Source) -> tuple[str, ...]:
+    """The columns that tell how long runs took. Raises `FrameInvalid`, also where others are misspelt."""
     names = source.schema.names
-    if _MINUTES in names:
-        return (_MINUTES,)
-    if all(name in names for name in _MOMENTS):
-        return _MOMENTS
-    similar = next((hint for name in names if name not in COLUMNS and (hint := nearest(name, (_MINUTES,)))), "")
-    message = f"is required: how long each run took. {similar} Or give started_at and ended_at.".replace("  ", " ")
-    raise FrameInvalid([Issue(_MINUTES, "missing", message)])
+    issues = list(name_issues([name for name in names if name != RESULT]))
+    times = (_MINUTES,) if _MINUTES in names else _MOMENTS
+    absent = [name for name in times if name not in names]
+    if absent:
+        issues.append(_missing_time(names, absent))
+    issues += [
+        Issue(name, "duplicate_column", "is the name of more than one column. Keep one of them.")
+        for name in times
+        if names.count(name) > 1
+    ]
+    if issues:
+        raise FrameInvalid(issues)
+    return times
+
+
+def _missing_time(names: Sequence[str], absent: Sequence[str]) -> Issue:
+    if len(absent) == 1:
+        (present,) = set(_MOMENTS) - set(absent)
+        name, message = absent[0], f"is required beside {present}: when each run began, and when it ended."
+    else:
+        name, message = _MINUTES, "is required: how long each run took. Add it, or started_at and ended_at."
+    wanted = [*absent, _MINUTES]
+    others = [other for other in names if other not in COLUMNS]
+    hints = [(other, close[0]) for other in others if (close := difflib.get_close_matches(other, wanted, 1, 0.7))]
+    return Issue(
+        name, "missing", message + "".join(f" Is {other!r} meant to be {near!r}?" for other, near in hints[:1])
+    )
 
 
 def _parts(source: Source, card: RateCard, times: tuple[str, ...]) -> Iterator[History]:
-    wanted = [name for name in COLUMNS if name in source.schema.names]
+    wanted = [name for name in _READ if name in source.schema.names]
     first = 0
     for piece in source.pieces:
         for batch in piece.read([*wanted, *times]):
@@ -100,11 +126,16 @@ def _read(batch: Any, card: RateCard, times: tuple[str, ...], first: int) -> His
     issues = [] if reader.sound else diagnose(priced, card, first)
     minutes, wrong = _minutes(batch, times, first)
     if issues or wrong:
-        raise FrameInvalid([*issues, *wrong])
+        raise FrameInvalid([*(issue for issue in issues if issue.code != _OF_PRICES), *wrong])
     try:
         runs = reader.runs()
     except ValueError:
         raise FrameInvalid(diagnose(priced, card, first)) from None
+    too_large = [
+        issue for issue in runs_issues(runs, card, first + np.arange(len(runs.rows))) if issue.code != _OF_PRICES
+    ]
+    if too_large:
+        raise FrameInvalid(too_large)
     rows = runs.rows.copy()
     if runs.targets is not None and runs.sample_ppm is not None:
         rows += rows * runs.sample_ppm // PPM * runs.targets
@@ -150,13 +181,13 @@ def _minutes(batch: Any, times: tuple[str, ...], first: int) -> tuple[Floats, li
         taken = pc.divide(pc.subtract(ended, started).cast(pa.float64()), float(_MICROS_A_MINUTE))
     minutes: Floats = taken.to_numpy(zero_copy_only=False)
     with np.errstate(invalid="ignore"):
-        wrong = np.flatnonzero(~(np.isfinite(minutes) & (minutes >= 0)))
+        wrong = np.flatnonzero(~((minutes >= 0) & (minutes <= _MINUTES_MAX)))
     if not len(wrong):
         return minutes, []
     shown = ", ".join(f"row {first + at}: {taken[at].as_py()}" for at in wrong[:_SHOWN].tolist())
     more = ", ..." if len(wrong) > _SHOWN else ""
     rows = "1 row" if len(wrong) == 1 else f"{len(wrong):,} rows"
-    message = f"is no length of time in {rows} ({shown}{more}). Give minutes of 0 or more; leave out unfinished runs."
+    message = f"is no length of time in {rows} ({shown}{more}). {_ADVICE}"
     return minutes, [Issue(times[-1], "out_of_range", message)]
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from estimator.calibration.arrays import Floats, np
-from estimator.calibration.bounds import COVERAGE_PERCENT, conformal_factor, runs_needed, shares
+from estimator.calibration.bounds import COVERAGE_PERCENT, conformal_factor, shares
 from estimator.calibration.fitting import Fit, fit
 from estimator.calibration.history import History
 from estimator.errors import FrameInvalid, Issue
@@ -25,13 +27,16 @@ _FITTED, _BOUNDED = 6, 8  # tenths: below the first are fitted, below the second
 _PLACES = Decimal("0.000001")
 _ROW_DIGITS = 6
 _PLACES_MAX = 12  # of a card
+_FACTOR_MAX = 10**6  # a run that takes a million times as long as expected is not bounded by an expectation
+_SHORTEST = 1.0  # minutes: what is off by half a minute is not off by half
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
     """How many times longer than expected runs of a length, with or without grounding, take at most.
 
-    `factor` is None where `runs`, those it would be taken from, are too few to support it.
+    `factor` is None where `runs`, those it would be taken from, do not support one: they are too few, or more of them
+    than it may leave out took no end of time.
     """
 
     name: str
@@ -44,7 +49,7 @@ class Backtest:
     """How the model does on runs that it was not made from.
 
     `covered_percent` of the `runs` took no longer than its p95; `error_percent` is how far its expectation is off,
-    of half of the runs less, of half more.
+    of half of the runs less, of half more: percent of the minutes taken, of one minute where they took less.
     """
 
     runs: int
@@ -70,7 +75,8 @@ class Calibration:
 def calibrate(history: History, card: RateCard) -> Calibration:
     """Make the minutes model of a card from past runs. The same runs in the same order give the same model.
 
-    Raises `FrameInvalid` for fewer than 200 runs, or runs that take no longer for more rows.
+    Raises `FrameInvalid` for fewer than 200 runs, and for runs that no such model can be made of: they take no longer
+    for more rows, or no time at all, or so differently long that nothing can be promised of them.
     """
     if len(history) < RUNS_LEAST:
         raise _refusal("missing", f"are {len(history):,}, too few. Give {RUNS_LEAST} finished runs or more.")
@@ -80,6 +86,7 @@ def calibrate(history: History, card: RateCard) -> Calibration:
     if not fitted.row:
         raise _refusal("out_of_range", "take no longer for more rows. See that rows and minutes are of the same runs.")
     model = _model(fitted, card)
+    _refuse_timeless(_expected(model, history))
     held_out = history.take((tenths >= _FITTED) & (tenths < _BOUNDED))
     model, bounds = _bounded(model, held_out)
     unfitted = tuple(name for name in card.minutes.factors if name not in fitted.fitted)
@@ -101,12 +108,27 @@ def _model(fitted: Fit, card: RateCard) -> MinutesModel:
         for name, factor in fitted.factors.items()
         if (rounded := _rounded(factor)) != 1 and (name in fitted.fitted or name in card.minutes.factors)
     }
-    return MinutesModel(
-        start=_rounded(fitted.start),
-        row=row.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN).normalize(),
-        parallel=card.minutes.parallel,
-        factors=factors,
-    )
+    try:
+        return MinutesModel(
+            start=_rounded(fitted.start),
+            row=row.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN).normalize() + 0,
+            parallel=card.minutes.parallel,
+            factors=factors,
+        )
+    except ValidationError:
+        message = "differ by more than a card can say. See that rows and minutes are of the same runs."
+        raise _refusal("out_of_range", message) from None
+
+
+def _refuse_timeless(expected: Floats) -> None:
+    """Nothing is a multiple of no time, so a model must not expect it of any run."""
+    timeless = int(np.count_nonzero(expected <= 0))
+    if timeless:
+        message = (
+            f"are short: by the best fitting model, {timeless:,} of {len(expected):,} would take no time at all. "
+            "Give their minutes with more decimals, or leave out the kinds of runs that took none."
+        )
+        raise _refusal("out_of_range", message)
 
 
 def _rounded(value: float, rounding: str = ROUND_HALF_EVEN) -> Decimal:
@@ -121,14 +143,19 @@ def _expected(model: MinutesModel, history: History) -> Floats:
 def _bounded(model: MinutesModel, history: History) -> tuple[MinutesModel, tuple[Bound, ...]]:
     """The model with what runs apart from the fit say of its worst; a bound is never below what is expected."""
     expected = _expected(model, history)
-    ratios = history.minutes / np.maximum(expected, np.finfo(float).tiny)
-    whole = conformal_factor(ratios)
-    if whole is None:  # pragma: no cover - two tenths of the least number of runs are more
-        raise _refusal("missing", f"leave too few to tell a bound from. Give {10 * runs_needed()} runs or more.")
+    ratios = history.minutes / expected
+    overall = _bound(ratios)
+    if overall is None:  # never for being few: two tenths of the least number of runs are more than a bound needs
+        message = f"took more than {_FACTOR_MAX:,} times as long as expected, too many of them. Leave out broken runs."
+        raise _refusal("out_of_range", message)
     bounds = tuple(_bounds(history, ratios))
     factors = {bound.name: bound.factor for bound in bounds if bound.factor is not None}
-    overall = _rounded(max(whole, 1), ROUND_CEILING)
     return model.model_copy(update={"p95_factor": overall, "p95_factors": factors}), bounds
+
+
+def _bound(ratios: Floats) -> Decimal | None:
+    factor = conformal_factor(ratios)
+    return None if factor is None or factor > _FACTOR_MAX else _rounded(max(factor, 1), ROUND_CEILING)
 
 
 def _bounds(history: History, ratios: Floats) -> Iterator[Bound]:
@@ -136,9 +163,7 @@ def _bounds(history: History, ratios: Floats) -> Iterator[Bound]:
         for grounded in (False, True):
             own = ratios[(history.length == place) & (history.grounding == grounded)]
             if len(own):
-                factor = conformal_factor(own)
-                rounded = None if factor is None else _rounded(max(factor, 1), ROUND_CEILING)
-                yield Bound(minutes_bound_name(length, grounded), len(own), rounded)
+                yield Bound(minutes_bound_name(length, grounded), len(own), _bound(own))
 
 
 def _tried(model: MinutesModel, history: History) -> Backtest:
@@ -150,7 +175,7 @@ def _tried(model: MinutesModel, history: History) -> Backtest:
             own = (history.length == place) & (history.grounding == grounded)
             most[own] = float(factors.get(minutes_bound_name(length, grounded), model.p95_factor))
     covered = int(np.count_nonzero(history.minutes <= expected * most))
-    errors = np.abs(expected - history.minutes) / np.maximum(history.minutes, np.finfo(float).tiny)
+    errors = np.abs(expected - history.minutes) / np.maximum(history.minutes, _SHORTEST)
     hundredth = Decimal("0.01")
     return Backtest(
         len(history),

@@ -53,7 +53,14 @@ def test_files_are_read_like_frames(tmp_path: Path, kind: str) -> None:
     ("columns", "says"),
     [
         ({"minutes": None}, "minutes: is required: how long each run took"),
-        ({"minutes": None, "minuts": TAKEN}, "Did you mean 'minutes'"),
+        ({"minutes": None, "minuts": TAKEN}, "Is 'minuts' meant to be 'minutes'"),
+        ({"minutes": None, **moments(TAKEN), "ended_at": None}, "ended_at: is required beside started_at"),
+        ({"minutes": None, **moments(TAKEN), "started_at": None, "start_at": TAKEN}, "Is 'start_at' meant to be"),
+        ({"length": None, "lenght": ["concise"] * 3}, "lenght: is no column that is priced. Did you mean 'length'"),
+        ({"rows": None, "row": [5, 5, 5]}, "Did you mean 'rows'"),
+        ({"minutes": [1.0, 2.0, 1e9 + 1]}, "Give minutes from 0 to 1,000,000,000"),
+        ({"rows": [5, 10**9, 5]}, r"rows: cannot be priced in 1 row \(row 1: 1000000000\)"),
+        ({"sample_ppm": [0, 10, 10], "targets": [0, 21, 20]}, r"targets: cannot be priced in 1 row \(row 1: 21\)"),
         ({"minutes": ["1", "2", "3"]}, "must be numbers of minutes, not of type string"),
         ({"minutes": [1.0, -2.0, None]}, r"no length of time in 2 rows \(row 1: -2.0, row 2: None\)"),
         ({"minutes": [1.0, float("nan"), float("inf")]}, "no length of time in 2 rows"),
@@ -66,6 +73,23 @@ def test_files_are_read_like_frames(tmp_path: Path, kind: str) -> None:
 def test_what_is_no_run_or_no_time_is_refused(columns: dict[str, object], says: str) -> None:
     with pytest.raises(FrameInvalid, match=says):
         read_history(history(3, **({"minutes": TAKEN} | columns)), CARD)
+
+
+def test_what_runs_cost_is_not_looked_at() -> None:
+    dear = pyarrow.table({"rows": [5], "minutes": [1], "voucher": ["nobody's"], "credits_micro": [7]})
+    assert len(read_history(dear, CARD)) == 1
+    unsold = pyarrow.table({"rows": [5], "modality": ["image"], "prompt_rephrase": [True], "minutes": [1]})
+    assert read_history(unsold, CARD).slowed["recipes.prompt_rephrase"].tolist() == [True]
+    both = pyarrow.concat_tables([unsold, unsold]).combine_chunks()
+    with pytest.raises(FrameInvalid) as caught:
+        read_history(both.append_column("grounding", pyarrow.array([None, True])), CARD)
+    assert [issue.path for issue in caught.value.issues] == ["grounding"]
+
+
+def test_a_time_that_is_there_twice_is_refused() -> None:
+    twice = pyarrow.table([[5], [1], [2]], ["rows", "minutes", "minutes"])
+    with pytest.raises(FrameInvalid, match="minutes: is the name of more than one column"):
+        read_history(twice, CARD)
 
 
 def test_moments_of_two_zones_are_refused() -> None:

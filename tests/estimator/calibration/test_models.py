@@ -8,6 +8,7 @@ import pytest
 
 from estimator import DatasetProfile, FrameInvalid, RunRequest, estimate, plan_run, shipped_card
 from estimator.calibration import calibrate, read_history
+from estimator.calibration.bounds import shares
 from estimator.calibration.models import Calibration
 from tests.estimator.calibration.past import history
 
@@ -82,3 +83,49 @@ def test_runs_that_support_no_model_are_refused(count: int, minutes: list[float]
     table = history(count) if minutes is None else history(count, minutes=minutes)
     with pytest.raises(FrameInvalid, match=says):
         calibrated(table)
+
+
+def test_runs_of_no_time_among_others_are_no_obstacle() -> None:
+    minutes = [0 if at % 5 else 3 for at in range(600)]
+    found = calibrated(history(600, minutes=minutes))
+    assert found.backtest.error_percent < 101
+    assert found.model.p95_factor > 1
+
+
+def test_a_few_broken_runs_leave_their_kind_without_a_bound_and_the_others_with_theirs() -> None:
+    sound = history(1000, length=["minimal"] * 300 + ["concise"] * 700, grounding=None, noise=0.1)
+    bounding = [at for at, tenth in enumerate(shares(300)) if tenth in (6, 7)]
+    minutes = sound["minutes"].to_pylist()
+    for at in bounding[:8]:
+        minutes[at] = 9e8
+    found = calibrated(sound.set_column(sound.schema.get_field_index("minutes"), "minutes", [minutes]))
+    assert {bound.name: bound.factor is None for bound in found.bounds} == {"minimal": True, "concise": False}
+    for at in bounding:
+        minutes[at] = 9e8
+    with pytest.raises(FrameInvalid, match="Leave out broken runs"):
+        calibrated(sound.set_column(sound.schema.get_field_index("minutes"), "minutes", [minutes]))
+
+
+SHORT = [1e-15 * at for at in range(300)]
+IDLE = [0.0 if at < 60 else 0.01 * at for at in range(300)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "minutes", "length", "says"),
+    [
+        (range(1, 301), SHORT, ["concise"] * 300, "300 of 300 would take no time at all"),
+        (range(1, 301), IDLE, ["minimal"] * 60 + ["concise"] * 240, "60 of 300 would take no time at all"),
+    ],
+)
+def test_a_model_that_expects_no_time_of_runs_is_refused(
+    rows: range, minutes: list[float], length: list[str], says: str
+) -> None:
+    table = history(300, rows=list(rows), minutes=minutes, length=length, grounding=None, reasoning_traces=None)
+    with pytest.raises(FrameInvalid, match=says):
+        calibrated(table)
+
+
+def test_a_model_beyond_what_a_card_can_say_is_refused() -> None:
+    wide = CARD.model_copy(update={"minutes": CARD.minutes.model_copy(update={"parallel": 10**15})})
+    with pytest.raises(FrameInvalid, match="more than a card can say"):
+        calibrate(read_history(history(300), wide), wide)
