@@ -27,7 +27,7 @@ _FITTED, _BOUNDED = 6, 8  # tenths: below the first are fitted, below the second
 _PLACES = Decimal("0.000001")
 _ROW_DIGITS = 6
 _PLACES_MAX = 12  # of a card
-_NOTHING = 1e-6  # minutes: what the arithmetic leaves of no time at all is less
+_NOTHING = 1e-9  # of the longest time: what the arithmetic leaves of no time at all is less
 _FACTOR_MAX = 10**6  # a run that takes a million times as long as expected is not bounded by an expectation
 _SHORTEST = 1.0  # minutes: what is off by half a minute is not off by half
 
@@ -84,7 +84,7 @@ def calibrate(history: History, card: RateCard) -> Calibration:
     tenths = shares(len(history))
     given = {name: float(factor) for name, factor in card.minutes.factors.items()}
     fitted = fit(history.take(tenths < _FITTED), given)
-    if fitted.row * int(history.rows.max()) < _NOTHING:
+    if fitted.row * int(history.rows.max()) <= _NOTHING * float(history.minutes.max()):
         raise _refusal("out_of_range", "take no longer for more rows. See that rows and minutes are of the same runs.")
     model = _model(fitted, card)
     _refuse_timeless(_expected(model, history))
