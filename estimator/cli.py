@@ -11,6 +11,7 @@ import typer
 from rich.progress import Progress
 
 from estimator.cards import shipped
+from estimator.cli_calibrate import calibrate_command
 from estimator.cli_options import (
     CARD_DEFAULT,
     CardOption,
@@ -152,6 +153,9 @@ def check(card: CardArgument, as_json: JsonOption = False) -> None:
 def schema(as_json: JsonOption = False) -> None:
     """Print the JSON Schema of a rate card, for editors; --json changes nothing."""
     emit(RateCard.model_json_schema(), as_json=True)
+
+
+card_app.command("calibrate", epilog=EPILOG)(calibrate_command)
 
 
 def _identity(card: RateCard) -> dict[str, Any]:

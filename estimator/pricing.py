@@ -14,6 +14,7 @@ from estimator.credits import unscaled
 from estimator.errors import Issue, PriceMissing, RequestRejected
 from estimator.folding import fold
 from estimator.programs import Program, scaled
+from estimator.sections import minutes_bound_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,7 +146,7 @@ def _build(plan: RunPlan, card: RateCard, program: Program, limited: bool) -> Pr
         tiers_at=positions["charge"] if section.tiers else None,
         credit_multiplier=_credit_multiplier(section) if plan.modality == "image" else None,
         p50=_minutes_rate(row, card.minutes.start, Decimal(1)),
-        p95=_minutes_rate(row, card.minutes.start, card.minutes.p95_factor),
+        p95=_minutes_rate(row, card.minutes.start, _p95_factor(plan, card.minutes)),
         rows_output_at=positions["rows_output"],
         rows_billable_at=positions["rows_billable"],
         units_at=positions["units"],
@@ -221,6 +222,10 @@ def _minutes_per_row(plan: RunPlan, model: MinutesModel) -> Fraction:
     for name in applied:
         row *= Fraction(model.factors.get(name, 1))
     return row
+
+
+def _p95_factor(plan: RunPlan, model: MinutesModel) -> Decimal:
+    return model.p95_factors.get(minutes_bound_name(plan.length, plan.grounding), model.p95_factor)
 
 
 def _minutes_rate(row: Fraction, start: Decimal, factor: Decimal) -> MinutesRate:

@@ -27,7 +27,17 @@ from estimator.credits import format_credits, to_micro
 from estimator.errors import Issue, RateCardInvalid, RateCardNotFound
 from estimator.issues import issues_of, problems_error
 from estimator.programs import Program, compile_card
-from estimator.sections import COUNT_MAX, Count, Credits, Multiplier, Name, Part, Section, minutes_factor_names
+from estimator.sections import (
+    COUNT_MAX,
+    Count,
+    Credits,
+    Multiplier,
+    Name,
+    Part,
+    Section,
+    minutes_bound_names,
+    minutes_factor_names,
+)
 
 
 def _read_moment(value: object) -> object:
@@ -86,21 +96,32 @@ class Voucher(Part):
 
 
 class MinutesModel(Part):
-    """How long a run takes: `start + output rows x row x factors / parallel`. Advice, never billed."""
+    """How long a run takes: `start + output rows x row x factors / parallel`. Advice, never billed.
+
+    Most runs take no longer than `p95_factor` times that, or, where `p95_factors` names a run's length (`concise`, or
+    `concise.grounding` for grounded runs), that many times it.
+    """
 
     start: Multiplier = Decimal(0)
     row: Multiplier = Decimal(0)
     parallel: Count = 1
     p95_factor: Annotated[Multiplier, Field(ge=1)] = Decimal(1)
     factors: dict[str, Multiplier] = Field(default_factory=dict)
+    p95_factors: dict[str, Annotated[Multiplier, Field(ge=1)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _known_factors(self) -> MinutesModel:
-        known = minutes_factor_names()
-        unknown = [name for name in self.factors if name not in known]
-        if unknown:
-            message = f"is nothing that slows a run down. Use one of: {', '.join(known)}."
-            raise problems_error([Issue(f"factors.{name}", "unknown_field", message) for name in unknown])
+        problems = [
+            Issue(f"{table}.{name}", "unknown_field", f"is nothing that {verb}. Use one of: {', '.join(known)}.")
+            for table, verb, known in (
+                ("factors", "slows a run down", minutes_factor_names()),
+                ("p95_factors", "has a bound of its own", minutes_bound_names()),
+            )
+            for name in getattr(self, table)
+            if name not in known
+        ]
+        if problems:
+            raise problems_error(problems)
         return self
 
 
@@ -177,6 +198,9 @@ class RateCard(Part):
         content = self.model_dump(exclude_none=True)
         for modality, section in self.sections.items():
             content[modality]["order"] = section.dimensions
+        if not self.minutes.p95_factors:
+            # Cards from before there was such a table keep their ids.
+            del content["minutes"]["p95_factors"]
         return json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"))
 
     @classmethod

@@ -381,6 +381,16 @@ def _rounded(price: Decimal, decimals: int) -> int:
     return int(_ROUNDING.scaleb(_ROUNDING.quantize(price, Decimal((0, (1,), -decimals))), decimals))
 
 
+def minutes_bound_names() -> tuple[str, ...]:
+    """The kinds of runs whose minutes a card may bound apart: each length, without and with grounding."""
+    return tuple(minutes_bound_name(length, grounding) for length in LENGTHS for grounding in (False, True))
+
+
+def minutes_bound_name(length: str, grounding: bool) -> str:
+    """The kind that a run of a length belongs to."""
+    return f"{length}.grounding" if grounding else length
+
+
 def minutes_factor_names() -> tuple[str, ...]:
     """Everything that a card's minutes model may name a factor for."""
     return (

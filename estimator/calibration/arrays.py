@@ -1,0 +1,31 @@
+"""NumPy with SciPy's solver, or a sentence that says how to get them. Minutes are no amounts: they may be floats."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from estimator.arrays import Integers, np, pa, pc
+from estimator.errors import ExtraMissing
+
+try:
+    from numpy.typing import NDArray
+    from scipy.optimize import nnls
+except ImportError as error:
+    raise ExtraMissing("Calibrating the minutes of a card", "calibration") from error
+
+Floats: TypeAlias = NDArray[np.float64]
+Marks: TypeAlias = NDArray[np.bool_]
+
+
+def non_negative_least_squares(columns: Floats, wanted: Floats) -> Floats:
+    """The coefficients, none below zero, with which the columns come nearest to what is wanted.
+
+    The many rows are first turned into as many as there are columns, which have the same solution.
+    """
+    orthogonal, triangle = np.linalg.qr(columns)
+    solution: Any = nnls(triangle, orthogonal.T @ wanted)[0]
+    found: Floats = solution
+    return found
+
+
+__all__ = ["Floats", "Integers", "Marks", "non_negative_least_squares", "np", "pa", "pc"]

@@ -1,0 +1,162 @@
+"""From past runs to the minutes model of a card: fitted on six tenths, bounded on two, tried out on the last two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
+from typing import TYPE_CHECKING
+
+from estimator.calibration.arrays import Floats, np
+from estimator.calibration.bounds import COVERAGE_PERCENT, conformal_factor, runs_needed, shares
+from estimator.calibration.fitting import Fit, fit
+from estimator.calibration.history import History
+from estimator.errors import FrameInvalid, Issue
+from estimator.rates import MinutesModel
+from estimator.sections import LENGTHS, minutes_bound_name
+
+if TYPE_CHECKING:
+    from estimator.rates import RateCard
+
+RUNS_LEAST = 200
+"""Fewer runs in all are no history to fit a model to."""
+
+_FITTED, _BOUNDED = 6, 8  # tenths: below the first are fitted, below the second bounded, the rest tried
+_PLACES = Decimal("0.000001")
+_ROW_DIGITS = 6
+_PLACES_MAX = 12  # of a card
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """How many times longer than expected runs of a length, with or without grounding, take at most.
+
+    `factor` is None where `runs`, those it would be taken from, are too few to support it.
+    """
+
+    name: str
+    runs: int
+    factor: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """How the model does on runs that it was not made from.
+
+    `covered_percent` of the `runs` took no longer than its p95; `error_percent` is how far its expectation is off,
+    of half of the runs less, of half more.
+    """
+
+    runs: int
+    covered_percent: Decimal
+    error_percent: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A minutes model made from past runs, and what it is worth.
+
+    `unfitted` are the factors that the card names and of which there were too few runs: they are as they were.
+    """
+
+    model: MinutesModel
+    runs: int
+    fitted: tuple[str, ...]
+    unfitted: tuple[str, ...]
+    bounds: tuple[Bound, ...]
+    backtest: Backtest
+
+
+def calibrate(history: History, card: RateCard) -> Calibration:
+    """Make the minutes model of a card from past runs. The same runs in the same order give the same model.
+
+    Raises `FrameInvalid` for fewer than 200 runs, or runs that take no longer for more rows.
+    """
+    if len(history) < RUNS_LEAST:
+        raise _refusal("missing", f"are {len(history):,}, too few. Give {RUNS_LEAST} finished runs or more.")
+    tenths = shares(len(history))
+    given = {name: float(factor) for name, factor in card.minutes.factors.items()}
+    fitted = fit(history.take(tenths < _FITTED), given)
+    if not fitted.row:
+        raise _refusal("out_of_range", "take no longer for more rows. See that rows and minutes are of the same runs.")
+    model = _model(fitted, card)
+    held_out = history.take((tenths >= _FITTED) & (tenths < _BOUNDED))
+    model, bounds = _bounded(model, held_out)
+    unfitted = tuple(name for name in card.minutes.factors if name not in fitted.fitted)
+    tried = _tried(model, history.take(tenths >= _BOUNDED))
+    return Calibration(model, len(history), fitted.fitted, unfitted, bounds, tried)
+
+
+def _refusal(code: str, message: str) -> FrameInvalid:
+    return FrameInvalid([Issue("runs", code, message)])
+
+
+def _model(fitted: Fit, card: RateCard) -> MinutesModel:
+    """The fit as a card says it; factors of one are what a card means by saying nothing."""
+    row = Decimal(fitted.row) * card.minutes.parallel
+    # The price of a row may be very small: its digits count, not its places.
+    places = min(_PLACES_MAX, max(_ROW_DIGITS, _ROW_DIGITS - 1 - row.adjusted()))
+    factors = {
+        name: rounded
+        for name, factor in fitted.factors.items()
+        if (rounded := _rounded(factor)) != 1 and (name in fitted.fitted or name in card.minutes.factors)
+    }
+    return MinutesModel(
+        start=_rounded(fitted.start),
+        row=row.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN).normalize(),
+        parallel=card.minutes.parallel,
+        factors=factors,
+    )
+
+
+def _rounded(value: float, rounding: str = ROUND_HALF_EVEN) -> Decimal:
+    return Decimal(value).quantize(_PLACES, rounding).normalize() + 0
+
+
+def _expected(model: MinutesModel, history: History) -> Floats:
+    factors = {name: float(factor) for name, factor in model.factors.items()}
+    return Fit(float(model.start), float(model.row) / model.parallel, factors, ()).minutes(history)
+
+
+def _bounded(model: MinutesModel, history: History) -> tuple[MinutesModel, tuple[Bound, ...]]:
+    """The model with what runs apart from the fit say of its worst; a bound is never below what is expected."""
+    expected = _expected(model, history)
+    ratios = history.minutes / np.maximum(expected, np.finfo(float).tiny)
+    whole = conformal_factor(ratios)
+    if whole is None:  # pragma: no cover - two tenths of the least number of runs are more
+        raise _refusal("missing", f"leave too few to tell a bound from. Give {10 * runs_needed()} runs or more.")
+    bounds = tuple(_bounds(history, ratios))
+    factors = {bound.name: bound.factor for bound in bounds if bound.factor is not None}
+    overall = _rounded(max(whole, 1), ROUND_CEILING)
+    return model.model_copy(update={"p95_factor": overall, "p95_factors": factors}), bounds
+
+
+def _bounds(history: History, ratios: Floats) -> Iterator[Bound]:
+    for place, length in enumerate(LENGTHS):
+        for grounded in (False, True):
+            own = ratios[(history.length == place) & (history.grounding == grounded)]
+            if len(own):
+                factor = conformal_factor(own)
+                rounded = None if factor is None else _rounded(max(factor, 1), ROUND_CEILING)
+                yield Bound(minutes_bound_name(length, grounded), len(own), rounded)
+
+
+def _tried(model: MinutesModel, history: History) -> Backtest:
+    expected = _expected(model, history)
+    factors: Mapping[str, Decimal] = model.p95_factors
+    most = np.full(len(history), float(model.p95_factor))
+    for place, length in enumerate(LENGTHS):
+        for grounded in (False, True):
+            own = (history.length == place) & (history.grounding == grounded)
+            most[own] = float(factors.get(minutes_bound_name(length, grounded), model.p95_factor))
+    covered = int(np.count_nonzero(history.minutes <= expected * most))
+    errors = np.abs(expected - history.minutes) / np.maximum(history.minutes, np.finfo(float).tiny)
+    hundredth = Decimal("0.01")
+    return Backtest(
+        len(history),
+        (Decimal(100 * covered) / len(history)).quantize(hundredth),
+        (Decimal(float(np.median(errors))) * 100).quantize(hundredth),
+    )
+
+
+__all__ = ["COVERAGE_PERCENT", "RUNS_LEAST", "Backtest", "Bound", "Calibration", "calibrate"]
