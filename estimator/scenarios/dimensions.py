@@ -6,6 +6,7 @@ Each run gets a number for each dimension; numbers stand for keys that are met a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -57,9 +58,15 @@ def chosen(by: Sequence[str] | None, names: Sequence[str]) -> tuple[str, ...]:
         if dimension not in DIMENSIONS:
             raise ScenarioInvalid(dimension, f"is no dimension of runs. {nearest(dimension, DIMENSIONS)}")
         if dimension not in there:
-            columns = " or ".join([KEYED[dimension]] if dimension in KEYED else CODED[dimension])
-            raise ScenarioInvalid(dimension, f"needs a column {columns}, which the runs lack. Add it, or leave it out.")
+            columns = [KEYED[dimension]] if dimension in KEYED else CODED[dimension]
+            message = f"needs a column {' or '.join(columns)}, which the runs lack."
+            raise ScenarioInvalid(dimension, f"{message} {_meant(columns, names)}")
     return tuple(dict.fromkeys(by))
+
+
+def _meant(wanted: Sequence[str], names: Sequence[str]) -> str:
+    close = [name for column in wanted for name in get_close_matches(column, names, n=1)]
+    return f"Did you mean {close[0]!r}? Rename it." if close else "Add it, or leave the dimension out."
 
 
 def coded_keys(dimension: str, code: int) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from estimator.arrays import Integers, np, pa
 from estimator.errors import FrameInvalid
 from estimator.kernel import Kernel
-from estimator.runs import READ_BUFFERS, Names, Reader, Runs, checked_columns
+from estimator.runs import READ_BUFFERS, Names, Reader, Runs
 from estimator.scenarios.tally import Question, tally
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class RunTotals:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._present = checked_columns(source.schema)
+        self._present = source.priced_columns
         self._folded = _folded(source, self._present)
 
     def of(self, cards: Sequence[RateCard]) -> Iterator[int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from estimator.columns import RESULT
 from estimator.scenarios.errors import RunsUnreadable
 from estimator.sections import RECIPES
 
@@ -47,6 +48,18 @@ class Source:
 
     schema: pyarrow.Schema
     pieces: tuple[Piece, ...]
+
+    @property
+    def priced_columns(self) -> tuple[str, ...]:
+        """The columns that have a meaning, in order. What pricing would add may be there from an earlier time.
+
+        Raises `FrameInvalid` for columns that are missing, misspelt or of the wrong type.
+        """
+        import pyarrow
+
+        from estimator.runs import checked_columns
+
+        return checked_columns(pyarrow.schema([field for field in self.schema if field.name != RESULT]))
 
     @property
     def size(self) -> int:

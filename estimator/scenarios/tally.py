@@ -14,7 +14,7 @@ from estimator.configurations import CODES
 from estimator.diagnosis import diagnose
 from estimator.errors import FrameInvalid, Issue
 from estimator.kernel import Kernel
-from estimator.runs import BLOCK, READ_BUFFERS, Reader, Runs, checked_columns
+from estimator.runs import BLOCK, READ_BUFFERS, Reader, Runs
 from estimator.scenarios.dimensions import CODED, KEYED, Accounts, Months, Numbering
 from estimator.scenarios.movers import Distribution, Largest
 from estimator.scenarios.sums import GroupSums
@@ -168,7 +168,7 @@ def _merge_keyed(keyed: _Keyed, other: _Keyed) -> None:
 
 def tally(source: Source, question: Question, *, progress: Progress | None = None, threads: int | None = None) -> Tally:
     """Read the whole source once and add up what the question asks for. Raises `FrameInvalid`, `RunsUnreadable`."""
-    present = checked_columns(source.schema)
+    present = source.priced_columns
     # What is priced, and what the dimensions need.
     columns = [*present, *(column for name, column in KEYED.items() if name in question.dimensions)]
     kernels = [Kernel(card) for card in (*question.cards, *question.totalled)]

@@ -29,6 +29,7 @@ from estimator import (
     shipped_card,
 )
 from estimator.datasets import profile_dataset
+from estimator.scenarios import Comparison, Neighbour, Sweep, compare, solve, sweep
 from ledger import Capture, GrantCredits, Reserve
 
 NOW = datetime.now(UTC)
@@ -46,6 +47,11 @@ def analyst() -> None:
     assert_type(affordable_rows(plan, card, Decimal(5)), int)
     assert_type(settle(plan, card, RunOutcome("failed", 3)), Settlement)
     assert_type(RunResponse.of(quote).to_json(), str)
+    compared = assert_type(compare("runs/*.parquet", card, [card], by=["account"]), Comparison)
+    assert_type(compared.by("account").head(3).rows[0].deltas, tuple[Decimal, ...])
+    assert_type(compared.changes[0].steps[0].delta, Decimal)
+    assert_type(sweep("runs.csv", card, {"text.row": [Decimal(1)], "rows_max": [5]}), Sweep)
+    assert_type(solve("runs.csv", card, "text.row", 100, (0, Decimal("0.5"))).above, Neighbour | None)
 
 
 def service(session: Session, request: RunRequest, cards: RateCardBook) -> RunResponse:

@@ -12,8 +12,8 @@ import polars
 import pyarrow
 import pytest
 
-from estimator import FrameInvalid, RateCard
-from estimator.scenarios import ScenarioInvalid, compare
+from estimator import FrameInvalid, RateCard, estimate_frame
+from estimator.scenarios import ScenarioInvalid, compare, sweep
 from tests.estimator.scenarios.past import MANY, changed, prices, table, total
 
 
@@ -137,6 +137,18 @@ def test_a_dimension_without_its_column_is_refused_by_name(card: RateCard) -> No
     found = compare(runs, card, [])
     with pytest.raises(ScenarioInvalid, match="account: is not what these runs were compared by"):
         found.by("account")
+
+
+def test_a_misspelt_column_of_a_dimension_is_named(card: RateCard) -> None:
+    runs = MANY.rename_columns({"account": "acount"})
+    with pytest.raises(ScenarioInvalid, match="Did you mean 'acount'"):
+        compare(runs, card, [], by=["account"])
+
+
+def test_runs_that_were_priced_before_are_priced_anew(card: RateCard, cheaper: RateCard) -> None:
+    found = compare(estimate_frame(MANY, card), card, [cheaper])
+    assert found.changes[0].card.credits == total(MANY, cheaper)
+    assert sweep(estimate_frame(MANY, card), card, {"fee": [Decimal(1)]}).card.credits == total(MANY, card)
 
 
 def test_a_misspelt_dimension_is_refused_with_the_nearest(card: RateCard) -> None:
