@@ -196,7 +196,7 @@ def _values(column: Any) -> Any:
     """The integers of an Arrow array where they lie, whatever is in the places of nulls."""
     if pa.types.is_null(column.type):
         return np.broadcast_to(np.int64(INT64_MAX), len(column))
-    kind = np.dtype(column.type.to_pandas_dtype())
+    kind = np.dtype(str(column.type))  # both call them int8 to uint64; Arrow's own word may need pandas
     buffer = column.buffers()[1]
     if buffer is None:
         return np.empty(0, np.int64)

@@ -55,7 +55,7 @@ from ledger.errors import (
     RunNotFound,
     SchemaMismatch,
 )
-from ledger.forecasts import Forecast, ForecastStep, PlannedRun, forecast
+from ledger.forecasts import Forecast, ForecastStep, PlannedRun, forecast, forecast_grants
 from ledger.grants import (
     adjust,
     grant_credits,
@@ -195,6 +195,7 @@ __all__ = [
     "extend",
     "find_launch",
     "forecast",
+    "forecast_grants",
     "get_balance",
     "get_credit_line",
     "get_reservation",

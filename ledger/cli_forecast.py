@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.table import Table
 from sqlalchemy.orm import Session
 
@@ -15,12 +18,14 @@ from estimator.cli_options import JsonOption, parse_moment
 from estimator.credits import format_credits, parse_credits
 from estimator.errors import AmountInvalid
 from estimator.issues import nearest
-from estimator.rendering import facts, line
+from estimator.rendering import aligned, amount_cell, cell, facts, line, shown
 from estimator.terminal import EPILOG, CommandFailed, CommandGroup, emit
 from ledger.cli_arguments import AccountArgument
 from ledger.database import DatabaseOption, in_database
+from ledger.errors import CommandInvalid
 from ledger.forecasts import Forecast, ForecastStep, PlannedRun, forecast
-from ledger.rendering import plain
+from ledger.rendering import moment_text, plain
+from ledger.values import Bucket
 
 app = typer.Typer(cls=CommandGroup)
 _COLUMNS = ("at", "credits")
@@ -47,7 +52,7 @@ def forecast_command(
     as_json: JsonOption = False,
 ) -> None:
     """Say what a dated plan of runs would do to an account: what it burns, what expires, when it runs dry."""
-    runs = list(_read(plan))
+    runs = list(_read(plan, account))
     end = parse_moment(until)
 
     def work(session: Session) -> Forecast:
@@ -57,13 +62,13 @@ def forecast_command(
     emit(_document(found), *_shown(found), as_json=as_json)
 
 
-def _read(path: Path) -> Iterator[PlannedRun]:
+def _read(path: Path, account: str) -> Iterator[PlannedRun]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             _check_columns(path, list(reader.fieldnames or ()))
             for row in reader:
-                yield _run(path, reader.line_num, row)
+                yield _run(path, reader.line_num, row, account)
     except OSError as error:
         raise CommandFailed("unreadable", f"{path}: cannot be read ({error.strerror}). Check the path.") from None
     except (UnicodeDecodeError, csv.Error) as error:
@@ -80,19 +85,19 @@ def _check_columns(path: Path, names: list[str]) -> None:
         raise CommandFailed("column_twice", f"{path}: names a column twice. Rename one of them.")
 
 
-def _run(path: Path, number: int, row: dict[Any, Any]) -> PlannedRun:
+def _run(path: Path, number: int, row: dict[Any, Any], account: str) -> PlannedRun:
     where = f"{path}, line {number}"
     if None in row or None in row.values():
         raise CommandFailed("line_invalid", f"{where}: has not as many values as there are columns. Correct the line.")
-    try:
-        moment = parse_moment(row["at"])
-        credits_asked = parse_credits(row["credits"])
-    except (AmountInvalid, CommandFailed) as error:
-        raise CommandFailed("line_invalid", f"{where}: {error}") from None
-    if moment is None:
-        raise CommandFailed("line_invalid", f"{where}: has no moment. Write it as 2026-01-31T09:00:00Z.")
     labels = {name: value for name, value in row.items() if name not in _COLUMNS and value}
-    return PlannedRun(moment, credits_asked, labels)
+    try:
+        moment = parse_moment(row["at"], "at")
+        assert moment is not None  # of a text
+        run = PlannedRun(moment, parse_credits(row["credits"]), labels)
+        run.to_command(account)
+    except (AmountInvalid, CommandFailed, CommandInvalid) as error:
+        raise CommandFailed("line_invalid", f"{where}: {error}") from None
+    return run
 
 
 def _document(found: Forecast) -> dict[str, Any]:
@@ -100,9 +105,13 @@ def _document(found: Forecast) -> dict[str, Any]:
         "account_id": found.account_id,
         "opening": plain(found.opening),
         "closing": plain(found.closing),
-        "dry_at": None if found.dry_at is None else found.dry_at.isoformat(),
+        "dry_at": plain(found.dry_at),
         "shortfall": None if found.shortfall is None else format_credits(found.shortfall),
         "consumed": {grant: format_credits(amount) for grant, amount in found.consumed.items()},
+        "expired": [
+            {"at": plain(at), "grant_id": grant, "credits": format_credits(amount)}
+            for at, grant, amount in _lapses(found)
+        ],
         "steps": [_step(step) for step in found.steps],
         "entries": [plain(entry) for entry in found.entries],
     }
@@ -110,7 +119,7 @@ def _document(found: Forecast) -> dict[str, Any]:
 
 def _step(step: ForecastStep) -> dict[str, Any]:
     return {
-        "at": step.run.at.isoformat(),
+        "at": plain(step.run.at),
         "credits": format_credits(step.run.credits),
         "labels": dict(step.run.labels or {}),
         "accepted": step.is_accepted,
@@ -119,21 +128,65 @@ def _step(step: ForecastStep) -> dict[str, Any]:
     }
 
 
+def _lapses(found: Forecast) -> Iterator[tuple[datetime, str, Decimal]]:
+    """When credits expire, of which grant, and how many."""
+    for entry in found.expired:
+        for move in entry.transfers:
+            if move.target is Bucket.EXPIRED:
+                yield entry.at, move.grant_id, move.amount
+
+
 def _shown(found: Forecast) -> list[Any]:
-    steps = Table("At", "Credits", "", "Available then", box=None, pad_edge=False)
-    for step in found.steps:
-        verdict = "" if step.refusal is None else step.refusal.code.replace("_", " ")
-        amounts = (format_credits(step.run.credits), verdict, format_credits(step.balance.available))
-        steps.add_row(step.run.at.isoformat(), *amounts)
-    lapses = sum(entry.kind.value == "expire" for entry in found.entries)
+    lapses = list(_lapses(found))
     fields: list[tuple[str, object]] = [
-        ("Available now", format_credits(found.opening.available)),
-        ("At the end", format_credits(found.closing.available)),
-        ("Expires unused", f"{format_credits(found.closing.expired - found.opening.expired)} in {lapses} lapses"),
-        *((f"Burnt of {grant}", format_credits(amount)) for grant, amount in found.consumed.items()),
+        ("Available now", shown(found.opening.available)),
+        ("At the end", shown(found.closing.available)),
+        ("Expires unused", shown(sum((amount for _, _, amount in lapses), Decimal(0)))),
+        *((f"Burnt of {grant}", shown(amount)) for grant, amount in found.consumed.items()),
     ]
+    tables: list[Any] = [facts(fields)]
+    if found.steps:
+        tables += ["", _steps_table(found.steps)]
+    if lapses:
+        tables += ["", _lapses_table(lapses)]
+    return [*tables, "", line(_verdict(found))]
+
+
+def _steps_table(steps: Sequence[ForecastStep]) -> Table:
+    table = _table("Run at", "Credits", "Available then", "")
+    credits_asked = aligned([Decimal(step.run.credits) for step in steps])
+    left = aligned([step.balance.available for step in steps])
+    for step, *amounts in zip(steps, credits_asked, left, strict=True):
+        refusal = step.refusal
+        verdict = "" if refusal is None else f"refused: {refusal.code.replace('_', ' ')}"
+        table.add_row(moment_text(step.run.at), *map(amount_cell, amounts), cell(verdict))
+    return table
+
+
+def _lapses_table(lapses: Sequence[tuple[datetime, str, Decimal]]) -> Table:
+    table = _table("Expires at", "Credits", "", "Of grant")
+    for (at, grant, _), amount in zip(lapses, aligned([amount for *_, amount in lapses]), strict=True):
+        table.add_row(moment_text(at), amount_cell(amount), "", cell(grant))
+    return table
+
+
+def _table(at: str, *headings: str) -> Table:
+    """A table of what happens at moments: their two amounts, and a word."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column(at, no_wrap=True)
+    for heading in headings[:-1]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column(headings[-1], overflow="fold")
+    return table
+
+
+def _verdict(found: Forecast) -> str:
+    refused = sum(not step.is_accepted for step in found.steps)
+    if not found.steps:
+        return "No run is planned."
+    if not refused:
+        return "The credits pay for every run."
+    count = f"{refused:,} of {len(found.steps):,} runs would be refused."
     if found.dry_at is None or found.shortfall is None:
-        verdict = "The credits pay for every run." if all(step.is_accepted for step in found.steps) else ""
-    else:
-        verdict = f"Runs dry at {found.dry_at.isoformat()}: {format_credits(found.shortfall)} credits short."
-    return [facts(fields), "", steps, "", *([line(verdict)] if verdict else [])]
+        return f"The credits would do, but {count}"
+    return f"Runs dry at {moment_text(found.dry_at)}: {shown(found.shortfall)} credits short. {count}"

@@ -1,7 +1,7 @@
 """What becomes of an account under a plan of runs to come: which grants they burn, what expires, when it runs dry.
 
-The account is read once and lives on in memory under the ledger's own rules: every planned run is a hold that is
-captured at once, and everything that comes due on the way comes due. Nothing is written.
+The account is read once, or made up of grants, and lives on in memory under the ledger's own rules: every planned run
+is a hold that is captured at once, and everything that comes due on the way comes due. Nothing is written.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from estimator.credits import from_micro
 from ledger import answers, snapshots
 from ledger.checks import check_id
-from ledger.commands import Capture, ExpireDue, Reserve
+from ledger.commands import Capture, GrantCredits, Reserve, SetCreditLine, SetLimit
 from ledger.entries import to_entry
-from ledger.errors import CommandInvalid, InsufficientCredits, LedgerError
-from ledger.ids import format_grant_id, parse_reservation_id
+from ledger.errors import CommandInvalid, InsufficientCredits
+from ledger.ids import format_grant_id
 from ledger.instants import clock, from_instant, to_instant
 from ledger.present import read_unlocked
-from ledger.rules import decide
-from ledger.states import CONSUMED, AccountState
-from ledger.values import Balance, Entry, EntryKind, Reservation
+from ledger.rules import Rejection, decide, record_due
+from ledger.states import AVAILABLE, BALANCES, CONSUMED, CREDIT_LINE, HELD, SCHEDULED, AccountState, GrantState, genesis
+from ledger.values import Balance, Bucket, Entry, Reservation
 
 RUNS_MAX = 100_000
 """The most runs that one plan may have."""
@@ -38,6 +39,10 @@ class PlannedRun:
     credits: Decimal | int
     labels: Mapping[str, str] | None = None
 
+    def to_command(self, account_id: str) -> Reserve:
+        """The hold that the run begins with. Raises `CommandInvalid` for one that could not be asked for."""
+        return Reserve(account_id, self.credits, at=self.at, labels=dict(self.labels or {}) or None)
+
 
 @dataclass(frozen=True, slots=True)
 class ForecastStep:
@@ -45,7 +50,7 @@ class ForecastStep:
 
     run: PlannedRun
     balance: Balance
-    refusal: LedgerError | None = None
+    refusal: Rejection | None = None
 
     @property
     def is_accepted(self) -> bool:
@@ -73,8 +78,8 @@ class Forecast:
 
     @property
     def expired(self) -> tuple[Entry, ...]:
-        """The entries by which credits lapse unused."""
-        return tuple(entry for entry in self.entries if entry.kind is EntryKind.EXPIRE)
+        """The entries by which credits lapse unused: grants that end, and periods that carry not all of it over."""
+        return tuple(entry for entry in self.entries if any(move.target is Bucket.EXPIRED for move in entry.transfers))
 
 
 def forecast(
@@ -93,19 +98,62 @@ def forecast(
         CommandInvalid: a run that could not be asked for, a moment in the account's past, or too many runs.
     """
     check_id(account_id, "account_id")
+    runs, commands = _in_order(account_id, planned)
+    now = clock()
+    end = _end(runs, until, now)
+    state = read_unlocked(session, account_id, lambda _: _needs(account_id, commands, now, end))
+    return _told(_Future(state, now), runs, commands, end)
+
+
+def forecast_grants(
+    terms: Iterable[GrantCredits | SetCreditLine | SetLimit],
+    planned: Iterable[PlannedRun],
+    *,
+    until: datetime | None = None,
+) -> Forecast:
+    """Say what a plan of runs would do to an account that had these grants and nothing else. Needs no database.
+
+    Args:
+        terms: what one account begins with, in the order in which it gets it.
+        planned: as for `forecast`; `entries` of the answer begin with the terms.
+        until: as for `forecast`.
+
+    Raises:
+        CommandInvalid: there are no terms or those of two accounts, or as for `forecast`.
+    """
+    given = list(terms)
+    if len({command.account_id for command in given}) != 1:
+        raise CommandInvalid("terms", "must be those of one account. Give its grants, at least one.")
+    account_id = given[0].account_id
+    runs, commands = _in_order(account_id, planned)
+    now = clock()
+    opened_at = min(now if command.at is None else to_instant(command.at) for command in given)
+    state = AccountState(account_id, opened_at, 0, opened_at, genesis(account_id, opened_at), [0] * len(BALANCES), None)
+    future = _Future(state, now)
+    for command in given:
+        future.grant(command)
+    return _told(future, runs, commands, _end(runs, until, now))
+
+
+def _in_order(account_id: str, planned: Iterable[PlannedRun]) -> tuple[list[PlannedRun], list[Reserve]]:
     runs = sorted(planned, key=lambda run: to_instant(run.at))
     if len(runs) > RUNS_MAX:
         raise CommandInvalid("planned", f"has {len(runs):,} runs. Give at most {RUNS_MAX:,} at once.")
-    commands = [Reserve(account_id, run.credits, at=run.at, labels=dict(run.labels or {}) or None) for run in runs]
-    now = clock()
-    end = max([now, *(to_instant(run.at) for run in runs[-1:])]) if until is None else to_instant(until, "until")
-    state = read_unlocked(session, account_id, lambda _: _needs(account_id, commands, now, end))
-    _check_order(state, runs, end)
-    future = _Future(state, now)
-    future.pass_to(min([now, end, *(to_instant(run.at) for run in runs[:1])]))
+    return runs, [run.to_command(account_id) for run in runs]
+
+
+def _end(runs: Sequence[PlannedRun], until: datetime | None, now: int) -> int:
+    return max([now, *(to_instant(run.at) for run in runs[-1:])]) if until is None else to_instant(until, "until")
+
+
+def _told(future: _Future, runs: Sequence[PlannedRun], commands: Sequence[Reserve], end: int) -> Forecast:
+    """Carry the plan out, and say what came of it."""
+    _check_order(future.state, runs, end)
+    future.pass_to(min([future.now, end, *(to_instant(run.at) for run in runs[:1])]))
     opening = future.balance()
     steps = [future.run(run, command) for run, command in zip(runs, commands, strict=True)]
     future.pass_to(end)
+    account_id = future.state.account_id
     return Forecast(
         account_id,
         opening,
@@ -143,24 +191,32 @@ def _dry(steps: Sequence[ForecastStep]) -> tuple[datetime | None, Decimal | None
 
 
 class _Future:
-    """The account as the plan goes on."""
+    """The account as the plan goes on; of its grants and holds only those that may still matter are kept."""
 
     def __init__(self, state: AccountState, now: int) -> None:
-        self._accounts = {state.account_id: state}
-        self._id = state.account_id
-        self._now = now
-        self._at = state.at
+        self.state = state
+        self.now = now
         self.entries: list[Entry] = []
         self.consumed: dict[int, int] = {}
+        self._at = state.at
 
     def balance(self) -> Balance:
         """The credits by bucket."""
-        return answers.balance(self._id, self._at, self._accounts[self._id].buckets)
+        return answers.balance(self.state.account_id, self._at, self.state.buckets)
 
     def pass_to(self, moment: int) -> None:
-        """Let come due whatever does by a moment; one in the account's past is its present."""
-        self._at = max(self._at, moment)
-        self._decide(ExpireDue(self._id, from_instant(self._at)))
+        """Let come due whatever does by a moment, one after another; one in the account's past is its present."""
+        self._at = max(self._at, self.state.at, moment)
+        while (due := self.state.due_at) is not None and due <= self._at:
+            record_due(self.state, max(due, self.state.at), self.now)
+            assert self.state.due_at is None or self.state.due_at > due
+            self._take_in()
+
+    def grant(self, command: GrantCredits | SetCreditLine | SetLimit) -> None:
+        """Give the account what it begins with. Raises what refuses it."""
+        refusal = self._decide(command)
+        if isinstance(refusal, Exception):
+            raise refusal
 
     def run(self, run: PlannedRun, command: Reserve) -> ForecastStep:
         """Pay for a run, if it can be paid."""
@@ -169,20 +225,31 @@ class _Future:
         if not isinstance(held, Reservation):
             return ForecastStep(run, self.balance(), held)
         self._decide(Capture(held.reservation_id, at=run.at))
-        state = self._accounts[self._id]
-        # Nothing asks for it again, and every fork of the account would copy it.
-        del state.reservations[parse_reservation_id(held.reservation_id)[1]]
         return ForecastStep(run, self.balance())
 
-    def _decide(self, command: Reserve | Capture | ExpireDue) -> Reservation | LedgerError | None:
-        (result,) = decide(self._accounts, [command], self._now)
-        state = self._accounts[self._id]
+    def _decide(self, command: Reserve | Capture | GrantCredits | SetCreditLine | SetLimit) -> Any:
+        accounts = {self.state.account_id: self.state}
+        (result,) = decide(accounts, [command], self.now)
+        self.state = accounts[self.state.account_id]
+        self._take_in()
+        return result
+
+    def _take_in(self) -> None:
+        """Note what was posted, and let go of what is over: rules walk over all that an account has."""
+        state = self.state
         for posting in state.postings:
             self.entries.append(to_entry(posting))
             for grant, _, target, amount in posting.moves:
                 if target == CONSUMED:
                     self.consumed[grant] = self.consumed.get(grant, 0) + amount
-        state.postings.clear()
-        if isinstance(result, LedgerError):
-            return result
-        return result if isinstance(result, Reservation) else None
+            if posting.reservation is not None and state.reservations[posting.reservation].state != "held":
+                del state.reservations[posting.reservation]
+        if state.postings:
+            state.grants = {number: grant for number, grant in state.grants.items() if _is_live(grant)}
+            state.postings.clear()
+
+
+def _is_live(grant: GrantState) -> bool:
+    """True while operations look at a grant: as `tables.IS_LIVE` has it."""
+    left = grant.buckets[AVAILABLE] or grant.buckets[HELD] or grant.buckets[SCHEDULED]
+    return bool(left) or grant.kind == CREDIT_LINE or grant.recurrence is not None

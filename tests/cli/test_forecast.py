@@ -9,9 +9,11 @@ import pytest
 
 from tests.cli.conftest import Credits
 
+TODAY = datetime.now(UTC)
+
 
 def day(number: int) -> str:
-    return (datetime.now(UTC) + timedelta(days=number)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (TODAY + timedelta(days=number)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @pytest.fixture
@@ -27,8 +29,40 @@ def test_a_plan_is_told_run_by_run(book: Credits, plan: Path) -> None:
     assert [step["available"] for step in told["steps"]] == ["74.5", "44.5", "44.5"]
     assert told["steps"][1]["labels"] == {"project": "p1"}
     assert told["shortfall"] == "5.5"
-    assert "Runs dry at" in book("forecast", "acme", str(plan))
+    shown = book("forecast", "acme", str(plan))
+    assert f"Runs dry at {day(3)}: 5.5 credits short. 1 of 3 runs would be refused." in shown
+    assert "refused: insufficient credits" in shown
+    assert told["dry_at"] == told["steps"][2]["at"] == day(3)
     assert book.json("balance", "acme")["available"] == "100"
+
+
+def test_what_expires_and_when_is_told(book: Credits, plan: Path) -> None:
+    book("grant", "acme", "70", "--expires-at", day(4), "--priority", "1")
+    told = book.json("forecast", "acme", str(plan), "--until", day(5))
+    assert told["expired"] == []
+    plan.write_text(f"at,credits\n{day(1)},25.5\n")
+    told = book.json("forecast", "acme", str(plan), "--until", day(5))
+    assert told["expired"] == [{"at": day(4), "grant_id": "acme/g2", "credits": "44.5"}]
+    assert told["consumed"] == {"acme/g2": "25.5"}
+    shown = book("forecast", "acme", str(plan), "--until", day(5))
+    assert [day(4), "44.5", "acme/g2"] in [row.split() for row in shown.splitlines()]
+    assert "The credits pay for every run." in shown
+
+
+def test_what_a_renewal_lets_expire_is_told_and_what_it_grants_is_not(book: Credits, plan: Path) -> None:
+    plan.write_text("at,credits\n")
+    book("grant", "acme", "3", "--every", "month")
+    told = book.json("forecast", "acme", str(plan), "--until", day(40))
+    assert [(lapse["grant_id"], lapse["credits"]) for lapse in told["expired"]] == [("acme/g2", "3")]
+
+
+def test_runs_that_only_a_limit_refuses_do_not_make_it_dry(book: Credits, plan: Path) -> None:
+    book("limit", "acme", "day", "26", "--label", "project")
+    shown = book("forecast", "acme", str(plan))
+    assert "The credits would do, but 2 of 3 runs would be refused." in shown
+    assert "refused: limit exceeded" in shown
+    plan.write_text("at,credits\n")
+    assert "No run is planned." in book("forecast", "acme", str(plan))
 
 
 @pytest.mark.parametrize(
@@ -37,6 +71,10 @@ def test_a_plan_is_told_run_by_run(book: Credits, plan: Path) -> None:
         ("when,credits\n2030-01-01T00:00:00Z,1\n", "has no column 'at'"),
         ("at,credits\n2030-01-01T00:00:00Z,one\n", "line 2: 'one' is not an amount"),
         ("at,credits\n2030-01-01T00:00:00Z,1\n2030-01-01T00:00:00,1\n", "line 3"),
+        ("at,credits\n2030-01-01T00:00:00Z,1\n2030-01-01T00:00:00Z,-1\n", "line 3: amount: is -1; give more than 0"),
+        ("at,credits\nsoon,1\n", "line 2: at: 'soon' is no ISO 8601"),
+        ("at,credits\n,1\n", "line 2: at: '' is no ISO 8601"),
+        ("at,credits,\n2030-01-01T00:00:00Z,1,x\n", "line 2: labels: has 0 characters"),
         ("at,credits\n2030-01-01T00:00:00Z\n", "line 2: has not as many values"),
         ("at,credits\n2030-01-01T00:00:00Z,1,2\n", "line 2: has not as many values"),
         ("at,credits,at\n", "names a column twice"),
