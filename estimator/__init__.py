@@ -35,6 +35,7 @@ from estimator.requests import (
 )
 from estimator.responses import RunResponse
 from estimator.settlements import RunOutcome, Settlement, settle
+from estimator.sql import diagnosis_sql, sql
 
 __all__ = [
     "MICRO_PER_CREDIT",
@@ -74,6 +75,7 @@ __all__ = [
     "Settlement",
     "affordable_rows",
     "compile_card",
+    "diagnosis_sql",
     "estimate",
     "estimate_batches",
     "estimate_frame",
@@ -85,5 +87,6 @@ __all__ = [
     "settle",
     "shipped",
     "shipped_card",
+    "sql",
     "to_micro",
 ]

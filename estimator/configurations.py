@@ -14,6 +14,7 @@ from estimator.columns import MODALITIES, WORDS
 from estimator.sections import LENGTHS, RECIPES, TRAINING_TYPES, Configuration, Section
 
 if TYPE_CHECKING:
+    from estimator.programs import Program
     from estimator.rates import RateCard
 
 SWITCHES = (*RECIPES, "grounding", "safety")
@@ -83,6 +84,26 @@ def configuration(code: int, section: Section, present: Collection[str]) -> Conf
     training_type = TRAINING_TYPES[digit(code, "training_type")]
     recipes = tuple(name for name in RECIPES if asked[name])
     return Configuration(length, recipes, training_type, on["grounding"], on["safety"], bool(code & EXPANSION))
+
+
+def known_inputs(card: RateCard, program: Program, present: Collection[str]) -> dict[str, int]:
+    """The program's inputs that are the same for every run of a table with these columns."""
+    known = {
+        "max_rows": card.rows_max,  # applied when the runs are read
+        "billable_max": program.steps[program.positions["billable_max"]].greatest,
+    }
+    if "targets" not in present or not card.targets_max:
+        known |= {"sample_ppm": 0, "targets": 0}
+    if "discount" not in present:
+        known["discount_basis_points"] = 0
+    if "voucher" not in present:
+        known |= {"voucher_basis_points": 0, "voucher_amount": 0}
+    return known
+
+
+def tier_inputs(program: Program) -> dict[str, int]:
+    """The inputs that are unit prices, each with the place of its tier in a `PriceTable`."""
+    return {name: tier for tier, name in enumerate(name for name in program.inputs if name.startswith("unit_price_"))}
 
 
 def digit(code: int, column: str) -> int:

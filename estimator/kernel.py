@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from estimator.arrays import Integers, np
 from estimator.columns import MODALITIES
-from estimator.configurations import CODES, price_table
+from estimator.configurations import CODES, known_inputs, price_table, tier_inputs
 from estimator.diagnosis import diagnose, runs_issues
 from estimator.errors import FrameInvalid
 from estimator.folding import fold
-from estimator.programs import Program, scaled
+from estimator.programs import scaled
 from estimator.runs import BLOCK, READ_BUFFERS, Names, Reader, Runs
 from estimator.steps import Load, Steps
 
@@ -180,10 +180,9 @@ class Kernel:
     def _modality(self, modality: str, present: tuple[str, ...]) -> _Priced:
         table = price_table(self.card, modality, present)
         program = self.card.programs[modality]
-        tiers = {name: number for number, name in enumerate(n for n in program.inputs if n.startswith("unit_price_"))}
-        known = _known(self.card, program, present)
+        known = known_inputs(self.card, program, present)
         prices: dict[str, Integers] = {}
-        for name, tier in tiers.items():
+        for name, tier in tier_inputs(program).items():
             distinct = {each[tier] for each in table.tiers if each is not None}
             if len(distinct) == 1:
                 known[name] = distinct.pop()
@@ -192,21 +191,6 @@ class Kernel:
         folded = fold(program, known)
         priced = None if table.complete else _by_code(modality, [each is not None for each in table.tiers]) > 0
         return _Priced(Steps(folded, folded.positions["micro"]), prices, priced)
-
-
-def _known(card: RateCard, program: Program, present: tuple[str, ...]) -> dict[str, int]:
-    """The inputs that are the same for every run of a table with these columns."""
-    known = {
-        "max_rows": card.rows_max,  # applied when the runs are read
-        "billable_max": program.steps[program.positions["billable_max"]].greatest,
-    }
-    if "targets" not in present or not card.targets_max:
-        known |= {"sample_ppm": 0, "targets": 0}
-    if "discount" not in present:
-        known["discount_basis_points"] = 0
-    if "voucher" not in present:
-        known |= {"voucher_basis_points": 0, "voucher_amount": 0}
-    return known
 
 
 def _by_code(modality: str, values: Sequence[int]) -> Integers:

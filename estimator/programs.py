@@ -124,6 +124,23 @@ class Program:
         """True when a double holds every value exactly, so that even an engine of floats is right."""
         return all(max(-step.least, step.greatest) < DOUBLE_EXACT_MAX for step in self.steps)
 
+    def path_to(self, result: int) -> list[int]:
+        """The positions that a step depends on, and its own; no constants, each input just before its first reader."""
+        path: list[int] = []
+        seen: set[int] = set()
+
+        def visit(position: int) -> None:
+            step = self.steps[position]
+            if position in seen or step.op is Op.CONST:
+                return
+            seen.add(position)
+            for operand in step.operands:
+                visit(operand)
+            path.append(position)
+
+        visit(result)
+        return path
+
     def run(self, inputs: Sequence[int]) -> list[int]:
         """The value of every step, by position, for inputs in their order that are known to be in range."""
         values = [*inputs, *self._constants]

@@ -42,7 +42,7 @@ class Steps:
     def __init__(self, program: Program, result: int) -> None:
         self._result = result
         self._constants = [np.int64(step.least) if step.op is Op.CONST else None for step in program.steps]
-        order = _order(program, result)
+        order = program.path_to(result)
         uses = _last_uses(program, order, result)
         self.instructions: list[Instruction] = []
         self.slots = 0
@@ -71,24 +71,6 @@ class Steps:
             )
         if values[self._result] is not out:
             np.copyto(out, values[self._result])
-
-
-def _order(program: Program, result: int) -> list[int]:
-    """The positions that the result depends on, constants left out, every input just before its first reader."""
-    order: list[int] = []
-    seen: set[int] = set()
-
-    def visit(position: int) -> None:
-        step = program.steps[position]
-        if position in seen or step.op is Op.CONST:
-            return
-        seen.add(position)
-        for operand in step.operands:
-            visit(operand)
-        order.append(position)
-
-    visit(result)
-    return order
 
 
 def _last_uses(program: Program, order: Sequence[int], result: int) -> dict[int, int]:
