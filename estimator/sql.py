@@ -67,8 +67,7 @@ def sql(
         DialectUnknown: no SQL is written for the engine, or none that was ever executed.
         FrameInvalid: columns are missing or misspelt, or a name cannot be written.
     """
-    query = _Query(card, find_dialect(dialect, untested=untested), present_columns(columns), table, keep)
-    query.add_prices()
+    query = _Query(card, find_dialect(dialect, untested=untested), columns, table, keep)
     price = query.add_steps()
     failure = query.dialect.failure.format(_PREFIX + "problem")
     return query.select(f"CASE WHEN {_PREFIX}problem IS NULL THEN {price} ELSE {failure} END AS {RESULT}")
@@ -84,8 +83,7 @@ def diagnosis_sql(
     untested: bool = False,
 ) -> str:
     """One SELECT of the runs that `sql` fails on, each with the sentence `problem`; arguments and errors as there."""
-    query = _Query(card, find_dialect(dialect, untested=untested), present_columns(columns), table, keep)
-    query.add_prices()
+    query = _Query(card, find_dialect(dialect, untested=untested), columns, table, keep)
     return query.select(f"{_PREFIX}problem AS problem") + f"\nWHERE {_PREFIX}problem IS NOT NULL"
 
 
@@ -115,21 +113,23 @@ class _Query:
     """A statement as it grows: each part selects all of the part before and adds to it."""
 
     def __init__(
-        self, card: RateCard, dialect: Dialect, present: tuple[str, ...], table: str, keep: Sequence[str]
+        self, card: RateCard, dialect: Dialect, columns: Iterable[str], table: str, keep: Sequence[str]
     ) -> None:
+        present = present_columns(columns)
         self.card, self.dialect, self.present = card, dialect, present
         self._parts: list[tuple[str, str]] = []
         names = [name for name in card.sections if name == "text" or "modality" in present]
         self._modalities = {name: _modality(card, name, present) for name in names}
         self._kept = ", ".join(dialect.name(name) for name in (*_checked_keep(keep, present), *present))
         self._add("given", f"SELECT {self._kept}\n  FROM {_checked_table(dialect, table)}")
+        self._add_prices()
 
     def select(self, last: str) -> str:
         """The whole statement, with what it selects besides the columns of the table."""
         parts = ",\n".join(f"{_PREFIX}{name} AS (\n  {body}\n)" for name, body in self._parts)
         return f"WITH {parts}\nSELECT {self._kept}, {last}\nFROM {self._last}"
 
-    def add_prices(self) -> None:
+    def _add_prices(self) -> None:
         """Check every value, and look up what each run's configuration costs a unit."""
         cases = "\n    ".join(
             f"WHEN {condition} THEN {self.dialect.text(sentence)}" for condition, sentence in self._problems()
