@@ -53,6 +53,16 @@ def _belongs_to_account() -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["account_id"], ["ledger_account.account_id"])
 
 
+def _checked_by_sqlite(reference: ForeignKeyConstraint) -> ForeignKeyConstraint:
+    """A reference of the rows that every operation adds.
+
+    PostgreSQL would look each of them up one by one, a third of the work on an account that is busy. They are
+    written in one statement with their account, whose row is locked; triggers keep that one there; the audit finds
+    a row of nobody on every database.
+    """
+    return reference.ddl_if(dialect="sqlite")
+
+
 def _id(**options: Any) -> Any:
     return Field(sa_type=Text, **options)
 
@@ -191,7 +201,7 @@ class ReservationRow(LedgerRow, table=True):
             name="lapses_after_grace",
         ),
         CheckConstraint("(dataset_id IS NULL) = (started_ms IS NULL)", name="run_named_whole"),
-        _belongs_to_account(),
+        _checked_by_sqlite(_belongs_to_account()),
         Index(
             "ix_ledger_reservation_held",
             "account_id",
@@ -246,7 +256,7 @@ class EntryRow(LedgerRow, table=True):
         CheckConstraint("sequence > 0", name="sequence_positive"),
         CheckConstraint("(key IS NULL) = (digest IS NULL)", name="key_binds_a_request"),
         CheckConstraint(f"issued = {_SUM}", name="every_credit_is_somewhere"),
-        _belongs_to_account(),
+        _checked_by_sqlite(_belongs_to_account()),
         Index(
             "uq_ledger_entry_key",
             "account_id",
@@ -291,7 +301,9 @@ class TransferRow(LedgerRow, table=True):
         CheckConstraint("source <> target", name="moves"),
         CheckConstraint(f"source IN ('issued', {_IN_BUCKETS})", name="source_known"),
         CheckConstraint(f"target IN ('issued', {_IN_BUCKETS})", name="target_known"),
-        ForeignKeyConstraint(["account_id", "sequence"], ["ledger_entry.account_id", "ledger_entry.sequence"]),
+        _checked_by_sqlite(
+            ForeignKeyConstraint(["account_id", "sequence"], ["ledger_entry.account_id", "ledger_entry.sequence"])
+        ),
     )
 
     account_id: str = _id(primary_key=True)

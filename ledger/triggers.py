@@ -1,7 +1,7 @@
-"""Triggers that refuse any change to what is written once: a second line, which may be left out.
+"""Triggers that refuse any change to what is written once, and the removal of what it belongs to: a second line.
 
-Correctness does not rest on them: the library never changes an entry or a transfer, and the audit finds who did.
-Engines that refuse triggers on distributed tables do without.
+Correctness does not rest on them: the library never changes an entry or a transfer and removes no account and no
+hold, and the audit finds who did. They may be left out; engines that refuse triggers on distributed tables do without.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from sqlalchemy import Connection, text
 APPEND_ONLY = ("ledger_entry", "ledger_transfer")
 """The tables that are only ever added to."""
 
-_CHANGES = ("UPDATE", "DELETE")
+KEPT = ("ledger_account", "ledger_reservation")
+"""The tables whose rows change and are never removed."""
+
 _FUNCTION = (
-    "CREATE OR REPLACE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-    " RAISE EXCEPTION '% is append-only: correct a mistake with a new entry', TG_TABLE_NAME;"
+    "CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+    " RAISE EXCEPTION '% {why}', TG_TABLE_NAME;"
     " END $$"
 )
 # A trigger that somebody switched off, or left to replicas, refuses nothing here.
@@ -25,46 +27,55 @@ _AT_WORK = text(
 
 def install_triggers(connection: Connection) -> None:
     """Put the triggers where they are missing or switched off; nothing is locked where they are all at work."""
-    for table in APPEND_ONLY:
-        if connection.dialect.name == "postgresql":
-            _install_postgresql(connection, table)
-        else:
-            _install_sqlite(connection, table)
+    install = _install_postgresql if connection.dialect.name == "postgresql" else _install_sqlite
+    for table in (*APPEND_ONLY, *KEPT):
+        install(connection, table)
 
 
 def _install_postgresql(connection: Connection, table: str) -> None:
     name = _name(table)
     if connection.execute(_AT_WORK, {"name": name, "table": table}).first() is not None:
         return
-    connection.execute(text(_FUNCTION))
+    function = "ledger_refuse_change" if table in APPEND_ONLY else "ledger_refuse_removal"
+    connection.execute(text(_FUNCTION.format(function=function, why=_why(table))))
     connection.execute(text(f"DROP TRIGGER IF EXISTS {name} ON {table}"))
     connection.execute(
         text(
-            f"CREATE TRIGGER {name} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
-            " FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change()"
+            f"CREATE TRIGGER {name} BEFORE {' OR '.join(_changes(table))} OR TRUNCATE ON {table}"
+            f" FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
         )
     )
 
 
 def _install_sqlite(connection: Connection, table: str) -> None:
-    for change in _CHANGES:
+    for change in _changes(table):
         connection.exec_driver_sql(
             f"CREATE TRIGGER IF NOT EXISTS {table}_refuses_{change.lower()} BEFORE {change} ON {table} BEGIN"
-            f" SELECT RAISE(ABORT, '{table} is append-only: correct a mistake with a new entry'); END"
+            f" SELECT RAISE(ABORT, '{table} {_why(table)}'); END"
         )
 
 
 def remove_triggers(connection: Connection) -> None:
     """Take the triggers away; nothing is locked where there are none."""
-    for table in APPEND_ONLY:
+    for table in (*APPEND_ONLY, *KEPT):
         if connection.dialect.name != "postgresql":
-            for change in _CHANGES:
+            for change in _changes(table):
                 connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {table}_refuses_{change.lower()}")
         else:
             connection.execute(text(f"DROP TRIGGER IF EXISTS {_name(table)} ON {table}"))
     if connection.dialect.name == "postgresql":
-        connection.execute(text("DROP FUNCTION IF EXISTS ledger_refuse_change()"))
+        connection.execute(text("DROP FUNCTION IF EXISTS ledger_refuse_change(), ledger_refuse_removal()"))
+
+
+def _changes(table: str) -> tuple[str, ...]:
+    return ("UPDATE", "DELETE") if table in APPEND_ONLY else ("DELETE",)
+
+
+def _why(table: str) -> str:
+    if table in APPEND_ONLY:
+        return "is append-only: correct a mistake with a new entry"
+    return "keeps every row: entries belong to them for ever"
 
 
 def _name(table: str) -> str:
-    return f"{table}_append_only"
+    return f"{table}_append_only" if table in APPEND_ONLY else f"{table}_kept"

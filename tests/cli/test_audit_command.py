@@ -30,6 +30,7 @@ def test_a_book_that_does_not_extend_its_checkpoint_ends_with_status_1(book: Cre
     book("audit", "--checkpoint", str(path))
     connection = sqlite3.connect(str(book.database_url).removeprefix("sqlite:///"))
     with connection:
+        connection.execute("DROP TRIGGER ledger_account_refuses_delete")
         connection.execute("DELETE FROM ledger_account WHERE account_id = 'zeta'")
     connection.close()
     assert book.json("audit")["clean"] is True

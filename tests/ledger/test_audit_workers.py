@@ -28,8 +28,6 @@ def book(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
         ledger.execute(session, [ledger.Reserve(name, 1, f"k{n}") for name, size in SIZES.items() for n in range(size)])
     with engine.begin() as connection:
         remove_triggers(connection)
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("ALTER TABLE ledger_transfer DROP CONSTRAINT fk_ledger_transfer_ledger_entry"))
     return engine
 
 

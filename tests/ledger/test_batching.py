@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -411,7 +411,7 @@ def test_closing_finishes_what_is_queued_and_refuses_what_comes_next_however_man
         gate.open()
         for closer in closers:
             closer.result(PATIENCE_SECONDS)
-    assert all(future.done() for future in futures)
+    assert wait(futures, PATIENCE_SECONDS).not_done == set()
     batcher.close()
     assert book(funded) == {"first": 1, "k0": 1, "k1": 1, "k2": 1}
     with pytest.raises(ledger.BatcherClosed):
