@@ -163,20 +163,29 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10_000_000)
     parser.add_argument("--memory", type=Path, help="only print the extra memory of pricing this file")
     arguments = parser.parse_args()
-    tiered = eight(shipped_card("example"), "row", Decimal("0.001"))
-    flat = eight(shipped_card("observed"), "block", Decimal("0.1"))
     if arguments.memory is not None:
-        print(extra_memory(arguments.memory, tiered))
+        print(extra_memory(arguments.memory, tiered_cards()))
         return
+    measure(arguments.runs)
+
+
+def tiered_cards() -> list[RateCard]:
+    """Eight cards of three tiers."""
+    return eight(shipped_card("example"), "row", Decimal("0.001"))
+
+
+def measure(runs: int) -> None:
+    """Write so many runs, count what is wrong, time, and measure memory."""
+    tiered, flat = tiered_cards(), eight(shipped_card("observed"), "block", Decimal("0.1"))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "runs.parquet"
-        write_runs(path, arguments.runs)
-        print(f"{arguments.runs:,} runs of {ACCOUNTS:,} accounts, {path.stat().st_size / 2**20:.0f} MiB of Parquet")
+        write_runs(path, runs)
+        print(f"{runs:,} runs of {ACCOUNTS:,} accounts, {path.stat().st_size / 2**20:.0f} MiB of Parquet")
         for label, cards in (("example", tiered), ("observed", flat)):
             wrong, of = wrong_accounts(path, cards)
-            runs = wrong_runs(path, cards[0])
+            alone = wrong_runs(path, cards[0])
             total = from_micro(sum(micro[0] for micro in sums(path, cards[:1]).values()))
-            print(f"card {label}: {wrong} of {of:,} sums and {runs} of {SAMPLE:,} runs wrong; total {total:,} credits")
+            print(f"card {label}: {wrong} of {of:,} sums and {alone} of {SAMPLE:,} runs wrong; total {total:,} credits")
         candidates = [bare_scan(path), *timed(path, "example", tiered), *timed(path, "observed", flat)]
         print(report(compare(candidates, rounds=ROUNDS)))
         command = [sys.executable, "-m", "benchmarks.whatif_files", "--memory", str(path)]
