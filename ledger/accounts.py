@@ -40,9 +40,12 @@ def get_balance(session: Session, account_id: str, *, at: datetime | None = None
 
 def buckets_before(session: Session, account_id: str, moment: int, last: int | None = None) -> tuple[int, ...]:
     """The running balance of the last entry that took effect before a moment; zeros before the first."""
-    connection = session.connection()
-    sequence = sequence_before(connection, account_id, moment, last)
-    row = connection.execute(_BALANCE_AFTER, {"account_id": account_id, "sequence": sequence}).one_or_none()
+    return buckets_after(session, account_id, sequence_before(session.connection(), account_id, moment, last))
+
+
+def buckets_after(session: Session, account_id: str, sequence: int) -> tuple[int, ...]:
+    """The running balance that an entry left; zeros before the first."""
+    row = session.connection().execute(_BALANCE_AFTER, {"account_id": account_id, "sequence": sequence}).one_or_none()
     return (0,) * len(BALANCES) if row is None else tuple(row)
 
 

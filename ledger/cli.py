@@ -11,6 +11,7 @@ from estimator import cli as estimator_cli
 from estimator.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus
 from ledger import (
     cli_audit,
+    cli_finance,
     cli_forecast,
     cli_grants,
     cli_holds,
@@ -18,6 +19,7 @@ from ledger import (
     cli_limits,
     cli_outbox,
     cli_runs,
+    cli_serve,
     cli_tour,
 )
 from ledger.errors import AuditFailed, CheckpointInvalid, CommandInvalid, LedgerError, SchemaMismatch
@@ -62,6 +64,8 @@ app.add_typer(cli_limits.app)
 app.add_typer(cli_runs.app)
 app.add_typer(cli_forecast.app)
 app.add_typer(cli_outbox.app)
+app.add_typer(cli_serve.app)
+app.add_typer(cli_finance.app)
 
 
 def _print_version(asked: bool) -> None:

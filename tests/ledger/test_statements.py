@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from sqlalchemy.orm import Session
@@ -89,3 +90,32 @@ def test_entries_are_read_a_window_at_a_time(session: Session, monkeypatch: pyte
     history(session)
     sequences = [entry.sequence for entry in ledger.get_statement(session, "acme").entries]
     assert sequences == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+@pytest.mark.parametrize("since", [None, 5])
+def test_the_pages_of_a_statement_join_to_the_whole_with_what_has_lapsed(
+    session: Session, limit: int, since: int | None
+) -> None:
+    history(session)
+    period = {"since": None if since is None else later(since), "until": later(100)}
+    whole = ledger.get_statement(session, "acme", **period)
+    assert [entry.kind for entry in whole.entries][-2:] == ["expire", "expire"]
+    pages, after = [], 0
+    while True:
+        pages.append(ledger.get_statement(session, "acme", **period, after=after, limit=limit))
+        if not pages[-1].entries:
+            break
+        after = pages[-1].entries[-1].sequence
+    assert tuple(entry for page in pages for entry in page.entries) == whole.entries
+    assert all(len(page.entries) <= limit for page in pages)
+    for page, following in pairwise(pages):
+        assert (page.closing.available, page.closing.held) == (following.opening.available, following.opening.held)
+    assert (pages[0].opening, pages[-1].closing) == (whole.opening, whole.closing)
+
+
+@pytest.mark.parametrize("page", [{"after": -1}, {"after": True}, {"after": 2**62}, {"limit": 0}, {"limit": 1.5}])
+def test_a_page_that_is_none_is_refused(session: Session, page: dict[str, int]) -> None:
+    history(session)
+    with pytest.raises(ledger.CommandInvalid, match=r"after|limit"):
+        ledger.get_statement(session, "acme", **page)

@@ -1,0 +1,99 @@
+"""How fast the book leaves for other tools, and in how much memory: `python -m benchmarks.finance [--entries N]`.
+
+The book is that of `benchmarks.growth`. Every export must have all entries, and the feed must give each once, before a
+figure is printed; memory is what a process of its own grows by.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+import ledger
+from benchmarks.audit import postgresql, sqlite
+from benchmarks.books import Book
+from benchmarks.loading import load
+from ledger.finance import Cursor, ExportFormat, entries_since, export_book, stream_book
+
+ROUNDS = 3
+_PAGE = 10_000
+_WORKS = ("stream", *ExportFormat, "feed")
+_context = multiprocessing.get_context("forkserver")
+
+
+def carry_out(url: str, work: str, count: int) -> float:
+    """Seconds that some work takes; what it gave is checked."""
+    engine = ledger.create_engine(url)
+    with tempfile.TemporaryDirectory() as folder, Session(engine) as session:
+        began = time.perf_counter()
+        if work == "stream":
+            found = sum(1 for _ in stream_book(session))
+        elif work == "feed":
+            found = _fed(session)
+        else:
+            found = export_book(session, work, Path(folder) / "out")
+        elapsed = time.perf_counter() - began
+    engine.dispose()
+    if found != count:
+        raise SystemExit(f"wrong result: {work} has {found:,} entries of {count:,}")
+    return elapsed
+
+
+def _fed(session: Session) -> int:
+    cursor, last, count = Cursor(), dict[str, int](), 0
+    while True:
+        page = entries_since(session, cursor, limit=_PAGE)
+        for entry in page.entries:
+            if entry.sequence != last.get(entry.account_id, 0) + 1:
+                raise SystemExit(f"wrong result: {entry.account_id} {entry.sequence} is not the next entry")
+            last[entry.account_id] = entry.sequence
+        count += len(page.entries)
+        cursor = page.cursor
+        if page.is_last:
+            return count
+
+
+def grown(url: str, work: str, count: int) -> int:
+    """MiB that a process of its own grows by while it does the work."""
+    ours, theirs = _context.Pipe()
+    process = _context.Process(target=_grow, args=(url, work, count, theirs))
+    process.start()
+    answer: int = ours.recv()
+    process.join()
+    return answer
+
+
+def _grow(url: str, work: str, count: int, pipe: object) -> None:
+    before = _largest_kib()
+    carry_out(url, work, count)
+    pipe.send((_largest_kib() - before) // 1024)  # type: ignore[attr-defined]
+
+
+def _largest_kib() -> int:
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
+def main() -> None:
+    """Print entries a second, the middle of three, and memory."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.finance")
+    parser.add_argument("--entries", type=int, default=1_000_000, metavar="N")
+    options = parser.parse_args()
+    for name, place in (("SQLite", sqlite), ("PostgreSQL", postgresql)):
+        with place() as url:
+            count = load(url, Book(options.entries))
+            print(f"{name}, {count:,} entries", flush=True)
+            for work in _WORKS:
+                seconds = statistics.median(carry_out(url, work, count) for _ in range(ROUNDS))
+                memory = grown(url, work, count)
+                print(f"  {work:<12}{count / seconds:>12,.0f} entries a second{memory:>8,} MiB", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The outbox, delivered by the service itself: each launched run is handed to the host's pipeline, at least once.
+
+A task of the service hands starts over as soon as a launch has committed, and looks for others (those that failed,
+and those that another process left when it died) every so often. Each is handed over in a transaction of its own, so
+that on SQLite nobody waits for more than one handler. Where the service only answers requests, leave this out and call
+`ledger.deliver_outbox` from a worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import anyio
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from ledger.errors import LedgerError
+from ledger.fastapi.refusals import cause_of
+from ledger.fastapi.telemetry import warn
+from ledger.fastapi.transactions import Transactions
+from ledger.outbox import DeliveryReport, Handler, deliver_outbox
+
+
+class StartDelivery:
+    """Hands the starts of runs to a handler for as long as its `running` lasts."""
+
+    def __init__(self, transactions: Transactions, handler: Handler, interval: timedelta) -> None:
+        self._transactions = transactions
+        self._handler = handler
+        self._seconds = interval.total_seconds()
+        self._due: anyio.Event | None = None
+
+    def wake(self) -> None:
+        """Say that a launch has committed. From the event loop; nothing happens while it is not running."""
+        if self._due is not None:
+            self._due.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Deliver in the background; a handler that is at work at the end is waited for."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._run)
+            yield
+            tasks.cancel_scope.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            self._due = anyio.Event()
+            await self.drain()
+            with anyio.move_on_after(self._seconds):
+                await self._due.wait()
+
+    async def drain(self) -> None:
+        """Hand over what is due now."""
+        try:
+            while (await self._transactions.run(self._deliver, keyed=False)).count:
+                pass
+        except (SQLAlchemyError, LedgerError) as error:
+            # What was not handed over is still there, and is handed over later.
+            warn("delivery", "database_unavailable", cause=cause_of(error))
+
+    def _deliver(self, session: Session) -> DeliveryReport:
+        report = deliver_outbox(session, self._handler, limit=1)
+        for start_id in report.failed:
+            warn("delivery", "start_failed", start_id=start_id)
+        return report
+
+
+__all__ = ["StartDelivery"]

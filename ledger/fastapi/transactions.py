@@ -1,0 +1,184 @@
+"""Transactions of the routes: opened once the request is read, committed before the answer is written.
+
+    given a database of          work runs                        and is tried again
+    an `Engine`                  in a thread                      when the database certainly undid it
+    an `AsyncEngine`             on the event loop's greenlets    the same
+    a dependency that gives a    in a thread, or for an           by the client, which is answered 503
+    `Session`, `AsyncSession`    `AsyncSession` on the loop
+
+A session of the host's is committed here, before the answer: a dependency that commits after its `yield` finds nothing
+left to commit, so that no answer can be sent ahead of a commit that fails.
+"""
+
+# Without postponed annotations: the framework could not find what the function within `opener` names.
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import Depends
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from ledger.errors import CommitUnknown
+from ledger.transactions import run_transaction, run_transaction_async, was_rolled_back
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+Answer = TypeVar("Answer")
+Work = Callable[[Session], Answer]
+
+_LIMITS = text(
+    "SELECT set_config('statement_timeout', :millis, true), set_config('idle_in_transaction_session_timeout', :millis,"
+    " true)"
+)
+
+
+class Transactions(Protocol):
+    """Where a route's work is done."""
+
+    async def run(self, work: Work[Answer], *, keyed: bool) -> Answer:
+        """Do the work in one transaction and commit it. `keyed`: doing it twice has no second effect."""
+        ...  # pragma: no cover
+
+
+def limited(work: Work[Answer], seconds: int | None) -> Work[Answer]:
+    """The work within limits of time that the database keeps, so that nobody holds an account for longer.
+
+    On PostgreSQL a statement that takes, or waits, longer than `seconds` is ended, and so is a transaction whose
+    process does nothing for as long. On SQLite the engine's own patience decides how long it waits for the file.
+    """
+
+    def within(session: Session) -> Answer:
+        connection = session.connection()
+        if seconds is not None and connection.dialect.name == "postgresql":
+            connection.execute(_LIMITS, {"millis": str(seconds * 1000)})
+        return work(session)
+
+    return within
+
+
+class EngineTransactions:
+    """Transactions of their own on the host's engine, in threads that the routes share."""
+
+    def __init__(self, engine: Engine, threads: int, seconds: int | None) -> None:
+        self._engine = engine
+        self._limiter = CapacityLimiter(threads)
+        self._seconds = seconds
+
+    async def run(self, work: Work[Answer], *, keyed: bool) -> Answer:
+        """In a thread, so that the event loop goes on reading other requests."""
+
+        def transact() -> Answer:
+            return run_transaction(
+                self._engine, limited(work, self._seconds), attempts=_attempts(self._engine), keyed=keyed
+            )
+
+        return await to_thread.run_sync(transact, limiter=self._limiter)
+
+
+class AsyncEngineTransactions:
+    """Transactions of their own on the host's async engine."""
+
+    def __init__(self, engine: "AsyncEngine", seconds: int | None) -> None:
+        self._engine = engine
+        self._seconds = seconds
+
+    async def run(self, work: Work[Answer], *, keyed: bool) -> Answer:
+        """On the event loop."""
+        attempts = _attempts(self._engine.sync_engine)
+        return await run_transaction_async(self._engine, limited(work, self._seconds), attempts=attempts, keyed=keyed)
+
+
+def _attempts(engine: Engine) -> int:
+    """SQLite has waited for its file already; waiting again would only keep the client from asking again."""
+    return 1 if engine.dialect.name == "sqlite" else 5
+
+
+class SessionTransactions:
+    """The host's own session of this request, from its own dependency; in no transaction yet."""
+
+    def __init__(self, session: "Session | AsyncSession", limiter: CapacityLimiter, seconds: int) -> None:
+        self._session = session
+        self._limiter = limiter
+        self._seconds = seconds
+
+    async def run(self, work: Work[Answer], *, keyed: bool) -> Answer:
+        """In the host's session, which is committed, or rolled back where the work raises."""
+        bounded = limited(work, self._seconds)
+        if not isinstance(self._session, Session):
+            return await self._session.run_sync(_committed, bounded)
+        return await to_thread.run_sync(_committed, self._session, bounded, limiter=self._limiter)
+
+
+def _committed(session: Session, work: Work[Answer]) -> Answer:
+    try:
+        answer = work(session)
+        session.flush()
+    except BaseException:
+        session.rollback()
+        raise
+    try:
+        session.commit()
+    except SQLAlchemyError as error:
+        session.rollback()
+        if isinstance(error, DBAPIError) and not was_rolled_back(error):
+            raise CommitUnknown from error
+        raise
+    return answer
+
+
+def opener(database: Any, threads: int, seconds: int) -> Callable[..., Any]:
+    """A dependency that gives the transactions of a request. Raises `ValueError` for what is no database."""
+    own = _of_engine(database, threads, seconds)
+    if own is not None:
+
+        async def opened() -> Transactions:
+            return own
+
+        return opened
+    if not callable(database):
+        raise ValueError(
+            f"database is {type(database).__name__}; give an Engine, an AsyncEngine, or a dependency that yields a"
+            " Session or an AsyncSession."
+        )
+    limiter = CapacityLimiter(threads)
+
+    async def with_session(session: Annotated[Any, Depends(database)]) -> Transactions:
+        return SessionTransactions(session, limiter, seconds)
+
+    return with_session
+
+
+def delivering(database: Any) -> Transactions:
+    """Transactions for handlers, which may take their time. Raises `ValueError` without an engine."""
+    own = _of_engine(database, 1, None)
+    if own is None:
+        raise ValueError(
+            "start needs an Engine or an AsyncEngine to deliver with. Give one as database, or leave start out and"
+            " call ledger.deliver_outbox in a worker of yours."
+        )
+    return own
+
+
+def _of_engine(database: Any, threads: int, seconds: int | None) -> Transactions | None:
+    if isinstance(database, Engine):
+        return EngineTransactions(database, threads, seconds)
+    # Told by what it wraps, so that nobody needs what only async engines need.
+    if isinstance(getattr(database, "sync_engine", None), Engine):
+        return AsyncEngineTransactions(database, seconds)
+    return None
+
+
+__all__ = [
+    "AsyncEngineTransactions",
+    "EngineTransactions",
+    "SessionTransactions",
+    "Transactions",
+    "Work",
+    "delivering",
+    "limited",
+    "opener",
+]

@@ -1,0 +1,86 @@
+"""The whole book as one stream: entries of all accounts with their transfers, by account and sequence.
+
+One statement reads it, so that it is the book of one moment whatever is written meanwhile, and the database sends it
+bit by bit, so that no more than a few thousand rows are in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from ledger.accounts import require_account
+from ledger.states import BUCKETS
+
+ROWS_AT_ONCE = 5_000
+"""Rows that are fetched at a time."""
+
+
+class Move(NamedTuple):
+    """Micro-credits of one grant moving from a bucket to another."""
+
+    grant: int
+    source: str
+    target: str
+    amount: int
+
+
+class BookEntry(NamedTuple):
+    """One entry as it is stored. Amounts are micro-credits, moments microseconds since 1970 UTC.
+
+    `balances` are what it left in each of `ledger.states.BUCKETS`.
+    """
+
+    account_id: str
+    sequence: int
+    kind: str
+    at: int
+    recorded_at: int
+    key: str | None
+    reservation: int | None
+    balances: tuple[int, ...]
+    moves: tuple[Move, ...]
+    details: str | None
+    """JSON as it is stored, where it was asked for."""
+
+
+_HEAD = ("account_id", "sequence", "kind", "at", "recorded_at", "key", "reservation")
+_ENTRY = ", ".join(f"e.{name}" for name in (*_HEAD, *BUCKETS))
+_BOOK = (
+    f"SELECT {_ENTRY}, t.grant_number, t.source, t.target, t.amount, {{details}}"
+    " FROM ledger_entry e LEFT JOIN ledger_transfer t ON t.account_id = e.account_id AND t.sequence = e.sequence"
+    "{where} ORDER BY e.account_id, e.sequence, t.ordinal"
+)
+_OF_ONE = " WHERE e.account_id = :account_id"
+_MOVES_FROM = len(_HEAD) + len(BUCKETS)
+
+
+def stream_book(session: Session, *, account_id: str | None = None, details: bool = False) -> Iterator[BookEntry]:
+    """Every recorded entry, of one account or of all, in the order of account and sequence.
+
+    What has lapsed and has not been recorded yet is no entry: run `ledger.expire_due` first to have it in the book.
+    `details` adds each entry's own. Raises `AccountNotFound`.
+    """
+    if account_id is not None:
+        require_account(session, account_id)
+    where, values = ("", {}) if account_id is None else (_OF_ONE, {"account_id": account_id})
+    statement = text(_BOOK.format(where=where, details="e.details" if details else "NULL"))
+    options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
+    with session.connection().execute(statement, values, execution_options=options) as rows:
+        for _, group in groupby(rows, itemgetter(0, 1)):
+            yield _entry(list(group))
+
+
+def _entry(rows: list[Any]) -> BookEntry:
+    first = rows[0]
+    has_moves = first[_MOVES_FROM] is not None
+    moves = tuple(Move(*row[_MOVES_FROM:-1]) for row in rows) if has_moves else ()
+    return BookEntry._make((*first[: len(_HEAD)], tuple(first[len(_HEAD) : _MOVES_FROM]), moves, first[-1]))
+
+
+__all__ = ["BookEntry", "Move", "stream_book"]

@@ -1,0 +1,70 @@
+"""Launched runs are handed to the host's pipeline by the service itself: at least once, and one hold each."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine
+from starlette.testclient import TestClient
+
+import ledger
+from tests.ledger.fastapi.conftest import Service, fill, host, keyed
+
+_PATIENCE_SECONDS = 30
+
+
+class Pipeline:
+    """A pipeline that refuses its first starts, and tells when it has one."""
+
+    def __init__(self, refusals: int = 0) -> None:
+        self.refusals = refusals
+        self.started: list[str] = []
+        self.has_one = threading.Event()
+
+    def __call__(self, run: ledger.RunStart) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise ConnectionError("the pipeline is away")
+        self.started.append(run.run_id)
+        self.has_one.set()
+
+
+def test_a_run_is_started_after_its_commit_and_a_replay_starts_nothing(engine: Engine) -> None:
+    fill(engine)
+    pipeline = Pipeline()
+    # Nothing is looked for meanwhile: what wakes the delivery is the launch.
+    app = host(engine, start=pipeline, delivery_interval=timedelta(hours=1))
+    with TestClient(app) as client:
+        service = Service(client, engine, app)
+        run_id = service.post(keyed("k")).json()["run_id"]
+        assert pipeline.has_one.wait(_PATIENCE_SECONDS)
+        assert service.post(keyed("k")).json()["run_id"] == run_id
+        service.post({"estimate": True})
+    assert pipeline.started == [run_id]
+
+
+def test_what_another_process_left_and_what_failed_is_started_by_the_next_one(engine: Engine) -> None:
+    """A process that dies between its commit and the delivery is one that never delivers."""
+    fill(engine)
+    app = host(engine)
+    with TestClient(app) as client:
+        run_id = Service(client, engine, app).post(keyed("k")).json()["run_id"]
+    pipeline = Pipeline(refusals=1)
+    app = host(engine, start=pipeline, delivery_interval=timedelta(milliseconds=50))
+    with TestClient(app):
+        assert pipeline.has_one.wait(_PATIENCE_SECONDS)
+    assert pipeline.started == [run_id]
+    with TestClient(host(engine, start=pipeline)):
+        pass
+    assert pipeline.started == [run_id]
+
+
+def test_starts_need_an_engine_and_the_outbox(engine: Engine) -> None:
+    with pytest.raises(ValueError, match="start needs an Engine"):
+        host(lambda: None, start=Pipeline())
+    with pytest.raises(ValueError, match="start needs the outbox"):
+        host(engine, start=Pipeline(), outbox=False)
+    with pytest.raises(ValueError, match="database is str"):
+        host("sqlite://")
