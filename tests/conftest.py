@@ -32,15 +32,17 @@ settings.register_profile(
     max_examples=60,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+settings.register_profile("brief", parent=settings.get_profile("default"), max_examples=15)
 settings.register_profile("long", parent=settings.get_profile("default"), derandomize=False, max_examples=2000)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the laws on many more, and on random, examples")
+    parser.addoption("--brief", action="store_true", help="leave out what looks at races, crashes and load")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    settings.load_profile("long" if config.getoption("--long") else "default")
+    settings.load_profile(next((name for name in ("long", "brief") if config.getoption(f"--{name}")), "default"))
     if not config.option.markexpr:
         config.option.markexpr = "not external"
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
@@ -75,6 +77,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     stack = config.stash.get(_SERVER, None)
     if stack is not None:
         stack.close()
+
+
+_NOT_BRIEF = ("processes", "simulation", "cases", "benchmarks")
+"""Folders of tests that say little of the versions they run on, and take long."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    is_left_out = collection_path.parent == Path(__file__).parent and collection_path.name in _NOT_BRIEF
+    return True if config.getoption("--brief") and is_left_out else None
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
