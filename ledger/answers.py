@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from estimator import RunResponse
@@ -38,9 +39,13 @@ _STATE_AFTER = {
 }
 
 
+# The commands of a batch share their moment.
+_moment = lru_cache(maxsize=16)(from_instant)
+
+
 def moved(posting: Posting, *targets: int) -> int:
     """Micro-credits that an entry moved into the given buckets."""
-    return sum(amount for _, _, target, amount in posting.moves if target in targets)
+    return sum([amount for _, _, target, amount in posting.moves if target in targets])
 
 
 def answer(posting: Posting, *, replayed: bool) -> Result:
@@ -152,14 +157,15 @@ def reservation(posting: Posting, details: dict[str, Any], *, replayed: bool) ->
         raise ValueError(f"entry {posting.sequence} of {posting.account_id!r} names no reservation")
     dataset_id, started_ms = details.get("dataset_id"), details.get("started_ms")
     applied, captured, freed = _figures(posting)
+    state = details.get("state")
     return Reservation(
         reservation_id=format_reservation_id(posting.account_id, number),
         account_id=posting.account_id,
         amount=from_micro(details["amount"]),
-        state=ReservationState(details.get("state") or _STATE_AFTER[posting.kind]),
+        state=ReservationState(state) if state else _STATE_AFTER[posting.kind],
         captured=from_micro(details.get("captured", captured)),
         freed=from_micro(details.get("freed", freed)),
-        reserved_at=from_instant(details.get("reserved_at", posting.at)),
+        reserved_at=_moment(details.get("reserved_at", posting.at)),
         expires_at=from_optional(details["expires_at"]),
         slices=tuple(slices(posting)),
         dataset_id=dataset_id,
@@ -187,7 +193,7 @@ def slices(posting: Posting) -> list[Slice]:
     """What an entry held, or took from its hold, by grant and in burn order."""
     amounts: dict[int, int] = {}
     for number, source, target, amount in posting.moves:
-        if HELD in (source, target):
+        if target == HELD or source == HELD:
             amounts[number] = amounts.get(number, 0) + amount
     return [
         Slice(format_grant_id(posting.account_id, number), from_micro(amount)) for number, amount in amounts.items()

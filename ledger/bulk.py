@@ -165,14 +165,20 @@ def _items(kind: str, column: Sequence[Any]) -> str:
     """The elements of an array literal, all at once where that can be done."""
     if kind in ("bigint", "smallint"):
         return ",".join(map(str, column)).replace("None", "NULL")
-    if kind == "text" and None not in column:
+    if None in column:
+        if column.count(None) == len(column):
+            return ",".join(["NULL"] * len(column))
+    elif kind == "text":
         joined = _SEPARATOR.join(column)
         if joined.count(_SEPARATOR) == len(column) - 1:
             return f'"{_escaped(joined).replace(_SEPARATOR, _BETWEEN)}"'
+    elif kind == "bytea":
+        return f'"\\\\x{_BETWEEN_BYTES.join([value.hex() for value in column])}"'
     return ",".join([_item(kind, value) for value in column])
 
 
 _BETWEEN = '","'
+_BETWEEN_BYTES = '","\\\\x'
 
 
 def _escaped(value: str) -> str:

@@ -1,18 +1,20 @@
-"""A fork of an account shares nothing with it that either could change."""
+"""A fork of an account shares nothing with it that either could change; details are written as JSON is."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy.orm import Session
 
 import ledger
 from ledger import snapshots
 from ledger.instants import to_instant
 from ledger.rules import decide
-from ledger.states import AccountState
+from ledger.states import AccountState, encode_details
 from tests.ledger.conftest import later
 from tests.ledger.test_audit_every_value import write_book
 
@@ -74,3 +76,20 @@ def test_what_becomes_of_a_fork_leaves_the_account_as_it_was(session: Session) -
     assert not [result for result in results if isinstance(result, Exception)]
     assert len(accounts["acme"].postings) > len(commands())
     assert repr(state) == before
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {},
+        {"amount": 2**63 - 1, "expires_at": None},
+        {"a": -1, "b": True},
+        {"a": 0, "b": 'é"\\'},
+        {'é"': 1},
+        {"a": {"b": [1, None]}},
+        [1, None],
+        "text",
+    ],
+)
+def test_details_are_written_as_json_without_spaces_in_ascii(details: Any) -> None:
+    assert encode_details(details) == json.dumps(details, ensure_ascii=True, separators=(",", ":"))
