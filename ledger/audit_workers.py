@@ -22,7 +22,7 @@ from ledger import snapshots
 from ledger.account_audit import AccountAudit, Progress
 from ledger.audit import Listed, audit_account, audit_gap, audit_page, list_in_order, pages_of
 from ledger.audit_rows import StreamedRows
-from ledger.bulk import sqlite_cursor
+from ledger.bulk import driver_cursor
 from ledger.instants import to_instant
 from ledger.quick_replay import is_chained
 from ledger.replay import UNREADABLE
@@ -83,10 +83,7 @@ def reading_engine(url: URL) -> Engine:
         event.listen(engine, "begin", _begin_deferred)
         return engine
     options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    engine = sqlalchemy.create_engine(url, poolclass=NullPool, execution_options=options)
-    if engine.dialect.driver == "psycopg":
-        event.listen(engine, "do_execute", _execute_for_binary)
-    return engine
+    return sqlalchemy.create_engine(url, poolclass=NullPool, execution_options=options)
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
@@ -98,14 +95,8 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_deferred(connection: Connection) -> None:
-    with sqlite_cursor(connection) as cursor:
+    with driver_cursor(connection) as cursor:
         cursor.execute("BEGIN")
-
-
-def _execute_for_binary(cursor: Any, statement: str, parameters: Any, _context: Any) -> bool:
-    """Have integers and bytes come as such instead of as text, which is half of what reading them takes."""
-    cursor.execute(statement, parameters, binary=True)
-    return True
 
 
 def _giants(connection: Connection, account_id: str | None) -> dict[str, int]:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, text
 
 from estimator import RateCard
 from ledger import queries
-from ledger.bulk import sqlite_cursor
+from ledger.bulk import driver_cursor
 from ledger.commands import (
     Capture,
     Command,
@@ -189,7 +189,7 @@ def _first_grants(connection: Connection, keys: list[tuple[str]]) -> list[Any]:
     if connection.dialect.name == "postgresql":
         return queries.FIRST_GRANTS_POSTGRESQL.fetch(connection, keys)
     rows: list[Any] = []
-    with sqlite_cursor(connection) as cursor:
+    with driver_cursor(connection) as cursor:
         for key in keys:
             cursor.execute(queries.FIRST_GRANTS_SQLITE, key)
             rows += cursor.fetchall()

@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ledger.bulk import sqlite_cursor
+from ledger.bulk import driver_cursor
 from ledger.errors import CommitUnknown
 from ledger.snapshots import BEGINS_IMMEDIATE
 
@@ -73,7 +73,7 @@ def _configure_sqlite(connection: Any, record: Any) -> None:
 
 
 def _begin_immediate(connection: sqlalchemy.Connection) -> None:
-    with sqlite_cursor(connection) as cursor:
+    with driver_cursor(connection) as cursor:
         cursor.execute("BEGIN IMMEDIATE")
 
 

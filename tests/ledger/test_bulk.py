@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 import ledger
@@ -52,3 +53,29 @@ def test_a_new_database_looks_keys_up_by_index_before_it_has_statistics(postgres
     engine.dispose()
     assert len(reservations) == 300
     assert after["ledger_entry"] == before["ledger_entry"]
+
+
+def test_rows_read_through_the_driver_are_what_was_written(session: Session) -> None:
+    ledger.open_account(session, "é", at=START)
+    ledger.grant_credits(session, "é", 2**40, key="k", at=START)
+    statement = "SELECT account_id, e.sequence, key, hash, reservation FROM ledger_entry e WHERE account_id = {0}"
+    (entry,) = ledger.get_statement(session, "é").entries
+    assert bulk.fetch_raw(session.connection(), statement, ("é",)) == [("é", 1, "k", bytes.fromhex(entry.hash), None)]
+
+
+def test_what_the_driver_raises_is_raised_as_sqlalchemy_does(session: Session) -> None:
+    with pytest.raises(DBAPIError) as raised:
+        bulk.fetch_raw(session.connection(), "SELECT nothing FROM ledger_account WHERE account_id = {0}", ("a",))
+    assert not raised.value.connection_invalidated
+
+
+def test_a_connection_lost_while_reading_is_not_used_again(postgresql_url: str) -> None:
+    engine = ledger.create_engine(postgresql_url)
+    with engine.connect() as reader, engine.connect() as other:
+        pid = reader.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        other.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid})
+        with pytest.raises(DBAPIError) as raised:
+            bulk.fetch_raw(reader, "SELECT {0}", (1,))
+        assert raised.value.connection_invalidated
+        assert reader.invalidated
+    engine.dispose()
