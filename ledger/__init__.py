@@ -155,6 +155,7 @@ __all__ = [
     "OpenAccount",
     "OutcomeUnknown",
     "OverCapture",
+    "PeriodNotClosable",
     "PlannedRun",
     "QueueFull",
     "Recurrence",
