@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
@@ -27,7 +26,7 @@ from ledger.checks import check_text
 from ledger.closing_records import ClosingRecord
 from ledger.errors import AuditFailed, CommandInvalid, PeriodNotClosable
 from ledger.figures import Figures
-from ledger.finance.calendar import AccountingPeriod
+from ledger.finance.calendar import AccountingPeriod, named_zone
 from ledger.finance.revenue import Span, count_moves, revenue_of, total_revenue
 from ledger.instants import clock, from_instant, to_instant
 from ledger.states import BALANCES, genesis
@@ -60,15 +59,6 @@ class PeriodClosed:
     figures: Figures
     replayed: bool
     stored: bool
-
-
-def named_zone(name: str) -> ZoneInfo:
-    """The time zone of a name, such as `Europe/Berlin`. Raises `CommandInvalid`."""
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError, TypeError):
-        message = f"is {name!r}, no time zone that this machine knows. Name one such as UTC or Europe/Berlin."
-        raise CommandInvalid("zone", message) from None
 
 
 def list_closings(session: Session) -> list[Closing]:
@@ -168,9 +158,7 @@ def _check(session: Session, span: Span, asked: AccountingPeriod, moment: int) -
             message = f"begins after the book's first entry, of {_said(begins)}. Close the period of that one first, or"
             raise PeriodNotClosable(name, f"{message} all until now as one, such as 2026-01..2026-10.")
     elif span.since < begins:
-        raise PeriodNotClosable(
-            name, f"overlaps what is closed, up to {_said(begins)}. Close the one that follows."
-        )
+        raise PeriodNotClosable(name, f"overlaps what is closed, up to {_said(begins)}. Close the one that follows.")
     elif span.since > begins:
         raise PeriodNotClosable(name, f"leaves a gap: the book is closed up to {_said(begins)}. Close the rest first.")
     due = connection.execute(_DUE, {"until": span.until}).scalar_one()
@@ -268,5 +256,4 @@ __all__ = [
     "close_period",
     "find_closing",
     "list_closings",
-    "named_zone",
 ]

@@ -36,10 +36,10 @@ from ledger.ids import format_grant_id
 from ledger.instants import to_instant
 from ledger.values import EntryKind, Finding
 
-FLOWS = ("opening", "sold", "refunded", "recognised", "breakage", "revoked", "adjustments", "closing")
+FLOWS = ("opening", "sold", "refunded", "recognised", "breakage", "revoked", "closing")
 """The lines of a roll-forward of what is deferred."""
 
-LENDING = ("opening", "lent", "freed", "refunded", "repaid", "adjustments", "closing")
+LENDING = ("opening", "lent", "freed", "refunded", "repaid", "closing")
 """The lines of a roll-forward of what is owed."""
 
 
@@ -64,7 +64,7 @@ class RevenueLine:
         return None if self.basis is None else self.basis.currency
 
     def credits(self, flow: str) -> Decimal:
-        """One of `FLOWS`, or `repaying`, in credits."""
+        """One of `FLOWS`, or `repaying`, or what `adjustments` come to, in credits."""
         return from_micro(amount_of(self.deferral, flow))
 
     def money(self, flow: str) -> Decimal | None:
