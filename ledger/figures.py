@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from decimal import Context, Decimal, Inexact, Rounded
 from typing import Any, NamedTuple
 
-from ledger.flows import Deferral, Flows, Lending, Receivable
+from estimator.credits import from_micro
+from ledger.flows import Deferral, Flows, Lending, Receivable, amount_of
 from ledger.states import encode_details
 
 _BASIS_DECIMALS = 12
@@ -67,12 +68,23 @@ def priced(sheet: Deferral, basis: Basis) -> Deferral:
 
 @dataclass(slots=True)
 class RevenueTotal:
-    """All grants of one kind and currency: micro-credits, and money in 10^-18 of it; None without a currency."""
+    """All grants of one kind and currency: what is deferred in micro-credits, and priced in 10^-18 of the currency.
+
+    `priced` is None where there is no currency.
+    """
 
     kind: str
     currency: str | None
-    credits: Deferral
-    money: Deferral | None
+    deferral: Deferral
+    priced: Deferral | None
+
+    def credits(self, flow: str, *, adjusted: bool = False) -> Decimal:
+        """An amount of `ledger.flows.amount_of` in credits."""
+        return from_micro(amount_of(self.deferral, flow, adjusted=adjusted))
+
+    def money(self, flow: str, *, adjusted: bool = False) -> Decimal | None:
+        """The same in money, exactly; None without a currency."""
+        return None if self.priced is None else money_of(amount_of(self.priced, flow, adjusted=adjusted))
 
 
 @dataclass(slots=True)
@@ -86,9 +98,9 @@ class Figures:
         """Add those of others."""
         for total in other.totals:
             found = self._total(total.kind, total.currency)
-            found.credits.add(total.credits)
-            if found.money is not None and total.money is not None:
-                found.money.add(total.money)
+            found.deferral.add(total.deferral)
+            if found.priced is not None and total.priced is not None:
+                found.priced.add(total.priced)
         self.receivable.add(other.receivable)
 
     def add_sheet(self, sheet: Deferral | Receivable, terms: Terms) -> None:
@@ -97,9 +109,9 @@ class Figures:
             self.receivable.add(sheet)
         elif sheet.has_any():
             found = self._total(terms.kind, None if terms.basis is None else terms.basis.currency)
-            found.credits.add(sheet)
-            if found.money is not None and terms.basis is not None:
-                found.money.add(priced(sheet, terms.basis))
+            found.deferral.add(sheet)
+            if found.priced is not None and terms.basis is not None:
+                found.priced.add(priced(sheet, terms.basis))
 
     def _total(self, kind: str, currency: str | None) -> RevenueTotal:
         for total in self.totals:
@@ -109,6 +121,10 @@ class Figures:
         self.totals.append(total)
         self.totals.sort(key=lambda each: (each.kind, each.currency or ""))
         return total
+
+    def owed(self, flow: str, *, adjusted: bool = False) -> Decimal:
+        """An amount of `ledger.flows.amount_of` of what credit lines are owed, in credits."""
+        return from_micro(amount_of(self.receivable, flow, adjusted=adjusted))
 
     def has_any(self) -> bool:
         """True when anything was deferred or owed, or moved."""
@@ -122,8 +138,8 @@ class Figures:
                 {
                     "kind": total.kind,
                     "currency": total.currency,
-                    "credits": _written(total.credits, int),
-                    "money": None if total.money is None else _written(total.money, money_text),
+                    "credits": _written(total.deferral, int),
+                    "money": None if total.priced is None else _written(total.priced, money_text),
                 }
                 for total in self.totals
             ],

@@ -202,6 +202,25 @@ class Receivable:
             self.used_opening += flows.net_used
 
 
+FLOWS = ("opening", "sold", "refunded", "recognised", "breakage", "revoked", "closing")
+"""The lines of a roll-forward of what is deferred."""
+
+LENDING = ("opening", "lent", "freed", "refunded", "repaid", "closing")
+"""The lines of a roll-forward of what is owed."""
+
+
+def amount_of(sheet: Deferral | Receivable, flow: str, *, adjusted: bool = False) -> int:
+    """An amount of a sheet by name: of `FLOWS` or `LENDING`, `repaying`, `drawn`, `used_opening` or `used_closing`.
+
+    `adjusted`: what the adjustments have of a flow, instead of the period itself; `adjustments` is what they come to.
+    """
+    if flow == "adjustments":
+        return sheet.adjustments.net
+    if flow in ("opening", "closing", "used_opening", "used_closing"):
+        return 0 if adjusted else int(getattr(sheet, flow))
+    return int(getattr(sheet.adjustments if adjusted else sheet.flows, flow))
+
+
 BEFORE, WITHIN, ADJUSTING = range(3)
 """The parts of the book as a period sees it."""
 
@@ -256,6 +275,8 @@ __all__ = [
     "ADJUSTING",
     "BEFORE",
     "DEFERRED",
+    "FLOWS",
+    "LENDING",
     "OF_DEBT_SQL",
     "WITHIN",
     "Deferral",
@@ -264,6 +285,7 @@ __all__ = [
     "Receivable",
     "Sheets",
     "Transferred",
+    "amount_of",
     "is_of_debt",
     "name_of",
     "sheets_of",

@@ -12,8 +12,8 @@ from estimator.credits import format_credits, from_micro
 from estimator.rendering import cell
 from ledger.figures import Figures, RevenueTotal, money_text
 from ledger.finance.closings import Closing
-from ledger.finance.revenue import FLOWS, LENDING, RevenueLine, amount_of
-from ledger.flows import Deferral, Receivable
+from ledger.finance.revenue import RevenueLine
+from ledger.flows import FLOWS, LENDING, Deferral, Receivable, amount_of
 from ledger.rendering import plain
 
 
@@ -39,8 +39,8 @@ def figures_document(figures: Figures) -> dict[str, Any]:
             {
                 "kind": total.kind,
                 "currency": total.currency,
-                "credits": _deferral(total.credits, _credits),
-                "money": None if total.money is None else _deferral(total.money, money_text),
+                "credits": _deferral(total.deferral, _credits),
+                "money": None if total.priced is None else _deferral(total.priced, money_text),
             }
             for total in figures.totals
         ],
@@ -89,17 +89,17 @@ def _deferred_table(totals: Sequence[RevenueTotal]) -> Table:
     table = _table("deferred")
     columns: list[tuple[Deferral, Callable[[int], str]]] = []
     for total in totals:
-        columns.append((total.credits, _credits))
-        _add_columns(table, f"{total.kind} credits", total.credits)
-        if total.money is not None and total.currency is not None:
-            columns.append((total.money, money_text))
-            _add_columns(table, total.currency, total.money)
+        columns.append((total.deferral, _credits))
+        _add_columns(table, f"{total.kind} credits", total.deferral)
+        if total.priced is not None and total.currency is not None:
+            columns.append((total.priced, money_text))
+            _add_columns(table, total.currency, total.priced)
     for flow in FLOWS:
         cells = [flow]
         for sheet, write in columns:
             cells.append(write(amount_of(sheet, flow)))
             if sheet.adjustments.has_any():
-                cells.append(write(getattr(sheet.adjustments, flow)) if hasattr(sheet.adjustments, flow) else "")
+                cells.append("" if flow in _ENDS else write(amount_of(sheet, flow, adjusted=True)))
         table.add_row(*cells)
     return table
 
@@ -126,11 +126,12 @@ def _owed_table(sheet: Receivable) -> Table:
     for flow in (*LENDING, "used_closing"):
         cells = [_OWED_NAMES.get(flow, flow), _credits(amount_of(sheet, flow))]
         if has_adjustments:
-            cells.append(_credits(getattr(sheet.adjustments, flow)) if hasattr(sheet.adjustments, flow) else "")
+            cells.append("" if flow in _ENDS else _credits(amount_of(sheet, flow, adjusted=True)))
         table.add_row(*cells)
     return table
 
 
+_ENDS = ("opening", "closing", "used_closing")
 _OWED_NAMES = {"used_closing": "of it used"}
 
 
@@ -143,7 +144,7 @@ def accounts_table(accounts: Sequence[tuple[str, Figures]]) -> Table:
         table.add_column(flow, justify="right", no_wrap=True)
     for account_id, figures in accounts:
         for total in figures.totals:
-            amounts = (_credits(amount_of(total.credits, flow)) for flow in _IN_A_LINE)
+            amounts = (_credits(amount_of(total.deferral, flow)) for flow in _IN_A_LINE)
             table.add_row(cell(account_id), total.kind, total.currency or "", *amounts)
     return table
 

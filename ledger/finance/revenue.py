@@ -31,16 +31,20 @@ from ledger.errors import AuditFailed
 from ledger.figures import Basis, Figures, Terms, money_of, priced, total_figures
 from ledger.finance.book import ROWS_AT_ONCE
 from ledger.finance.calendar import AccountingPeriod
-from ledger.flows import ADJUSTING, BEFORE, DEFERRED, OF_DEBT_SQL, WITHIN, Deferral, Receivable, Transferred, sheets_of
+from ledger.flows import (
+    ADJUSTING,
+    BEFORE,
+    DEFERRED,
+    OF_DEBT_SQL,
+    WITHIN,
+    Deferral,
+    Transferred,
+    amount_of,
+    sheets_of,
+)
 from ledger.ids import format_grant_id
 from ledger.instants import to_instant
 from ledger.values import EntryKind, Finding
-
-FLOWS = ("opening", "sold", "refunded", "recognised", "breakage", "revoked", "closing")
-"""The lines of a roll-forward of what is deferred."""
-
-LENDING = ("opening", "lent", "freed", "refunded", "repaid", "closing")
-"""The lines of a roll-forward of what is owed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +67,15 @@ class RevenueLine:
         """In which currency."""
         return None if self.basis is None else self.basis.currency
 
-    def credits(self, flow: str) -> Decimal:
-        """One of `FLOWS`, or `repaying`, or what `adjustments` come to, in credits."""
-        return from_micro(amount_of(self.deferral, flow))
+    def credits(self, flow: str, *, adjusted: bool = False) -> Decimal:
+        """An amount of `ledger.flows.amount_of` in credits."""
+        return from_micro(amount_of(self.deferral, flow, adjusted=adjusted))
 
-    def money(self, flow: str) -> Decimal | None:
+    def money(self, flow: str, *, adjusted: bool = False) -> Decimal | None:
         """The same in money, exactly; None for a grant without a cost basis."""
-        return None if self.basis is None else money_of(amount_of(priced(self.deferral, self.basis), flow))
-
-
-def amount_of(sheet: Deferral | Receivable, flow: str) -> int:
-    """A line of a roll-forward by its name; `adjustments` is what they come to."""
-    if flow in ("opening", "closing", "used_opening", "used_closing"):
-        return int(getattr(sheet, flow))
-    return sheet.adjustments.net if flow == "adjustments" else int(getattr(sheet.flows, flow))
+        if self.basis is None:
+            return None
+        return money_of(amount_of(priced(self.deferral, self.basis), flow, adjusted=adjusted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,11 +273,8 @@ def revenue_of(session: Session, counted: Counted) -> AccountRevenue:
 
 
 __all__ = [
-    "FLOWS",
-    "LENDING",
     "AccountRevenue",
     "RevenueLine",
-    "amount_of",
     "stream_figures",
     "stream_revenue",
     "total_revenue",

@@ -10,7 +10,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, Programmin
 from sqlalchemy.orm import Session
 
 import ledger
+from ledger.finance import close_period
 from ledger.triggers import APPEND_ONLY, KEPT
+from tests.ledger.conftest import later
 from tests.ledger.verbs import fill
 from tests.postgres import Databases
 
@@ -22,6 +24,9 @@ CHANGES += [f"DELETE FROM {table}" for table in APPEND_ONLY]
 def filled(engine: Engine) -> Engine:
     """A book with entries."""
     with Session(engine) as session, session.begin():
+        ledger.open_account(session, "old", at=later(days=-1))
+        ledger.grant_credits(session, "old", 1, at=later(days=-1))
+        close_period(session, "2026-02", by="a test")
         fill(session, "acme")
     return engine
 
