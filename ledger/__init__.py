@@ -47,6 +47,7 @@ from ledger.errors import (
     LimitExceeded,
     NotCarriedOut,
     OutcomeUnknown,
+    PeriodNotClosable,
     QueueFull,
     RefundExceedsCapture,
     ReservationNotFound,
