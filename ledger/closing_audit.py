@@ -10,7 +10,7 @@ from typing import Any
 from ledger.audit_rows import Row, Window
 from ledger.closing_records import ClosingRecord
 from ledger.figures import Basis, Figures, Terms
-from ledger.flows import ADJUSTING, WITHIN, Deferral, Receivable, Sheets, Transferred, is_of_debt, name_of
+from ledger.flows import ADJUSTING, DEFERRED, WITHIN, Deferral, Receivable, Sheets, Transferred, is_of_debt, name_of
 from ledger.states import CREDIT_LINE, PAID, AccountState, GrantState, genesis
 from ledger.values import EntryKind, Finding
 
@@ -54,10 +54,11 @@ class ClosingsAudit:
             self._note_basis(row)
         part = ADJUSTING if row[_AT] < self.records[len(self.counted)].since else WITHIN
         for number, source, target, amount in moves:
-            move = Transferred(
-                name_of(source), name_of(target), amount, kind == EntryKind.REFUND, is_of_debt(kind, sequence, number)
-            )
-            self._sheet(number).count(part, move)
+            whence, whither = name_of(source), name_of(target)
+            if whence in DEFERRED and whither in DEFERRED:
+                continue
+            is_debt = is_of_debt(kind, sequence, number)
+            self._sheet(number).count(part, Transferred(whence, whither, amount, kind == EntryKind.REFUND, is_debt))
 
     def _note_basis(self, row: Row) -> None:
         basis = Basis.of(json.loads(row[_DETAILS]))
