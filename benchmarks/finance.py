@@ -1,7 +1,7 @@
 """How fast the book leaves for other tools, and in how much memory: `python -m benchmarks.finance [--entries N]`.
 
-The book is that of `benchmarks.growth`. Every export must have all entries, and the feed must give each once, before a
-figure is printed; memory is what a process of its own grows by.
+The book is that of `benchmarks.growth`. Every export must have all entries, the feed must give each once, and revenue
+must come to what the accounts have, before a figure is printed; memory is what a process of its own grows by.
 """
 
 from __future__ import annotations
@@ -13,17 +13,30 @@ import tempfile
 import time
 from pathlib import Path
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 import ledger
 from benchmarks.audit import postgresql, sqlite
 from benchmarks.books import Book
 from benchmarks.loading import load
-from ledger.finance import Cursor, ExportFormat, entries_since, export_book, stream_book
+from ledger.finance import (
+    AccountingPeriod,
+    Cursor,
+    ExportFormat,
+    Figures,
+    close_period,
+    entries_since,
+    export_book,
+    stream_book,
+    stream_revenue,
+    total_revenue,
+)
 
 ROUNDS = 3
 _PAGE = 10_000
-_WORKS = ("stream", *ExportFormat, "feed")
+_PERIOD = "2025-01"
+_WORKS = ("stream", *ExportFormat, "feed", "revenue", "by grant", "close")
 _context = multiprocessing.get_context("forkserver")
 
 
@@ -36,6 +49,8 @@ def carry_out(url: str, work: str, count: int) -> float:
             found = sum(1 for _ in stream_book(session))
         elif work == "feed":
             found = _fed(session)
+        elif work in ("revenue", "by grant", "close"):
+            found = _tied(session, _figures(session, work))
         else:
             found = export_book(session, work, Path(folder) / "out")
         elapsed = time.perf_counter() - began
@@ -43,6 +58,32 @@ def carry_out(url: str, work: str, count: int) -> float:
     if found != count:
         raise SystemExit(f"wrong result: {work} has {found:,} entries of {count:,}")
     return elapsed
+
+
+def _figures(session: Session, work: str) -> Figures:
+    period = AccountingPeriod.parse(_PERIOD)
+    if work == "close":
+        return close_period(session, _PERIOD, by="benchmark").figures  # undone when the session ends
+    if work == "revenue":
+        return total_revenue(session, period)
+    figures = Figures()
+    for account in stream_revenue(session, period):
+        for line in account.lines:
+            line.credits("closing")
+        figures.add(account.figures)
+    return figures
+
+
+_BALANCES = text("SELECT sum(sequence), sum(available + held), sum(consumed) FROM ledger_account")
+
+
+def _tied(session: Session, figures: Figures) -> int:
+    """How many entries the book has, where the figures come to what its accounts have."""
+    count, deferred, consumed = session.execute(_BALANCES).one()
+    (total,) = figures.totals
+    if (total.deferral.closing, total.deferral.flows.recognised) != (deferred, consumed):
+        raise SystemExit("wrong result: revenue is not what the accounts have")
+    return int(count)
 
 
 def _fed(session: Session) -> int:

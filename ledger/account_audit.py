@@ -8,6 +8,7 @@ from typing import Any
 
 from ledger import snapshots
 from ledger.audit_rows import AccountRows, Row, Window
+from ledger.closing_audit import ClosingsAudit
 from ledger.ids import format_grant_id, format_reservation_id, format_start_id
 from ledger.journal import grant_row, reservation_row
 from ledger.quick_replay import QuickReplay, is_chained
@@ -52,8 +53,10 @@ class AccountAudit:
         return findings
 
     def _run(self, progress: Progress) -> Iterator[Finding]:
+        closings = ClosingsAudit(self.state, self.rows.others("ledger_closing"), self.replay.grants)
         for window in self.rows.windows():
             yield from self._follow(window)
+            closings.follow(window)
             if self.cutoff is not None and window.entries and window.entries[-1][_AT] > self.cutoff:
                 return
             yield from self._compare_closed(window)
@@ -67,6 +70,7 @@ class AccountAudit:
         yield from self._check_due()
         yield from self._check_cards()
         yield from self._check_limits()
+        yield from closings.findings()
         yield from self._check_ends()
 
     def _follow(self, window: Window) -> Iterator[Finding]:

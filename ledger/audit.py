@@ -143,7 +143,7 @@ def audit_account(
         findings = AccountAudit(state, rows, cutoff).findings(progress)
         if not findings or is_snapshot or is_last:
             break
-        if snapshots.read_sequence(connection, account_id) == state.sequence:
+        if snapshots.read_marks(connection, account_id) == (state.sequence, state.closings_count):
             break
     return findings
 
@@ -167,6 +167,7 @@ _OF_ACCOUNTS = (
     "ledger_limit",
     "ledger_usage",
     "ledger_outbox",
+    "ledger_closing",
 )
 _BOUNDS = {"after": " AND t.account_id > :after", "before": " AND t.account_id < :before"}
 _OF_NOBODY = (

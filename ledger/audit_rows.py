@@ -17,7 +17,17 @@ from sqlmodel import SQLModel
 from ledger import snapshots
 from ledger.bulk import RowShape, fetch_raw
 from ledger.states import BUCKETS, Move
-from ledger.tables import CardRow, EntryRow, GrantRow, LimitRow, OutboxRow, ReservationRow, TransferRow, UsageRow
+from ledger.tables import (
+    CardRow,
+    ClosingRow,
+    EntryRow,
+    GrantRow,
+    LimitRow,
+    OutboxRow,
+    ReservationRow,
+    TransferRow,
+    UsageRow,
+)
 
 WINDOW = 4000
 """Entries read at a time."""
@@ -46,9 +56,9 @@ _ENTRIES = f"{_of_account(EntryRow)} {_IN_WINDOW} LIMIT {WINDOW}"
 _TRANSFERS = f"{_of_account(TransferRow)} {_IN_WINDOW}, ordinal"
 _HOLDS = f"{_of_account(ReservationRow)} AND number > {{1}} AND number <= {{2}} ORDER BY number"
 _STARTS = f"{_of_account(OutboxRow)} AND number > {{1}} AND number <= {{2}} ORDER BY number"
-_OTHERS = ("ledger_grant", "ledger_card", "ledger_limit", "ledger_usage")
-_OTHERS_OF_ACCOUNT = [_of_account(model) for model in (GrantRow, CardRow, LimitRow, UsageRow)]
-_MODELS = (EntryRow, TransferRow, ReservationRow, GrantRow, CardRow, LimitRow, UsageRow, OutboxRow)
+_OTHERS = ("ledger_grant", "ledger_card", "ledger_limit", "ledger_usage", "ledger_closing")
+_OTHERS_OF_ACCOUNT = [_of_account(model) for model in (GrantRow, CardRow, LimitRow, UsageRow, ClosingRow)]
+_MODELS = (EntryRow, TransferRow, ReservationRow, GrantRow, CardRow, LimitRow, UsageRow, ClosingRow, OutboxRow)
 _OF_PAGE = {RowShape.of(model).table: _of_page(model) for model in _MODELS}
 _PAST_THE_END = {
     table: (

@@ -18,6 +18,7 @@ from ledger import (
     cli_ledger,
     cli_limits,
     cli_outbox,
+    cli_revenue,
     cli_runs,
     cli_serve,
     cli_tour,
@@ -66,6 +67,7 @@ app.add_typer(cli_forecast.app)
 app.add_typer(cli_outbox.app)
 app.add_typer(cli_serve.app)
 app.add_typer(cli_finance.app)
+app.add_typer(cli_revenue.app)
 
 
 def _print_version(asked: bool) -> None:

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import tzinfo
 from pathlib import Path
-from typing import Annotated, Any
-from zoneinfo import ZoneInfo
+from typing import Annotated
 
 import typer
-from rich.console import RenderableType
-from sqlalchemy.orm import Session
 
 from estimator.cli_options import JsonOption
-from estimator.credits import format_credits, from_micro
 from estimator.files import written_whole
 from estimator.rendering import line
-from estimator.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus, emit
+from estimator.terminal import EPILOG, CommandGroup, ExitStatus, emit
 from ledger.cli_arguments import AccountOption
 from ledger.database import DatabaseOption, in_database
-from ledger.finance.calendar import AccountingPeriod
+from ledger.finance.calendar import named_zone
 from ledger.finance.exports import ExportFormat, export_book
 from ledger.finance.feed import LIMIT_MAX, Cursor, entries_since
-from ledger.finance.rendering import exact_text, grants_table, revenue_table
 from ledger.finance.repricing import reprice
-from ledger.finance.revenue import FLOWS, RevenueLine, RevenueTotal, stream_revenue, total_revenue
 from ledger.rendering import findings_table, plain
 
 app = typer.Typer(cls=CommandGroup)
-
-ZoneOption = Annotated[str, typer.Option("--zone", metavar="NAME", help="Whose days, such as Europe/Berlin.")]
 
 
 @app.command(epilog=EPILOG)
@@ -46,7 +36,7 @@ def export(
 
     What has lapsed and is not recorded yet is no entry: run `credits expire` first.
     """
-    where = _zone(zone)
+    where = named_zone(zone)
     count = in_database(database_url, lambda session: export_book(session, kind, out, zone=where))
     said = line(f"{count:,} entries written to {out}, with days and months of {zone}.")
     emit({"format": kind.value, "path": str(out), "zone": zone, "entries": count}, said, as_json=as_json)
@@ -63,72 +53,6 @@ def reprice_command(
         emit(document, findings_table(findings), as_json=as_json)
         raise typer.Exit(ExitStatus.FOUND)
     emit(document, line("Every launch and every settlement costs what it cost then."), as_json=as_json)
-
-
-@app.command(epilog=EPILOG)
-def revenue(
-    period: Annotated[str, typer.Argument(metavar="PERIOD", help="2026, 2026-Q4, 2026-11, 2026-11-05, or A..B.")],
-    by_grant: Annotated[bool, typer.Option("--by-grant", help="A line for each grant, too.")] = False,
-    zone: ZoneOption = "UTC",
-    database_url: DatabaseOption = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Tell what of a period's credits was sold, recognised, refunded, broke and is deferred, by kind and currency.
-
-    What has lapsed and is not recorded yet is not in the book: run `credits expire` first.
-    """
-    asked = AccountingPeriod.parse(period, _zone(zone))
-    lines: list[RevenueLine] = []
-
-    def work(session: Session) -> list[RevenueTotal]:
-        lines.clear()
-        found = stream_revenue(session, asked)
-        return total_revenue(_kept(found, lines) if by_grant else found)
-
-    totals = in_database(database_url, work)
-    document: dict[str, Any] = {"period": plain(asked), "zone": zone, "totals": [_total(total) for total in totals]}
-    if by_grant:
-        document["grants"] = [_grant(found) for found in lines]
-    said = line(f"From {plain(asked.since)} and before {plain(asked.until)}: {period} in {zone}.")
-    tables: list[RenderableType] = (
-        [revenue_table(totals)] if totals else [line("Nothing was deferred, and nothing moved.")]
-    )
-    if by_grant and lines:
-        tables.append(grants_table(lines))
-    emit(document, said, *tables, as_json=as_json)
-
-
-def _kept(found: Iterable[RevenueLine], lines: list[RevenueLine]) -> Iterator[RevenueLine]:
-    for each in found:
-        lines.append(each)
-        yield each
-
-
-def _total(total: RevenueTotal) -> dict[str, Any]:
-    flows = {name: format_credits(from_micro(getattr(total.flows, name))) for name in FLOWS}
-    money = {name: exact_text(amount) for name, amount in total.money.items()}
-    return {"kind": total.kind, "currency": total.currency, "credits": flows, "money": money or None}
-
-
-def _grant(found: RevenueLine) -> dict[str, Any]:
-    money = {name: exact_text(amount) for name in FLOWS if (amount := found.money(name)) is not None}
-    return {
-        "account_id": found.account_id,
-        "grant_id": found.grant_id,
-        "kind": found.kind,
-        "currency": found.currency,
-        "per_credit": None if found.per_credit is None else exact_text(found.per_credit),
-        "credits": {name: format_credits(found.credits(name)) for name in FLOWS},
-        "money": money or None,
-    }
-
-
-def _zone(name: str) -> tzinfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        message = f"--zone: {name!r} is no time zone that this machine knows. Name one such as UTC or Europe/Berlin."
-        raise CommandFailed("zone_unknown", message) from None
 
 
 @app.command(epilog=EPILOG)

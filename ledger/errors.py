@@ -13,6 +13,7 @@
       CaptureExceedsReservation  409  .reservation_id .requested .held
       RefundExceedsCapture       409  .reservation_id .requested .refundable
       GrantEnded                 409  .grant_id .state
+      PeriodNotClosable          409  .period                 close the period that comes next
       RunAlreadyActive           409  .dataset_id .run_id      do not retry: wait for the run to end
       IdempotencyConflict        422  .key
       AuditFailed                500  .findings
@@ -272,6 +273,17 @@ class GrantEnded(LedgerError):
             grant_id=grant_id,
             state=state,
         )
+
+
+class PeriodNotClosable(LedgerError):
+    """The accounting period has not ended, or leaves a gap to the ones closed before it, or overlaps one."""
+
+    code = "period_not_closable"
+    status_hint = 409
+    period: str
+
+    def __init__(self, period: str, problem: str) -> None:
+        super().__init__(f"The period {period!r} {problem}", period=period)
 
 
 class RunAlreadyActive(LedgerError):

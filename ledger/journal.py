@@ -69,7 +69,8 @@ UPDATED_COLUMNS = {
     shape.table: tuple(name for name in shape.columns if name not in shape.key)
     for shape in (_ACCOUNT_TERMS, _GRANT_TERMS, _RESERVATION_CHANGE, _LIMIT_CHANGE, _USAGE_CHANGE, OUTBOX_CHANGE)
 }
-"""The columns that operations update, by table; every other column, and every other table, is written once."""
+UPDATED_COLUMNS["ledger_account"] += ("closings_count",)
+"""The columns that operations and closings update, by table; every other column and table is written once."""
 
 
 def execute(session: Session, commands: Sequence[Command]) -> list[Result | Rejection]:

@@ -142,7 +142,7 @@ def fill(connection: Connection, accounts: dict[str, AccountState], needs: Needs
 
 def _account(row: Any) -> AccountState:
     account_id, opened_at, sequence, at, head, *figures = row
-    *buckets, due_at, scheduled, owed, credit_limit, limits_count, scoped_count = figures
+    *buckets, due_at, scheduled, owed, credit_limit, limits_count, scoped_count, closings_count = figures
     return AccountState(
         account_id,
         opened_at,
@@ -156,6 +156,7 @@ def _account(row: Any) -> AccountState:
         credit_limit=credit_limit,
         limits_count=limits_count,
         scoped_count=scoped_count,
+        closings_count=closings_count,
     )
 
 
@@ -405,7 +406,14 @@ def read_moves(
 
 def read_sequence(connection: Connection, account_id: str) -> int | None:
     """The sequence of an account's latest entry, to tell whether a read was overtaken."""
-    sequence: int | None = connection.execute(
-        text("SELECT sequence FROM ledger_account WHERE account_id = :account_id"), {"account_id": account_id}
-    ).scalar_one_or_none()
-    return sequence
+    marks = read_marks(connection, account_id)
+    return None if marks is None else marks[0]
+
+
+def read_marks(connection: Connection, account_id: str) -> tuple[int, int] | None:
+    """The sequence of an account's latest entry and its count of closings, to tell whether a read was overtaken."""
+    row = connection.execute(
+        text("SELECT sequence, closings_count FROM ledger_account WHERE account_id = :account_id"),
+        {"account_id": account_id},
+    ).one_or_none()
+    return None if row is None else (row[0], row[1])

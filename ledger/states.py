@@ -288,6 +288,7 @@ class AccountState:
     credit_limit: int = 0
     line: GrantState | None = None
     scoped_count: int = 0
+    closings_count: int = 0
     page_end: tuple[int, bool, int, int, int, int] | None = None
     is_retermed: bool = False
     limits_count: int = 0

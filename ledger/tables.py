@@ -2,8 +2,8 @@
 
 Amounts are int64 micro-credits, moments int64 microseconds since 1970 UTC. Every primary and unique key starts
 with `account_id`, so that an account lives on one shard. `ledger_entry` and `ledger_transfer` are the book and
-are only ever appended to; the other tables are what the book adds up to, kept for quick decisions. The CHECKs
-hold what rules and `post` already guarantee; table models do not validate.
+are only ever appended to, as is `ledger_closing`, what finance closed of it; the other tables are what the book adds
+up to, kept for quick decisions. The CHECKs hold what rules and `post` already guarantee; table models do not validate.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def _key_number() -> Any:
 class AccountRow(LedgerRow, table=True):
     """One account: its lock, its balance, the head of its journal, and when something of it comes due next.
 
-    `owed` is what its credit line has lent, `credit_limit` what it may lend; `limits_count` and `scoped_count` are
-    how many spend limits were ever set, and how many grants with a scope were ever made.
+    `owed` is what its credit line has lent, `credit_limit` what it may lend; `limits_count`, `scoped_count` and
+    `closings_count` are how many spend limits were ever set, grants with a scope made, and periods closed.
     """
 
     __tablename__: ClassVar[str] = "ledger_account"
@@ -118,6 +118,7 @@ class AccountRow(LedgerRow, table=True):
     credit_limit: int = _count()
     limits_count: int = _count()
     scoped_count: int = _count()
+    closings_count: int = _count()
 
 
 IS_LIVE = "available + held + scheduled > 0 OR kind = 'credit_line' OR recurrence IS NOT NULL"
@@ -399,3 +400,32 @@ class CardRow(LedgerRow, table=True):
     account_id: str = _id(primary_key=True)
     card_id: str = _id(primary_key=True)
     content: str = _id()
+
+
+class ClosingRow(LedgerRow, table=True):
+    """One accounting period of an account as it was closed; `number` counts the account's closings from 1.
+
+    `sequence` is the last entry that it counts and `head` that entry's hash. `figures` is JSON, as
+    `ledger.figures` writes it. `hash` is over the row and the account's closing before it.
+    """
+
+    __tablename__: ClassVar[str] = "ledger_closing"
+    __table_args__ = (
+        CheckConstraint("number > 0 AND sequence > 0", name="numbers_positive"),
+        CheckConstraint("until > since", name="ends_after_it_begins"),
+        _belongs_to_account(),
+        Index(None, "until", "account_id"),
+    )
+
+    account_id: str = _id(primary_key=True)
+    number: int = _key_number()
+    name: str = _id()
+    zone: str = _id()
+    since: int = _number()
+    until: int = _number()
+    sequence: int = _number()
+    head: bytes = Field(sa_type=LargeBinary)
+    closed_at: int = _number()
+    closed_by: str = _id()
+    figures: str = _id()
+    hash: bytes = Field(sa_type=LargeBinary)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-APPEND_ONLY = ("ledger_entry", "ledger_transfer")
+APPEND_ONLY = ("ledger_entry", "ledger_transfer", "ledger_closing")
 """The tables that are only ever added to."""
 
 KEPT = ("ledger_account", "ledger_reservation")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from zoneinfo import ZoneInfo
 
 from ledger.errors import CommandInvalid
 
@@ -64,4 +65,13 @@ def _midnight(day: date, zone: tzinfo) -> datetime:
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
-__all__ = ["AccountingPeriod"]
+def named_zone(name: str) -> ZoneInfo:
+    """The time zone of a name, such as `Europe/Berlin`. Raises `CommandInvalid`."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError, TypeError):
+        message = f"is {name!r}, no time zone that this machine knows. Name one such as UTC or Europe/Berlin."
+        raise CommandInvalid("zone", message) from None
+
+
+__all__ = ["AccountingPeriod", "named_zone"]

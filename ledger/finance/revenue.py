@@ -1,100 +1,50 @@
-"""Revenue of a period: what was sold, recognised, refunded, broke and is deferred, by grant, each in its own currency.
+"""Revenue of a period: what was sold, recognised, refunded, broke, is deferred and owed; by account and grant.
 
-Worked out from the transfers of the book alone. Credits that are available, held or scheduled are deferred; whatever
-moves them there or away is one of the flows below, so that for every grant
+Worked out from the transfers of the book alone, which the database adds up (see `ledger.flows` for what they mean and
+how the figures roll forward). A period that was closed answers what it answered then, whatever came after: the
+entries that it counts are those that its closing counted. An effect that was recorded later, with a moment in a
+closed period, counts in the first open one, as an adjustment of its own column. So of any two periods that follow
+each other the closing of one is the opening of the next, and
 
-    opening + sold + refunded - recognised - breakage - revoked - returned = closing
+    opening + flows + adjustments = closing
 
-and the closing of a period is the opening of the next. In money a flow is its credits times what a credit of the
-grant was paid with (its cost basis), exactly and never rounded; the lots of a recurrence have the cost basis of the
-first. A grant without one has credits and no money. What a credit line lends (`sold`) and gets back (`returned`) is no
-sale, and stands under a kind of its own; the difference since its beginning is the receivable.
+A period that was closed, or any part or union of such periods, is an answer that does not change. What is dated in a
+period of several and was recorded after one of them had been closed is no adjustment of the whole.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
-from decimal import Context, Decimal, Inexact, Rounded
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
 from itertools import groupby
-from operator import attrgetter
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from estimator.credits import from_micro
-from ledger.finance.book import BookEntry, stream_book
+from ledger.accounts import require_account
+from ledger.errors import AuditFailed
+from ledger.figures import Basis, Figures, Terms, money_of, priced, total_figures
+from ledger.finance.book import ROWS_AT_ONCE
 from ledger.finance.calendar import AccountingPeriod
+from ledger.flows import (
+    ADJUSTING,
+    BEFORE,
+    DEFERRED,
+    OF_DEBT_SQL,
+    WITHIN,
+    Deferral,
+    Transferred,
+    amount_of,
+    sheets_of,
+)
 from ledger.ids import format_grant_id
 from ledger.instants import to_instant
-
-CREDIT_LINE = "credit_line"
-
-_DEFERRED = frozenset({"available", "held", "scheduled"})
-_EXACT = Context(prec=120, traps=[Inexact, Rounded])
-
-
-@dataclass(slots=True)
-class Flows:
-    """Micro-credits of one grant, or of several: deferred at the beginning and the end, and what moved between."""
-
-    opening: int = 0
-    sold: int = 0
-    refunded: int = 0
-    recognised: int = 0
-    breakage: int = 0
-    revoked: int = 0
-    returned: int = 0
-
-    @property
-    def closing(self) -> int:
-        """What is deferred at the end."""
-        gone = self.recognised + self.breakage + self.revoked + self.returned
-        return self.opening + self.sold + self.refunded - gone
-
-    def move(self, source: str, target: str, amount: int) -> None:
-        """Count a transfer. One between two places of the same kind is no flow."""
-        if source in _DEFERRED and target in _DEFERRED:
-            return
-        self._leave(source, amount)
-        self._arrive(target, amount)
-
-    def _leave(self, source: str, amount: int) -> None:
-        if source == "issued":
-            self.sold += amount
-        elif source == "consumed":
-            self.refunded += amount
-        elif source == "expired":
-            self.breakage -= amount
-        elif source == "revoked":
-            self.revoked -= amount
-
-    def _arrive(self, target: str, amount: int) -> None:
-        if target == "issued":
-            self.returned += amount
-        elif target == "consumed":
-            self.recognised += amount
-        elif target == "expired":
-            self.breakage += amount
-        elif target == "revoked":
-            self.revoked += amount
-
-    def roll(self) -> None:
-        """Begin a period: what is deferred now is its opening."""
-        self.opening, closing = 0, self.closing
-        for field in fields(self):
-            setattr(self, field.name, 0)
-        self.opening = closing
-
-    def add(self, other: Flows) -> None:
-        """Add those of another."""
-        for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
-
-
-FLOWS = (*(field.name for field in fields(Flows)), "closing")
-"""The flows by name, in the order of a roll-forward."""
+from ledger.values import EntryKind, Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,64 +54,197 @@ class RevenueLine:
     account_id: str
     grant_id: str
     kind: str
-    per_credit: Decimal | None
-    currency: str | None
-    flows: Flows
+    basis: Basis | None
+    deferral: Deferral
 
-    def credits(self, flow: str) -> Decimal:
-        """A flow in credits."""
-        return from_micro(getattr(self.flows, flow))
+    @property
+    def per_credit(self) -> Decimal | None:
+        """What a credit was paid with."""
+        return None if self.basis is None else self.basis.per_credit
 
-    def money(self, flow: str) -> Decimal | None:
-        """A flow in money, exactly; None for a grant without a cost basis."""
-        if self.per_credit is None:
+    @property
+    def currency(self) -> str | None:
+        """In which currency."""
+        return None if self.basis is None else self.basis.currency
+
+    def credits(self, flow: str, *, adjusted: bool = False) -> Decimal:
+        """An amount of `ledger.flows.amount_of` in credits."""
+        return from_micro(amount_of(self.deferral, flow, adjusted=adjusted))
+
+    def money(self, flow: str, *, adjusted: bool = False) -> Decimal | None:
+        """The same in money, exactly; None for a grant without a cost basis."""
+        if self.basis is None:
             return None
-        return _EXACT.multiply(self.credits(flow), self.per_credit)
+        return money_of(amount_of(priced(self.deferral, self.basis), flow, adjusted=adjusted))
 
 
 @dataclass(frozen=True, slots=True)
-class RevenueTotal:
-    """All grants of one kind and currency: micro-credits, and exact money by flow (empty without a currency)."""
+class AccountRevenue:
+    """One account in a period: its grants that had anything deferred or moved, and its figures by kind and currency.
 
-    kind: str
-    currency: str | None
-    flows: Flows
-    money: dict[str, Decimal]
-
-
-def stream_revenue(session: Session, period: AccountingPeriod) -> Iterator[RevenueLine]:
-    """The lines of every grant that had anything deferred, or moved, in a period; by account and grant.
-
-    What has lapsed and has not been recorded yet is not in the book: run `ledger.expire_due` first.
+    `figures.receivable` is what its credit line is owed.
     """
-    since, until = to_instant(period.since, "since"), to_instant(period.until, "until")
-    for account_id, entries in groupby(stream_book(session), attrgetter("account_id")):
-        flows = _flows(entries, since, until)
-        if any(_has_any(found) for found in flows.values()):
-            yield from _lines(session, account_id, flows)
+
+    account_id: str
+    lines: tuple[RevenueLine, ...]
+    figures: Figures
 
 
-def _flows(entries: Iterable[BookEntry], since: int, until: int) -> dict[int, Flows]:
-    """The flows of an account's grants within a period."""
-    flows: dict[int, Flows] = {}
-    has_begun = False
-    for entry in entries:
-        if entry.at >= until:
+class Counted(NamedTuple):
+    """What the book says of an account in a period; `last` is its latest entry before the end, where asked for."""
+
+    account_id: str
+    moves: dict[int, list[tuple[int, Transferred]]]
+    last: int
+
+
+class Span(NamedTuple):
+    """A period in microseconds, and up to where the book is closed; None: nowhere."""
+
+    since: int
+    until: int
+    closed_until: int | None
+
+    @classmethod
+    def of(cls, session: Session, period: AccountingPeriod) -> Span:
+        """A period in the book as it is closed now."""
+        closed_until = session.connection().execute(text("SELECT max(until) FROM ledger_closing")).scalar_one()
+        return cls(to_instant(period.since, "since"), to_instant(period.until, "until"), closed_until)
+
+    def is_open(self, moment: int) -> bool:
+        """True when no closing says which of the entries before a moment count before it."""
+        return self.closed_until is None or moment > self.closed_until
+
+
+def stream_revenue(
+    session: Session, period: AccountingPeriod, *, account_id: str | None = None
+) -> Iterator[AccountRevenue]:
+    """The revenue of every account, or of one, that had anything deferred or owed, or moved, in a period; in order.
+
+    The lines of a closed period are worked out from the entries that its closing counted. Raises `AuditFailed` where
+    they are not what the closing says, and `AccountNotFound`. What has lapsed and has not been recorded yet is not in
+    the book: run `ledger.expire_due` first.
+    """
+    if account_id is not None:
+        require_account(session, account_id)
+    span = Span.of(session, period)
+    is_closed = not span.is_open(span.until) and has_closing(session, span)
+    for counted in count_moves(session, span, account_id=account_id):
+        found = revenue_of(session, counted)
+        if is_closed:
+            _compare(session, span, found)
+        if found.figures.has_any():
+            yield found
+
+
+def has_closing(session: Session, span: Span) -> bool:
+    """True when the very period was closed."""
+    found = session.connection().execute(_CLOSED, {"since": span.since, "until": span.until})
+    return found.first() is not None
+
+
+_CLOSED = text("SELECT 1 FROM ledger_closing WHERE until = :until AND since = :since LIMIT 1")
+_STORED = (
+    "SELECT account_id, figures FROM ledger_closing WHERE until = :until AND since = :since{of_one} ORDER BY account_id"
+)
+
+
+def stream_figures(
+    session: Session, period: AccountingPeriod, *, account_id: str | None = None
+) -> Iterator[tuple[str, Figures]]:
+    """The figures of every account, or of one: those that were stored, for a period that was closed."""
+    span = Span.of(session, period)
+    if not has_closing(session, span):
+        yield from (
+            (found.account_id, found.figures) for found in stream_revenue(session, period, account_id=account_id)
+        )
+        return
+    if account_id is not None:
+        require_account(session, account_id)
+    of_one = "" if account_id is None else " AND account_id = :account_id"
+    values = {"since": span.since, "until": span.until} | ({} if account_id is None else {"account_id": account_id})
+    options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
+    statement = text(_STORED.format(of_one=of_one))
+    with session.connection().execute(statement, values, execution_options=options) as rows:
+        for name, written in rows:
+            figures = Figures.from_json(written)
+            if figures.has_any():
+                yield name, figures
+
+
+def total_revenue(session: Session, period: AccountingPeriod, *, account_id: str | None = None) -> Figures:
+    """The figures of the whole book, or of one account: the stored ones, for a period that was closed."""
+    return total_figures(figures for _, figures in stream_figures(session, period, account_id=account_id))
+
+
+def _compare(session: Session, span: Span, found: AccountRevenue) -> None:
+    """Raise `AuditFailed` unless the lines of a closed period come to what was stored of it."""
+    values = {"account_id": found.account_id, "since": span.since, "until": span.until}
+    row = session.connection().execute(text(_STORED.format(of_one=" AND account_id = :account_id")), values).first()
+    if row is None or row[1] != found.figures.to_json():
+        message = "its entries do not come to what the closing of the period says. Run `credits audit`"
+        raise AuditFailed([Finding(found.account_id, None, "closing_wrong", message)])
+
+
+_BY = "e.account_id, t.grant_number, t.source, t.target"
+_IN_DEFERRED = ", ".join(f"'{bucket}'" for bucket in DEFERRED)
+# Sums of halves, as the sum of many amounts may be beyond int64 where a grant is spent and refunded over and over.
+_MOVES = (
+    f"SELECT {_BY}, {{part}} AS part, CASE WHEN e.kind = '{EntryKind.REFUND}' THEN 1 ELSE 0 END AS is_refund,"
+    f" CASE WHEN {OF_DEBT_SQL} THEN 1 ELSE 0 END AS is_of_debt,"
+    " sum(t.amount >> 31) AS high, sum(t.amount & 2147483647) AS low"
+    " FROM ledger_entry e JOIN ledger_transfer t ON t.account_id = e.account_id AND t.sequence = e.sequence{joins}"
+    f" WHERE e.at < :until AND NOT (t.source IN ({_IN_DEFERRED}) AND t.target IN ({_IN_DEFERRED})){{conditions}}"
+    f" GROUP BY {_BY}, 5, 6, 7"
+)
+_LASTS = (
+    "SELECT account_id, NULL, NULL, NULL, 0, 0, 0, 0, max(sequence) FROM ledger_entry WHERE at < :until"
+    " GROUP BY account_id"
+)
+_PART_OPEN = f"CASE WHEN e.at < :since THEN {BEFORE} ELSE {WITHIN} END"
+_PART_CLOSED = (
+    f"CASE WHEN e.at >= :since THEN {WITHIN} WHEN e.sequence <= coalesce(b.sequence, 0) THEN {BEFORE}"
+    f" ELSE {ADJUSTING} END"
+)
+_BEGINS = " LEFT JOIN ledger_closing b ON b.account_id = e.account_id AND b.since < :since AND b.until >= :since"
+_ENDS = " JOIN ledger_closing c ON c.account_id = e.account_id AND c.since < :until AND c.until >= :until"
+
+
+def count_moves(
+    session: Session, span: Span, *, account_id: str | None = None, is_closing: bool = False
+) -> Iterator[Counted]:
+    """What moved in every account, or in one, before and in a period; in the order of their ids.
+
+    One statement, and so one moment of the book, whatever is written meanwhile. A closing counts from the book's
+    beginning, and asks for each account's latest entry, also where nothing moved.
+    """
+    part, joins, conditions = _PART_OPEN, "", ""
+    if is_closing or not span.is_open(span.since):
+        part, joins = _PART_CLOSED, _BEGINS
+    if not span.is_open(span.until):
+        joins, conditions = joins + _ENDS, " AND e.sequence <= c.sequence"
+    values: dict[str, Any] = {"since": span.since, "until": span.until}
+    if account_id is not None:
+        conditions += " AND e.account_id = :account_id"
+        values["account_id"] = account_id
+    statement = _MOVES.format(part=part, joins=joins, conditions=conditions)
+    statement += f" UNION ALL {_LASTS} ORDER BY 1" if is_closing else " ORDER BY 1"
+    options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
+    with session.connection().execute(text(statement), values, execution_options=options) as rows:
+        for name, group in groupby(rows, itemgetter(0)):
+            yield _counted(name, group)
+
+
+def _counted(account_id: str, rows: Iterator[Any]) -> Counted:
+    moves: dict[int, list[tuple[int, Transferred]]] = {}
+    last = 0
+    for _, number, source, target, part, is_refund, is_of_debt, high, low in rows:
+        if number is None:
+            last = int(low)
             continue
-        if entry.at >= since and not has_begun:
-            has_begun = True
-            for found in flows.values():
-                found.roll()
-        for grant, source, target, amount in entry.moves:
-            flows.setdefault(grant, Flows()).move(source, target, amount)
-    if not has_begun:
-        for found in flows.values():
-            found.roll()
-    return flows
-
-
-def _has_any(flows: Flows) -> bool:
-    return any(getattr(flows, name) for name in FLOWS)
+        move = Transferred(source, target, (int(high) << 31) + int(low), bool(is_refund), bool(is_of_debt))
+        moves.setdefault(number, []).append((part, move))
+    return Counted(account_id, moves, last)
 
 
 _GRANTS = text(
@@ -170,27 +253,29 @@ _GRANTS = text(
 )
 
 
-def _lines(session: Session, account_id: str, flows: dict[int, Flows]) -> Iterator[RevenueLine]:
-    for number, kind, details in session.connection().execute(_GRANTS, {"account_id": account_id}):
-        if number not in flows or not _has_any(flows[number]):
-            continue
-        basis = json.loads(details).get("cost_basis")
-        per_credit, currency = (None, None) if not basis else (Decimal(basis["per_credit"]), basis["currency"])
-        yield RevenueLine(account_id, format_grant_id(account_id, number), kind, per_credit, currency, flows[number])
+def revenue_of(session: Session, counted: Counted) -> AccountRevenue:
+    """An account's lines and figures, from what moved."""
+    terms: dict[int, Terms] = {}
+    for number, kind, details in session.connection().execute(_GRANTS, {"account_id": counted.account_id}):
+        if number in counted.moves:
+            basis = Basis.of(json.loads(details)) if "cost_basis" in details else None
+            terms[number] = Terms(kind, basis)
+    sheets = sheets_of(counted.moves, {number: each.kind for number, each in terms.items()})
+    figures = Figures()
+    lines: list[RevenueLine] = []
+    for number in sorted(sheets):
+        sheet = sheets[number]
+        figures.add_sheet(sheet, terms[number])
+        if isinstance(sheet, Deferral) and sheet.has_any():
+            name = format_grant_id(counted.account_id, number)
+            lines.append(RevenueLine(counted.account_id, name, *terms[number], sheet))
+    return AccountRevenue(counted.account_id, tuple(lines), figures)
 
 
-def total_revenue(lines: Iterable[RevenueLine]) -> list[RevenueTotal]:
-    """The sums of some lines by kind of grant and currency; they tie to the lines exactly."""
-    totals: dict[tuple[str, str | None], RevenueTotal] = {}
-    for line in lines:
-        key = (line.kind, line.currency)
-        total = totals.setdefault(key, RevenueTotal(*key, Flows(), {}))
-        total.flows.add(line.flows)
-        for flow in FLOWS if line.per_credit is not None else ():
-            money = line.money(flow)
-            assert money is not None
-            total.money[flow] = _EXACT.add(total.money.get(flow, Decimal(0)), money)
-    return [totals[key] for key in sorted(totals, key=lambda key: (key[0], key[1] or ""))]
-
-
-__all__ = ["FLOWS", "Flows", "RevenueLine", "RevenueTotal", "stream_revenue", "total_revenue"]
+__all__ = [
+    "AccountRevenue",
+    "RevenueLine",
+    "stream_figures",
+    "stream_revenue",
+    "total_revenue",
+]

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 import ledger
+from ledger.finance import close_period
 from ledger.tables import metadata
 from ledger.triggers import remove_triggers
 from tests.ledger.conftest import START, later
@@ -65,6 +66,7 @@ def book(request: pytest.FixtureRequest) -> Iterator[Engine]:
     with Session(engine) as session, session.begin():
         for name in ("acme", "beta"):
             write_book(session, name)
+        close_period(session, "2026-02-28", zone="Etc/GMT+1", by="a test")  # up to an hour after the start
     with engine.begin() as connection:
         remove_triggers(connection)
         if request.param == "postgresql":

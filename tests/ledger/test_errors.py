@@ -43,6 +43,7 @@ EXAMPLES: list[tuple[errors.LedgerError, str, int, dict[str, Any]]] = [
     (errors.AccountNotFound("acme"), "account_not_found", 404, {"account_id": "acme"}),
     (errors.GrantNotFound("acme/g1"), "grant_not_found", 404, {"grant_id": "acme/g1"}),
     (errors.ReservationNotFound("acme/r1"), "reservation_not_found", 404, {"reservation_id": "acme/r1"}),
+    (errors.PeriodNotClosable("2026-11", "ends later."), "period_not_closable", 409, {"period": "2026-11"}),
     (errors.RunNotFound("dataset-d-1"), "run_not_found", 404, {"run_id": "dataset-d-1"}),
     (
         errors.ReservationNotHeld("acme/r1", "released"),

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 import ledger
 from estimator import RunOutcome
 from ledger import migrations
+from ledger.finance import close_period, list_closings
 from ledger.tables import metadata
 from ledger.triggers import KEPT, remove_triggers
 from tests.ledger.conftest import START, later
@@ -349,3 +350,28 @@ def test_a_book_of_the_second_revision_gets_an_outbox_and_none_of_its_runs_is_st
         ledger.deliver_outbox(session, lambda start: given.append(start.run_id), at=later(61))
         assert given == [launched.run_id]
         assert list(ledger.audit(session)) == []
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
+def test_a_book_of_any_revision_before_has_no_closings_and_is_closed_from_its_beginning(
+    old: Engine, revision: str
+) -> None:
+    with old.begin() as connection:
+        run_revisions(connection, revision)
+        before = {name: what for name, what in described_by(connection).items() if "ledger_account" not in name}
+        if revision == "0004":
+            run_revisions(connection, "0005")
+            after = {name: what for name, what in described_by(connection).items() if "ledger_account" not in name}
+            assert {name: what for name, what in after.items() if "ledger_closing" not in name} == before
+    assert ledger.upgrade(old) == migrations.head_revision()
+    with Session(old) as session, session.begin():
+        assert list_closings(session) == []
+        assert set(session.execute(text("SELECT closings_count FROM ledger_account")).scalars()) == {0}
+        ledger.expire_due(session, at=later(days=60))
+        closed = close_period(session, "2026-03", by="a test")
+        assert closed.closing.accounts == len(ACCOUNTS)
+        assert closed.figures.totals[0].credits("sold") > 0
+        assert set(session.execute(text("SELECT closings_count FROM ledger_account")).scalars()) == {1}
+        assert list(ledger.audit(session)) == []
+    with pytest.raises(DatabaseError, match="append-only"), old.begin() as connection:
+        connection.execute(text("DELETE FROM ledger_closing"))

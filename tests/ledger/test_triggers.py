@@ -10,7 +10,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, Programmin
 from sqlalchemy.orm import Session
 
 import ledger
+from ledger.finance import close_period
 from ledger.triggers import APPEND_ONLY, KEPT
+from tests.ledger.conftest import later
 from tests.ledger.verbs import fill
 from tests.postgres import Databases
 
@@ -22,6 +24,9 @@ CHANGES += [f"DELETE FROM {table}" for table in APPEND_ONLY]
 def filled(engine: Engine) -> Engine:
     """A book with entries."""
     with Session(engine) as session, session.begin():
+        ledger.open_account(session, "old", at=later(days=-1))
+        ledger.grant_credits(session, "old", 1, at=later(days=-1))
+        close_period(session, "2026-02", by="a test")
         fill(session, "acme")
     return engine
 
@@ -60,14 +65,22 @@ def test_an_upgrade_without_triggers_makes_none_and_no_function_for_them(
 ) -> None:
     url = postgres.create()
     request.addfinalizer(lambda: postgres.drop(url))
-    made = {
-        url: "SELECT (SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal)"
-        " + (SELECT count(*) FROM pg_proc WHERE proname LIKE 'ledger%')",
-        f"sqlite:///{tmp_path / 'new.sqlite'}": "SELECT count(*) FROM sqlite_master WHERE type = 'trigger'",
+    made = {  # a trigger for each table and two functions; a trigger for each change of a table
+        url: (
+            (
+                "SELECT (SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal)"
+                " + (SELECT count(*) FROM pg_proc WHERE proname LIKE 'ledger%')"
+            ),
+            len(APPEND_ONLY) + len(KEPT) + 2,
+        ),
+        f"sqlite:///{tmp_path / 'new.sqlite'}": (
+            "SELECT count(*) FROM sqlite_master WHERE type = 'trigger'",
+            2 * len(APPEND_ONLY) + len(KEPT),
+        ),
     }
-    for fresh, count in made.items():
+    for fresh, (count, complete) in made.items():
         engine = ledger.create_engine(fresh)
-        for triggers, expected in ((False, 0), (True, len(APPEND_ONLY) + len(KEPT) + 2)):
+        for triggers, expected in ((False, 0), (True, complete)):
             ledger.upgrade(engine, triggers=triggers)
             with engine.connect() as connection:
                 assert connection.execute(text(count)).scalar_one() == expected
