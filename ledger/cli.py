@@ -20,6 +20,7 @@ from ledger import (
     cli_outbox,
     cli_runs,
     cli_serve,
+    cli_statements,
     cli_tour,
 )
 from ledger.errors import AuditFailed, CheckpointInvalid, CommandInvalid, LedgerError, SchemaMismatch
@@ -66,6 +67,7 @@ app.add_typer(cli_forecast.app)
 app.add_typer(cli_outbox.app)
 app.add_typer(cli_serve.app)
 app.add_typer(cli_finance.app)
+app.add_typer(cli_statements.app)
 
 
 def _print_version(asked: bool) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 from decimal import Decimal
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -25,6 +26,9 @@ KeyOption = Annotated[
 AtOption = Annotated[
     str | None,
     typer.Option("--at", metavar="MOMENT", help="ISO 8601 with a zone, such as 2026-01-31T09:00:00Z; now if left out."),
+]
+ZoneOption = Annotated[
+    str, typer.Option("--zone", metavar="NAME", help="Whose days and months, such as Europe/Berlin.")
 ]
 ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, in words; kept in the entry.")]
 
@@ -68,3 +72,12 @@ def parse_scope(pairs: list[str] | None) -> dict[str, list[str]] | None:
         for label, value in (parse_pairs([pair], "--scope") or {}).items():
             scope.setdefault(label, []).append(value)
     return scope or None
+
+
+def parse_zone(name: str) -> tzinfo:
+    """The time zone of a name such as `Europe/Berlin`. Raises `CommandFailed`."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        message = f"--zone: {name!r} is no time zone that this machine knows. Name one such as UTC or Europe/Berlin."
+        raise CommandFailed("zone_unknown", message) from None

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import RenderableType
@@ -16,8 +14,8 @@ from estimator.cli_options import JsonOption
 from estimator.credits import format_credits, from_micro
 from estimator.files import written_whole
 from estimator.rendering import line
-from estimator.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus, emit
-from ledger.cli_arguments import AccountOption
+from estimator.terminal import EPILOG, CommandGroup, ExitStatus, emit
+from ledger.cli_arguments import AccountOption, ZoneOption, parse_zone
 from ledger.database import DatabaseOption, in_database
 from ledger.finance.calendar import AccountingPeriod
 from ledger.finance.exports import ExportFormat, export_book
@@ -29,16 +27,12 @@ from ledger.rendering import findings_table, plain
 
 app = typer.Typer(cls=CommandGroup)
 
-ZoneOption = Annotated[str, typer.Option("--zone", metavar="NAME", help="Whose days, such as Europe/Berlin.")]
-
 
 @app.command(epilog=EPILOG)
 def export(
     kind: Annotated[ExportFormat, typer.Argument(metavar="FORMAT", help="beancount, hledger, csv or parquet.")],
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="A file; for csv and parquet, a new folder.")],
-    zone: Annotated[
-        str, typer.Option("--zone", metavar="NAME", help="Whose days and months, as Europe/Berlin.")
-    ] = "UTC",
+    zone: ZoneOption = "UTC",
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -46,7 +40,7 @@ def export(
 
     What has lapsed and is not recorded yet is no entry: run `credits expire` first.
     """
-    where = _zone(zone)
+    where = parse_zone(zone)
     count = in_database(database_url, lambda session: export_book(session, kind, out, zone=where))
     said = line(f"{count:,} entries written to {out}, with days and months of {zone}.")
     emit({"format": kind.value, "path": str(out), "zone": zone, "entries": count}, said, as_json=as_json)
@@ -77,7 +71,7 @@ def revenue(
 
     What has lapsed and is not recorded yet is not in the book: run `credits expire` first.
     """
-    asked = AccountingPeriod.parse(period, _zone(zone))
+    asked = AccountingPeriod.parse(period, parse_zone(zone))
     lines: list[RevenueLine] = []
 
     def work(session: Session) -> list[RevenueTotal]:
@@ -121,14 +115,6 @@ def _grant(found: RevenueLine) -> dict[str, Any]:
         "credits": {name: format_credits(found.credits(name)) for name in FLOWS},
         "money": money or None,
     }
-
-
-def _zone(name: str) -> tzinfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        message = f"--zone: {name!r} is no time zone that this machine knows. Name one such as UTC or Europe/Berlin."
-        raise CommandFailed("zone_unknown", message) from None
 
 
 @app.command(epilog=EPILOG)

@@ -1,36 +1,53 @@
 """What finance takes out of the book: everything here reads, and nothing changes it.
 
-`stream_book` reads all entries in order; `entries_since` gives a warehouse what is new; `stream_revenue` says what of
+`stream_book` reads all entries in order; `read_statement` and `PeriodStatements` are statements that prove themselves
+and tie to it; `entries_since` gives a warehouse what is new; `stream_revenue` says what of
 a period's sales was recognised; `write_beancount`,
 `write_hledger`, `write_journal` and `export_tables` write files that other tools accept.
 """
 
 from __future__ import annotations
 
-from ledger.finance.book import BookEntry, stream_book
+from ledger.finance.book import BookEntry, read_one_moment, stream_book
 from ledger.finance.calendar import AccountingPeriod
 from ledger.finance.exports import ExportFormat, export_book
 from ledger.finance.feed import Cursor, FeedPage, entries_since
 from ledger.finance.journals import write_beancount, write_hledger, write_journal
+from ledger.finance.periods import PeriodStatements, StatementTotals
 from ledger.finance.repricing import reprice
 from ledger.finance.revenue import Flows, RevenueLine, RevenueTotal, stream_revenue, total_revenue
+from ledger.finance.statement_files import write_csv, write_json, write_parquet
+from ledger.finance.statement_pages import write_page, write_pages
+from ledger.finance.statements import AccountStatement, StatementLine, read_period, read_statement
 
 __all__ = [
+    "AccountStatement",
     "AccountingPeriod",
     "BookEntry",
     "Cursor",
     "ExportFormat",
     "FeedPage",
     "Flows",
+    "PeriodStatements",
     "RevenueLine",
     "RevenueTotal",
+    "StatementLine",
+    "StatementTotals",
     "entries_since",
     "export_book",
+    "read_one_moment",
+    "read_period",
+    "read_statement",
     "reprice",
     "stream_book",
     "stream_revenue",
     "total_revenue",
     "write_beancount",
+    "write_csv",
     "write_hledger",
     "write_journal",
+    "write_json",
+    "write_page",
+    "write_pages",
+    "write_parquet",
 ]
