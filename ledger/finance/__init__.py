@@ -2,12 +2,14 @@
 
 `stream_book` reads all entries in order; `read_statement` and `PeriodStatements` are statements that prove themselves
 and tie to it; `entries_since` gives a warehouse what is new; `stream_revenue` says what of
-a period's sales was recognised; `write_beancount`,
+a period's sales was recognised; `measure_accuracy` holds what runs were charged
+against their estimates; `write_beancount`,
 `write_hledger`, `write_journal` and `export_tables` write files that other tools accept.
 """
 
 from __future__ import annotations
 
+from ledger.finance.accuracy import RunAccuracy, measure_accuracy
 from ledger.finance.book import BookEntry, read_one_moment, stream_book
 from ledger.finance.calendar import AccountingPeriod
 from ledger.finance.exports import ExportFormat, export_book
@@ -31,10 +33,12 @@ __all__ = [
     "PeriodStatements",
     "RevenueLine",
     "RevenueTotal",
+    "RunAccuracy",
     "StatementLine",
     "StatementTotals",
     "entries_since",
     "export_book",
+    "measure_accuracy",
     "read_one_moment",
     "read_period",
     "read_statement",

@@ -4,9 +4,7 @@ CSV has a row for each opening and closing balance and each entry, and below an 
 told apart by the column `row`, so that every column of amounts can be added up by itself: the opening balance and all
 `change_*` make the closing balance, and `item_credits` of a launch or a settlement make what it held or charged.
 
-Spreadsheets run a cell that begins with = + - or @ as a formula, whoever chose the account's id or the key. A cell of
-text that begins with one of these, as ASCII or in full width, with a tab, a line's end or an apostrophe, therefore gets
-an apostrophe before it. To read the exact text back, take one leading apostrophe away. Numbers are left as they are.
+Texts are written so that no spreadsheet runs them (`ledger.finance.cells`).
 """
 
 from __future__ import annotations
@@ -22,6 +20,7 @@ from typing import Any, TextIO
 from estimator import LineItem
 from estimator.credits import format_credits, from_micro
 from estimator.errors import ExtraMissing
+from ledger.finance.cells import text_cell
 from ledger.finance.statements import COLUMNS, AccountStatement, StatementLine, credits_text
 from ledger.rendering import plain
 from ledger.values import Balance
@@ -54,7 +53,6 @@ CSV_COLUMNS = (
     *_CHANGES,
     *_BALANCES,
 )
-_FORMULA = frozenset("=+-@\t\r\n'＝＋－＠")  # noqa: RUF001  # what a spreadsheet in a full-width language takes for them
 _ROWS_AT_ONCE = 5_000
 
 
@@ -63,7 +61,7 @@ def write_csv(statements: Iterable[AccountStatement], out: TextIO, *, zone: tzin
     writer = csv.DictWriter(out, CSV_COLUMNS, restval="")
     writer.writeheader()
     for statement in statements:
-        name = {"account_id": _cell(statement.account_id)}
+        name = {"account_id": text_cell(statement.account_id)}
         begins = {} if statement.since is None else {"at": _moment(statement.since, zone)}
         writer.writerow({"row": "opening"} | name | begins | _balance(statement.opening))
         for line in statement.lines:
@@ -76,7 +74,7 @@ def write_csv(statements: Iterable[AccountStatement], out: TextIO, *, zone: tzin
 
 def _entry(line: StatementLine, zone: tzinfo) -> dict[str, Any]:
     entry = line.entry
-    fields = {"at": _moment(entry.at, zone)} | {name: _cell(value) for name, value in _texts(line).items()}
+    fields = {"at": _moment(entry.at, zone)} | {name: text_cell(value) for name, value in _texts(line).items()}
     if line.is_recorded:
         fields["recorded_at"] = _moment(entry.recorded_at, zone)
     fields |= zip(_CHANGES, map(credits_text, line.changes), strict=True)
@@ -102,8 +100,8 @@ def _texts(line: StatementLine) -> dict[str, str | None]:
 
 def _item(item: LineItem) -> dict[str, Any]:
     return {
-        "item": _cell(item.code),
-        "label": _cell(item.label),
+        "item": text_cell(item.code),
+        "label": text_cell(item.label),
         "quantity": "" if item.quantity is None else item.quantity,
         "unit_price": "" if item.unit_price is None else format_credits(item.unit_price),
         "item_credits": format_credits(item.credits),
@@ -112,13 +110,6 @@ def _item(item: LineItem) -> dict[str, Any]:
 
 def _balance(balance: Balance) -> dict[str, str]:
     return {name: format_credits(getattr(balance, name)) for name in _BALANCES}
-
-
-def _cell(value: str | None) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    if value is None:
-        return ""
-    return f"'{value}" if value[:1] in _FORMULA else value
 
 
 def _moment(moment: datetime, zone: tzinfo) -> str:
