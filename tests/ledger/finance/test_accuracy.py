@@ -18,7 +18,7 @@ from ledger.finance.accuracy import runs_needed
 from ledger.triggers import remove_triggers
 from tests.ledger.conftest import START, later
 from tests.ledger.finance.test_statements import LONG, run, settle
-from tests.ledger.test_launches import BODY, PROFILE, launch
+from tests.ledger.test_launches import BODY, launch
 
 FREE = RateCard.from_toml(
     """
@@ -51,16 +51,14 @@ def test_only_runs_that_succeeded_are_measured_and_the_others_counted_apart(sess
     ends = (("succeeded", 90), ("failed", 50), ("failed", 0), ("cancelled", 10))
     for number, (status, rows) in enumerate(ends):
         settle(session, "acme", run(session, "acme", 100, later(number), dataset=f"d{number}"), rows, later(9), status)
-    holds = [
-        launch(session, dataset_id=f"h{number}", profile=PROFILE, at=later(10)).reservation_id for number in range(4)
-    ]
+    holds = [launch(session, dataset_id=f"h{number}", at=later(10)).reservation_id for number in range(4)]
     parts, above, released, _open = map(str, holds)
     ledger.capture(session, parts, 1, final=False, at=later(11))
     ledger.capture(session, parts, 3, at=later(12))
     ledger.capture(session, above, 7, over="if_available", at=later(12))
     ledger.refund(session, above, 2, reason="empty", at=later(13))
     ledger.release(session, released, at=later(12))
-    launch(session, dataset_id="l", profile=PROFILE, at=later(12), expires_in=timedelta(seconds=5))
+    launch(session, dataset_id="l", at=later(12), expires_in=timedelta(seconds=5))
     ledger.expire_due(session, at=later(60))
     (total,) = measure_accuracy(session)
     assert (total.runs, total.above, total.below) == (3, 1, 2)
@@ -97,8 +95,12 @@ def test_the_hold_factor_is_the_smallest_that_would_have_covered_the_share(sessi
     for number, amount in enumerate(charged):
         hold = launch(session, dataset_id=f"d{number}", at=later(number)).reservation_id
         ledger.capture(session, str(hold), amount, at=later(number))
-    expected = {"0.1": None, "0.5": Fraction(4_999_999, 5_000_000), "0.34": Fraction(9, 10), "0.8": Fraction(1)}
-    expected["0.1"] = Fraction(1, 5_000_000)
+    expected = {
+        "0.1": Fraction(1, 5_000_000),
+        "0.33": Fraction(9, 10),
+        "0.5": Fraction(4_999_999, 5_000_000),
+        "0.8": Fraction(1),
+    }
     for share, factor in expected.items():
         (total,) = measure_accuracy(session, share=Decimal(share))
         assert total.hold_factor == factor, share

@@ -179,7 +179,7 @@ ALTERED = {
     "details": ("UPDATE ledger_entry SET details = '{' WHERE sequence = 5", {("entry_unreadable", 5)}),
     # The search for the end of the period ends at the gap, or passes it by.
     "an entry removed": ("DELETE FROM ledger_entry WHERE sequence = 6", {("closing_differs", None)}),
-    "another removed": ("DELETE FROM ledger_entry WHERE sequence = 4", {("entry_missing", 5)}),
+    "another removed": ("DELETE FROM ledger_entry WHERE sequence = 5", {("entry_missing", 6)}),
 }
 
 
