@@ -98,10 +98,12 @@ def test_a_page_is_written_as_its_entries_are_read(tagged: Session) -> None:
 def test_a_folder_has_a_page_for_each_account_and_the_totals(months: Engine, tmp_path: Path) -> None:
     with Session(months) as session:
         found = PeriodStatements(session, AccountingPeriod.parse("2026-04"))
-        write_pages(found, tmp_path)
-    index = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
+        folder = tmp_path / "pages"
+        folder.mkdir()
+        write_pages(found, folder)
+    index = Page((folder / "index.html").read_text(encoding="utf-8"))
     names = {file_name(name) for name in AWKWARD}
-    assert {path.name for path in tmp_path.iterdir()} == names | {"index.html"}
+    assert {path.name for path in folder.iterdir()} == names | {"index.html"}
     assert set(index.links) == names | {"data:,"}
     assert len({name.lower() for name in names}) == len(AWKWARD)
     assert all(name.isascii() and name == Path(name).name for name in names)
