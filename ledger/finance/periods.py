@@ -60,8 +60,8 @@ class PeriodStatements:
     """The statements of all accounts that had an entry before a period's end, by account, to be read once.
 
     The lines of each are to be read before the next; what is left of them is read then. `totals` and `findings` are
-    whole after the last statement. The book must not change meanwhile: on PostgreSQL, let the transaction be
-    `REPEATABLE READ` where others write. In memory are a few thousand rows.
+    whole after the last statement. The book must not change meanwhile: on PostgreSQL, begin with `read_one_moment`
+    where others write. In memory are a few thousand rows.
     """
 
     def __init__(self, session: Session, period: AccountingPeriod) -> None:

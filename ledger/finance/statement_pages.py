@@ -58,9 +58,7 @@ class _Written:
     closing: tuple[tuple[str, Decimal], ...]
 
 
-def write_pages(
-    statements: PeriodStatements, folder: Path, *, zone: tzinfo = UTC, check: Callable[[], None] | None = None
-) -> None:
+def write_pages(statements: PeriodStatements, folder: Path, *, zone: tzinfo = UTC) -> None:
     """Write a page for each statement of a period into a folder, and an index with the totals.
 
     A page's name is made of the account's id and its hash, so that it is the same every month and another one for each
@@ -73,28 +71,23 @@ def write_pages(
             write_page(statement, out, zone=zone)
         closing = tuple((column.capitalize(), getattr(statement.closing, column)) for column in COLUMNS[:3])
         written.append(_Written(statement.account_id, name, statement.count, closing))
-    if check is not None:
-        check()
     with (folder / INDEX).open("w", encoding="utf-8") as out:
         out.writelines(_index(statements, written, zone))
 
 
 def _index(statements: PeriodStatements, written: list[_Written], zone: tzinfo) -> Iterator[str]:
     period, totals = statements.period, statements.totals
-    pieces: Iterator[str] = (
-        _environment()
-        .get_template(INDEX)
-        .generate(
-            title=f"Statements {period.name}",
-            since=period.since,
-            until=period.until,
-            zone=str(zone),
-            moment=_moments(zone),
-            columns=COLUMNS,
-            totals=totals,
-            rows=_total_rows(totals),
-            accounts=written,
-        )
+    template = _environment().get_template(INDEX)
+    pieces: Iterator[str] = template.generate(
+        title=f"Statements {period.name}",
+        since=period.since,
+        until=period.until,
+        zone=str(zone),
+        moment=_moments(zone),
+        columns=COLUMNS,
+        totals=totals,
+        rows=_total_rows(totals),
+        accounts=written,
     )
     return pieces
 

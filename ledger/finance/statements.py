@@ -27,7 +27,7 @@ from ledger.accounts import get_balance
 from ledger.entries import to_entry
 from ledger.finance.calendar import AccountingPeriod
 from ledger.ids import format_run_id
-from ledger.instants import from_instant, from_optional
+from ledger.instants import INSTANT_MIN, from_instant, from_optional
 from ledger.statements import OpenStatement, open_statement
 from ledger.states import BUCKETS, ISSUED, Posting
 from ledger.values import Balance, Entry, Finding
@@ -82,7 +82,8 @@ def read_statement(
 ) -> AccountStatement:
     """The statement of one account for `[since, until)`: from its first entry and until now by default.
 
-    However many entries it has, a few thousand are in memory. Raises `AccountNotFound`, `CommandInvalid`.
+    However many entries it has, a few thousand are in memory. The book must not change while its lines are read: on
+    PostgreSQL, begin with `read_one_moment` where others write. Raises `AccountNotFound`, `CommandInvalid`.
     """
     opened = open_statement(session, account_id, since=since, until=until)
     start = opened.until if opened.since is None else opened.since
@@ -123,10 +124,10 @@ def _lines(session: Session, opened: OpenStatement, findings: list[Finding]) -> 
 
 def _as_of(session: Session, opened: OpenStatement) -> Iterator[Finding]:
     """Where the balances of a statement are not those that the account had at its ends."""
-    ends = [("closing", opened.until, opened.closing)]
-    if opened.since is not None:
-        ends.append(("opening", opened.since, opened.opening))
+    ends = (("closing", opened.until, opened.closing), ("opening", opened.since, opened.opening))
     for name, moment, buckets in ends:
+        if moment is None or moment == INSTANT_MIN:
+            continue  # nothing was before
         then = get_balance(session, opened.account_id, at=from_instant(moment) - _MICROSECOND)
         stated = answers.balance(opened.account_id, moment, buckets)
         for column in (*COLUMNS, "owed"):
@@ -149,14 +150,15 @@ class _Proof:
     def take(self, posting: Posting) -> tuple[int, ...]:
         """What an entry changes in each of `COLUMNS`."""
         changes = _changes(posting)
-        balances = [before + change for before, change in zip(self._balances, changes, strict=True)]
+        balances = tuple(before + change for before, change in zip(self._balances, changes, strict=True))
+        left = _columns(posting.buckets)
         if self.sequence is not None and posting.sequence != self.sequence + 1:
             self._fail(posting.sequence, "entry_missing", f"the entry before it is {self.sequence}")
-        for name, ours, theirs in zip(COLUMNS, balances, _columns(posting.buckets), strict=True):
-            if ours != theirs:
-                message = f"it leaves {credits_text(theirs)} {name}; what was there before and its transfers make"
-                self._fail(posting.sequence, "entry_differs", f"{message} {credits_text(ours)}")
-        self._balances = _columns(posting.buckets)
+        if balances != left:
+            name, ours, theirs = next(row for row in zip(COLUMNS, balances, left, strict=True) if row[1] != row[2])
+            message = f"it leaves {credits_text(theirs)} {name}; what was there before and its transfers make"
+            self._fail(posting.sequence, "entry_differs", f"{message} {credits_text(ours)}")
+        self._balances = left
         self.sequence = posting.sequence
         return changes
 
