@@ -10,15 +10,21 @@ from typing import TextIO
 
 
 @contextmanager
-def written_whole(path: Path | str, *, newline: str | None = None) -> Iterator[TextIO]:
-    """A text file in UTF-8 that takes its place when the block ends well; otherwise what was there stays there."""
+def beside(path: Path | str) -> Iterator[Path]:
+    """Where to make a file, or a folder that is new; it takes its place when the block ends well, and else is gone."""
     path = Path(path)
     # In a folder of its own, so that the file itself is made with the permissions that any new file gets.
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        beside = Path(folder) / path.name
-        with beside.open("w", encoding="utf-8", newline=newline) as file:
-            yield file
-        beside.replace(path)
+        made = Path(folder) / path.name
+        yield made
+        made.replace(path)
 
 
-__all__ = ["written_whole"]
+@contextmanager
+def written_whole(path: Path | str, *, newline: str | None = None) -> Iterator[TextIO]:
+    """A text file in UTF-8 that takes its place when the block ends well; otherwise what was there stays there."""
+    with beside(path) as made, made.open("w", encoding="utf-8", newline=newline) as file:
+        yield file
+
+
+__all__ = ["beside", "written_whole"]

@@ -15,9 +15,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import typer
 from rich.cells import cell_len
@@ -37,6 +37,7 @@ FOLDED_WIDTH = 12
 """Characters a line that a name keeps where it is folded to make room."""
 
 COLUMN_GAP = 3
+_PIECE = 1 << 20
 
 # typer exports the leaf of these classes only; the base has lived in different packages over its releases.
 _ClickError: type[Any] = typer.BadParameter.__mro__[2]
@@ -183,10 +184,19 @@ def emit(document: Any, *renderables: RenderableType, as_json: bool) -> None:
                 console.width = max(width, least_width(renderable))
                 console.print(renderable)
         output = capture.get()
+    _write([output])
+
+
+def emit_file(file: TextIO) -> None:
+    """Print what a file holds from where it stands, a piece at a time."""
+    _write(iter(lambda: file.read(_PIECE), ""))
+
+
+def _write(pieces: Iterable[str]) -> None:
     if sys.stdout is None:  # the caller closed it
         return
     try:
-        sys.stdout.write(output)
+        sys.stdout.writelines(pieces)
         sys.stdout.flush()
     except BrokenPipeError:
         _stop_writing(sys.stdout)
@@ -202,4 +212,4 @@ def _stop_writing(stream: Any) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-__all__ = ["EPILOG", "CommandFailed", "CommandGroup", "ExitStatus", "emit", "least_width", "printable"]
+__all__ = ["EPILOG", "CommandFailed", "CommandGroup", "ExitStatus", "emit", "emit_file", "least_width", "printable"]

@@ -10,6 +10,7 @@ import typer
 from estimator import cli as estimator_cli
 from estimator.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus
 from ledger import (
+    cli_accuracy,
     cli_audit,
     cli_finance,
     cli_forecast,
@@ -21,6 +22,7 @@ from ledger import (
     cli_revenue,
     cli_runs,
     cli_serve,
+    cli_statements,
     cli_tour,
 )
 from ledger.errors import AuditFailed, CheckpointInvalid, CommandInvalid, LedgerError, SchemaMismatch
@@ -68,6 +70,8 @@ app.add_typer(cli_outbox.app)
 app.add_typer(cli_serve.app)
 app.add_typer(cli_finance.app)
 app.add_typer(cli_revenue.app)
+app.add_typer(cli_statements.app)
+app.add_typer(cli_accuracy.app)
 
 
 def _print_version(asked: bool) -> None:

@@ -26,6 +26,9 @@ AtOption = Annotated[
     str | None,
     typer.Option("--at", metavar="MOMENT", help="ISO 8601 with a zone, such as 2026-01-31T09:00:00Z; now if left out."),
 ]
+ZoneOption = Annotated[
+    str, typer.Option("--zone", metavar="NAME", help="Whose days and months, such as Europe/Berlin.")
+]
 ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, in words; kept in the entry.")]
 
 _DURATION = re.compile(r"(\d+(?:\.\d{1,6})?)(s|m|h|d)")

@@ -11,7 +11,7 @@ from estimator.cli_options import JsonOption
 from estimator.files import written_whole
 from estimator.rendering import line
 from estimator.terminal import EPILOG, CommandGroup, ExitStatus, emit
-from ledger.cli_arguments import AccountOption
+from ledger.cli_arguments import AccountOption, ZoneOption
 from ledger.database import DatabaseOption, in_database
 from ledger.finance.calendar import named_zone
 from ledger.finance.exports import ExportFormat, export_book
@@ -26,9 +26,7 @@ app = typer.Typer(cls=CommandGroup)
 def export(
     kind: Annotated[ExportFormat, typer.Argument(metavar="FORMAT", help="beancount, hledger, csv or parquet.")],
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="A file; for csv and parquet, a new folder.")],
-    zone: Annotated[
-        str, typer.Option("--zone", metavar="NAME", help="Whose days and months, as Europe/Berlin.")
-    ] = "UTC",
+    zone: ZoneOption = "UTC",
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,
 ) -> None:

@@ -19,12 +19,10 @@ from ledger.rendering import (
     balance_table,
     plain,
     reservations_table,
-    statement_table,
     value_table,
 )
 from ledger.reservations import expire_due, list_reservations
 from ledger.roles import role_script
-from ledger.statements import get_statement
 from ledger.values import Balance, Expiry, Reservation, ReservationState
 
 app = typer.Typer(cls=CommandGroup)
@@ -130,25 +128,6 @@ def reservations(
     if len(found) == limit:
         tables.append(line(f"There may be more. See them with --after {found[-1].reservation_id}"))
     emit(plain(found), *tables, as_json=as_json)
-
-
-@app.command(epilog=EPILOG)
-def statement(
-    account: AccountArgument,
-    since: Annotated[
-        str | None,
-        typer.Option("--since", metavar="MOMENT", help="From this moment on; from the first entry if left out."),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="MOMENT", help="Before this moment; until now if left out.")
-    ] = None,
-    database_url: DatabaseOption = "",
-    as_json: JsonOption = False,
-) -> None:
-    """List an account's entries of a period, between its opening and its closing balance."""
-    start, end = parse_moment(since, "--since"), parse_moment(until, "--until")
-    found = in_database(database_url, lambda session: get_statement(session, account, since=start, until=end))
-    emit(plain(found), statement_table(found), as_json=as_json)
 
 
 @app.command(epilog=EPILOG)

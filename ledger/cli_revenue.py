@@ -14,7 +14,7 @@ from estimator.cli_options import JsonOption
 from estimator.files import written_whole
 from estimator.rendering import line
 from estimator.terminal import EPILOG, CommandGroup, emit
-from ledger.cli_arguments import AccountOption
+from ledger.cli_arguments import AccountOption, ZoneOption
 from ledger.database import DatabaseOption, in_database
 from ledger.figures import Figures, total_figures
 from ledger.finance.calendar import AccountingPeriod, named_zone
@@ -37,7 +37,6 @@ app = typer.Typer(cls=CommandGroup)
 PeriodArgument = Annotated[
     str, typer.Argument(metavar="PERIOD", help="2026, 2026-Q4, 2026-11, 2026-11-05, or A..B.", show_default=False)
 ]
-ZoneOption = Annotated[str, typer.Option("--zone", metavar="NAME", help="Whose days, such as Europe/Berlin.")]
 
 
 @app.command(epilog=EPILOG)

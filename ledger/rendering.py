@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -102,8 +102,8 @@ def moment_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _second(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+def _second(moment: datetime, zone: tzinfo = UTC) -> str:
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def value_table(value: Any) -> Table:
@@ -228,13 +228,13 @@ def starts_table(starts: Sequence[StartStanding]) -> Table:
     return table
 
 
-def statement_table(statement: Statement) -> Table:
-    """Entries between the opening and the closing balance, each with the balance that it left."""
+def statement_table(statement: Statement, *, zone: tzinfo = UTC) -> Table:
+    """Entries between the opening and the closing balance, each with the balance that it left; moments in a zone."""
     rows: list[tuple[str, str, str, str, Balance]] = [("", "", "opening", "", statement.opening)]
     rows += [
         (
             str(entry.sequence),
-            _second(entry.at),
+            _second(entry.at, zone),
             entry.kind.value,
             entry.reservation_id or entry.key or "",
             entry.balance,
@@ -245,7 +245,7 @@ def statement_table(statement: Statement) -> Table:
     buckets = [name for name in _BUCKETS[:-1] if name in _BUCKETS[:3] or any(getattr(row[4], name) for row in rows)]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("#", justify="right", no_wrap=True)
-    table.add_column("At (UTC)", no_wrap=True)
+    table.add_column(f"At ({zone})", no_wrap=True)
     table.add_column("Entry", no_wrap=True)
     table.add_column("Ref", overflow="fold")
     for name in buckets:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
 from sqlalchemy.orm import Session
 
@@ -16,6 +19,25 @@ from ledger.places import sequence_before
 from ledger.present import read_present
 from ledger.states import BALANCES, AccountState, Posting
 from ledger.values import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStatement:
+    """A statement whose entries are read as they are asked for; its balances are known before.
+
+    `opening` and `closing` are micro-credits as `ledger.states.BALANCES` orders them, moments microseconds. What is
+    behind `recorded_last` has come due and is not recorded yet; `waiting_before` is what of it is before the period.
+    """
+
+    account_id: str
+    since: int | None
+    until: int
+    opening: tuple[int, ...]
+    closing: tuple[int, ...]
+    count: int
+    recorded_last: int
+    postings: Iterator[Posting]
+    waiting_before: tuple[Posting, ...]
 
 
 def get_statement(
@@ -34,6 +56,28 @@ def get_statement(
     as `after` for the next page; the balances are then those before and after the page. Raises `AccountNotFound`,
     `CommandInvalid`.
     """
+    found = open_statement(session, account_id, since=since, until=until, after=after, limit=limit)
+    start = found.until if found.since is None else found.since
+    return Statement(
+        account_id=account_id,
+        since=from_optional(found.since),
+        until=from_instant(found.until),
+        opening=answers.balance(account_id, start, found.opening),
+        entries=tuple(to_entry(posting) for posting in found.postings),
+        closing=answers.balance(account_id, found.until, found.closing),
+    )
+
+
+def open_statement(
+    session: Session,
+    account_id: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    after: int = 0,
+    limit: int | None = None,
+) -> OpenStatement:
+    """What `get_statement` answers, without having its entries in memory."""
     check_id(account_id, "account_id")
     start = None if since is None else to_instant(since, "since")
     end = clock() + 1 if until is None else to_instant(until, "until")
@@ -45,28 +89,37 @@ def get_statement(
     connection = session.connection()
     before = 0 if start is None else sequence_before(connection, account_id, start, recorded_last)
     first = max(before, after)
-    last = sequence_before(connection, account_id, end, recorded_last)
+    last = max(first, sequence_before(connection, account_id, end, recorded_last))
     if limit is not None:
         last = min(last, first + limit)
-    postings = [
-        posting for window in read_windows(connection, account_id, after=first, last=last) for posting in window
-    ]
-    postings += [posting for posting in state.postings if posting.sequence > first and _within(posting, start, end)]
+    unrecorded = [posting for posting in state.postings if posting.sequence > first and _within(posting, start, end)]
     if limit is not None:
-        del postings[limit:]
+        del unrecorded[limit - (last - first) :]
     if first > before:
         opening = _buckets_after(session, account_id, first, state)
     else:
         opening = (0,) * len(BALANCES) if start is None else _buckets_before(session, account_id, start, state.postings)
-    closing = postings[-1].buckets if postings else opening
-    return Statement(
+    if unrecorded:
+        closing = unrecorded[-1].buckets
+    else:
+        closing = buckets_after(session, account_id, last) if last > first else opening
+    return OpenStatement(
         account_id=account_id,
-        since=from_optional(start),
-        until=from_instant(end),
-        opening=answers.balance(account_id, end if start is None else start, opening),
-        entries=tuple(to_entry(posting) for posting in postings),
-        closing=answers.balance(account_id, end, closing),
+        since=start,
+        until=end,
+        opening=opening,
+        closing=closing,
+        count=last - first + len(unrecorded),
+        recorded_last=recorded_last,
+        postings=chain(_recorded(session, account_id, first, last), unrecorded),
+        waiting_before=tuple(posting for posting in state.postings if start is not None and posting.at < start),
     )
+
+
+def _recorded(session: Session, account_id: str, first: int, last: int) -> Iterator[Posting]:
+    if last > first:
+        for window in read_windows(session.connection(), account_id, after=first, last=last):
+            yield from window
 
 
 def _check_page(after: object, limit: object) -> None:

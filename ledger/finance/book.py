@@ -76,6 +76,15 @@ def stream_book(session: Session, *, account_id: str | None = None, details: boo
             yield _entry(list(group))
 
 
+def read_one_moment(session: Session) -> None:
+    """Have a transaction that has not begun yet see the book of one moment in all that it reads.
+
+    On PostgreSQL it is made `REPEATABLE READ`; on SQLite nobody else writes while it lasts.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+
+
 def _entry(rows: list[Any]) -> BookEntry:
     first = rows[0]
     has_moves = first[_MOVES_FROM] is not None
@@ -83,4 +92,4 @@ def _entry(rows: list[Any]) -> BookEntry:
     return BookEntry._make((*first[: len(_HEAD)], tuple(first[len(_HEAD) : _MOVES_FROM]), moves, first[-1]))
 
 
-__all__ = ["BookEntry", "Move", "stream_book"]
+__all__ = ["BookEntry", "Move", "read_one_moment", "stream_book"]

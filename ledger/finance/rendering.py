@@ -1,4 +1,4 @@
-"""Revenue and closings as JSON documents and as tables for people."""
+"""What finance finds, as JSON documents and as tables for people."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from estimator.credits import format_credits, from_micro
-from estimator.rendering import cell
+from estimator.rendering import aligned, amount_cell, cell
 from ledger.figures import Figures, RevenueTotal, money_text
 from ledger.finance.closings import Closing
+from ledger.finance.periods import StatementTotals
 from ledger.finance.revenue import RevenueLine
+from ledger.finance.statements import COLUMNS
 from ledger.flows import FLOWS, LENDING, Deferral, Receivable, amount_of
 from ledger.rendering import plain
+from ledger.values import EntryKind
 
 
 def exact_text(amount: Decimal) -> str:
@@ -191,6 +195,28 @@ def closings_table(closings: Sequence[Closing]) -> Table:
     return table
 
 
+def total_rows(totals: StatementTotals) -> list[tuple[str, list[Decimal]]]:
+    """The totals of a period's statements as a roll-forward: opening, what each kind of entry changed, closing."""
+    rows = [("Opening", totals.opening)]
+    rows += [(kind.replace("_", " "), totals.changes[kind]) for kind in EntryKind if kind in totals.changes]
+    rows.append(("Closing", totals.closing))
+    return [(label, [from_micro(amount) for amount in amounts]) for label, amounts in rows]
+
+
+def totals_table(totals: StatementTotals) -> Table:
+    """The roll-forward of all statements, a column for each bucket."""
+    rows = total_rows(totals)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("Credits", no_wrap=True)
+    for name in COLUMNS:
+        table.add_column(name.capitalize(), justify="right", no_wrap=True)
+    columns = [aligned([amounts[index] for _, amounts in rows]) for index in range(len(COLUMNS))]
+    for (label, _), *amounts in zip(rows, *columns, strict=True):
+        style = "bold" if label in ("Opening", "Closing") else ""
+        table.add_row(cell(label, style), *(amount_cell(amount, style) for amount in amounts))
+    return table
+
+
 __all__ = [
     "accounts_table",
     "closing_document",
@@ -201,4 +227,6 @@ __all__ = [
     "line_document",
     "owed_table",
     "revenue_tables",
+    "total_rows",
+    "totals_table",
 ]
