@@ -102,7 +102,7 @@ class driver_cursor:  # noqa: N801  # a context manager, used as a function is
         if not isinstance(error, base):
             self._cursor.close()
             return
-        is_lost = dialect.is_disconnect(error, self._connection.connection.dbapi_connection, self._cursor)  # type: ignore[arg-type]
+        is_lost = dialect.is_disconnect(error, self._connection.connection.dbapi_connection, self._cursor)
         self._cursor.close()
         if is_lost:
             self._connection.invalidate(error)
