@@ -33,6 +33,9 @@ PURE_LEDGER = {
     "checks.py",
     "ids.py",
     "periods.py",
+    "flows.py",
+    "figures.py",
+    "closing_records.py",
     "replay.py",
     "quick_replay.py",
 }

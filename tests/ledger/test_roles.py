@@ -19,7 +19,7 @@ from ledger.migrations import VERSION_TABLE
 from ledger.tables import metadata
 from ledger.triggers import APPEND_ONLY
 from tests.ledger.conftest import START, later
-from tests.ledger.verbs import ON_ONE_ACCOUNT, OVER_ACCOUNTS, Filled, fill
+from tests.ledger.verbs import ON_ONE_ACCOUNT, OVER_ACCOUNTS, Filled, close_february, fill
 from tests.postgres import connect
 
 TABLES = sorted(metadata.tables)
@@ -163,6 +163,8 @@ def test_an_application_that_owns_nothing_may_ask_for_an_upgrade_when_there_is_n
 
 @pytest.mark.parametrize("table", TABLES)
 def test_no_role_can_take_a_row_away_or_change_what_is_written_once(roles: Roles, table: str) -> None:
+    with Session(roles.owner) as session, session.begin():
+        close_february(session)
     roles.apply()
     changed = UPDATED_COLUMNS.get(table, ())
     fixed = [column.name for column in metadata.tables[table].columns if column.name not in changed]

@@ -10,10 +10,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, Programmin
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.finance import close_period
 from ledger.triggers import APPEND_ONLY, KEPT
-from tests.ledger.conftest import later
-from tests.ledger.verbs import fill
+from tests.ledger.verbs import close_february, fill
 from tests.postgres import Databases
 
 CHANGES = [f"UPDATE {table} SET account_id = account_id" for table in APPEND_ONLY]
@@ -24,9 +22,7 @@ CHANGES += [f"DELETE FROM {table}" for table in APPEND_ONLY]
 def filled(engine: Engine) -> Engine:
     """A book with entries."""
     with Session(engine) as session, session.begin():
-        ledger.open_account(session, "old", at=later(days=-1))
-        ledger.grant_credits(session, "old", 1, at=later(days=-1))
-        close_period(session, "2026-02", by="a test")
+        close_february(session)
         fill(session, "acme")
     return engine
 

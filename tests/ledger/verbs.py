@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 import ledger
 from estimator import RateCardBook, RunOutcome, RunRequest, estimate, plan_run
+from ledger.finance import close_period
 from tests.ledger.conftest import START, later
 from tests.ledger.test_launches import BODY, KEYED, PLAIN, PROFILE, launch
 
@@ -37,7 +38,7 @@ class Filled:
 
 
 def fill(session: Session, account_id: str) -> Filled:
-    """Open an account and write rows of it into every table; open a plain one beside it."""
+    """Open an account and write rows of it into every table but that of closings; open a plain one beside it."""
     plain_id = f"{account_id}-plain"
     ledger.open_account(session, plain_id, at=START)
     ledger.grant_credits(session, plain_id, 100, at=START)
@@ -58,6 +59,14 @@ def fill(session: Session, account_id: str) -> Filled:
     ledger.reserve(session, account_id, 1, expires_in=timedelta(days=3), at=START)
     run = launch(session, KEYED, account_id=account_id)
     return Filled(account_id, plain_id, granted.grant_id, hold.reservation_id, lent, str(run.run_id))
+
+
+def close_february(session: Session) -> None:
+    """Close the month before the tests' time, in which an account of its own has a grant."""
+    before = START - timedelta(days=1)
+    ledger.open_account(session, "february", at=before)
+    ledger.grant_credits(session, "february", 1, at=before)
+    close_period(session, "2026-02", by="a test")
 
 
 def launch_command(account_id: str) -> ledger.LaunchRun:
