@@ -10,7 +10,7 @@ import typer
 from rich.console import RenderableType
 from sqlalchemy.orm import Session
 
-from estimator.cli_options import JsonOption
+from estimator.cli_options import JsonOption, parse_moment
 from estimator.credits import format_credits, from_micro
 from estimator.files import written_whole
 from estimator.rendering import line
@@ -33,6 +33,10 @@ def export(
     kind: Annotated[ExportFormat, typer.Argument(metavar="FORMAT", help="beancount, hledger, csv or parquet.")],
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="A file; for csv and parquet, a new folder.")],
     zone: ZoneOption = "UTC",
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="MOMENT", help="A journal of what had taken effect by then, in ISO 8601."),
+    ] = None,
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -41,7 +45,8 @@ def export(
     What has lapsed and is not recorded yet is no entry: run `credits expire` first.
     """
     where = parse_zone(zone)
-    count = in_database(database_url, lambda session: export_book(session, kind, out, zone=where))
+    moment = parse_moment(at)
+    count = in_database(database_url, lambda session: export_book(session, kind, out, zone=where, at=moment))
     said = line(f"{count:,} entries written to {out}, with days and months of {zone}.")
     emit({"format": kind.value, "path": str(out), "zone": zone, "entries": count}, said, as_json=as_json)
 

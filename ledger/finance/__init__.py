@@ -18,8 +18,8 @@ from ledger.finance.journals import write_beancount, write_hledger, write_journa
 from ledger.finance.periods import PeriodStatements, StatementTotals
 from ledger.finance.repricing import reprice
 from ledger.finance.revenue import Flows, RevenueLine, RevenueTotal, stream_revenue, total_revenue
-from ledger.finance.statement_files import write_csv, write_json, write_parquet
-from ledger.finance.statement_pages import write_page, write_pages
+from ledger.finance.statement_files import write_statement_json, write_statements_csv, write_statements_parquet
+from ledger.finance.statement_pages import write_statement_page, write_statement_pages
 from ledger.finance.statements import AccountStatement, StatementLine, read_period, read_statement
 
 __all__ = [
@@ -47,11 +47,11 @@ __all__ = [
     "stream_revenue",
     "total_revenue",
     "write_beancount",
-    "write_csv",
     "write_hledger",
     "write_journal",
-    "write_json",
-    "write_page",
-    "write_pages",
-    "write_parquet",
+    "write_statement_json",
+    "write_statement_page",
+    "write_statement_pages",
+    "write_statements_csv",
+    "write_statements_parquet",
 ]
