@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from estimator.cli_options import JsonOption
+from estimator.cli_options import JsonOption, parse_moment
 from estimator.files import written_whole
 from estimator.rendering import line
 from estimator.terminal import EPILOG, CommandGroup, ExitStatus, emit
@@ -27,6 +27,10 @@ def export(
     kind: Annotated[ExportFormat, typer.Argument(metavar="FORMAT", help="beancount, hledger, csv or parquet.")],
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="A file; for csv and parquet, a new folder.")],
     zone: ZoneOption = "UTC",
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="MOMENT", help="A journal of what had taken effect by then, in ISO 8601."),
+    ] = None,
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -35,7 +39,8 @@ def export(
     What has lapsed and is not recorded yet is no entry: run `credits expire` first.
     """
     where = named_zone(zone)
-    count = in_database(database_url, lambda session: export_book(session, kind, out, zone=where))
+    moment = parse_moment(at)
+    count = in_database(database_url, lambda session: export_book(session, kind, out, zone=where, at=moment))
     said = line(f"{count:,} entries written to {out}, with days and months of {zone}.")
     emit({"format": kind.value, "path": str(out), "zone": zone, "entries": count}, said, as_json=as_json)
 

@@ -25,8 +25,13 @@ from ledger.finance.book import read_one_moment
 from ledger.finance.calendar import AccountingPeriod, named_zone
 from ledger.finance.periods import PeriodStatements, StatementTotals
 from ledger.finance.rendering import totals_table
-from ledger.finance.statement_files import statement_document, write_csv, write_json, write_parquet
-from ledger.finance.statement_pages import write_page, write_pages
+from ledger.finance.statement_files import (
+    statement_document,
+    write_statement_json,
+    write_statements_csv,
+    write_statements_parquet,
+)
+from ledger.finance.statement_pages import write_statement_page, write_statement_pages
 from ledger.finance.statements import COLUMNS, AccountStatement, credits_text, read_statement
 from ledger.instants import clock, from_instant
 from ledger.rendering import findings_table, plain, statement_table
@@ -75,7 +80,7 @@ def statement(
     start, end = _ends(period, since, until, where)
     writers: list[_Writer] = [
         _Writer(to_csv, lambda found, path: _to_csv([found], path, where)),
-        _Writer(to_parquet, lambda found, path: write_parquet([found], path)),
+        _Writer(to_parquet, lambda found, path: write_statements_parquet([found], path)),
         _Writer(html, lambda found, path: _to_page(found, path, where)),
     ]
     chosen = [writer for writer in writers if writer.path is not None]
@@ -94,7 +99,7 @@ def statement(
         if not chosen:
             spool.seek(0)
             spool.truncate()
-            write_json(found, spool)
+            write_statement_json(found, spool)
             _require_tied(found.findings)
         return found, None
 
@@ -135,7 +140,7 @@ def statements(
     asked = AccountingPeriod.parse(period, where)
     writers: list[_Writer] = [
         _Writer(to_csv, lambda found, path: _to_csv(found, path, where)),
-        _Writer(to_parquet, lambda found, path: write_parquet(found, path)),
+        _Writer(to_parquet, lambda found, path: write_statements_parquet(found, path)),
         _Writer(html, lambda found, path: _to_folder(found, path, where), is_folder=True),
     ]
     chosen = [writer for writer in writers if writer.path is not None]
@@ -186,17 +191,17 @@ class _Writer:
 
 def _to_csv(found: Iterable[AccountStatement], path: Path, zone: tzinfo) -> None:
     with path.open("w", encoding="utf-8", newline="") as out:
-        write_csv(found, out, zone=zone)
+        write_statements_csv(found, out, zone=zone)
 
 
 def _to_page(found: AccountStatement, path: Path, zone: tzinfo) -> None:
     with path.open("w", encoding="utf-8") as out:
-        write_page(found, out, zone=zone)
+        write_statement_page(found, out, zone=zone)
 
 
 def _to_folder(found: PeriodStatements, path: Path, zone: tzinfo) -> None:
     path.mkdir()
-    write_pages(found, path, zone=zone)
+    write_statement_pages(found, path, zone=zone)
 
 
 def _ends(

@@ -1,9 +1,10 @@
 """What finance takes out of the book: everything here reads, and nothing changes it; closings are kept beside it.
 
-`stream_book` reads all entries in order; `read_statement` and `PeriodStatements` are statements that prove themselves
-and tie to it; `entries_since` gives a warehouse what is new; `stream_revenue` says what of a period's sales was
-recognised, and `close_period` keeps it for good; `measure_accuracy` holds what runs were charged against their
-estimates; `write_beancount`, `write_hledger`, `write_journal` and `export_book` write files that other tools accept.
+`stream_book` reads all entries in order, and `entries_since` gives a warehouse what is new. `read_statement` and
+`PeriodStatements` are statements that prove themselves and tie to the book; `stream_revenue` says what of a period's
+sales was recognised, and `close_period` keeps it for good; `measure_accuracy` holds what runs were charged against their estimates; `reprice` computes every
+charge again. `export_book`, `write_beancount`, `write_hledger`, `write_journal` and the writers of statements make
+files that other tools, and people, accept.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from ledger.finance.revenue import (
     stream_revenue,
     total_revenue,
 )
-from ledger.finance.statement_files import write_csv, write_json, write_parquet
-from ledger.finance.statement_pages import write_page, write_pages
+from ledger.finance.statement_files import write_statement_json, write_statements_csv, write_statements_parquet
+from ledger.finance.statement_pages import write_statement_page, write_statement_pages
 from ledger.finance.statements import AccountStatement, StatementLine, read_period, read_statement
 from ledger.flows import Deferral, Flows, Lending, Receivable
 
@@ -74,11 +75,11 @@ __all__ = [
     "stream_revenue",
     "total_revenue",
     "write_beancount",
-    "write_csv",
     "write_hledger",
     "write_journal",
-    "write_json",
-    "write_page",
-    "write_pages",
-    "write_parquet",
+    "write_statement_json",
+    "write_statement_page",
+    "write_statement_pages",
+    "write_statements_csv",
+    "write_statements_parquet",
 ]

@@ -7,6 +7,7 @@ bit by bit, so that no more than a few thousand rows are in memory.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from ledger.accounts import require_account
+from ledger.instants import to_instant
 from ledger.states import BUCKETS
 
 ROWS_AT_ONCE = 5_000
@@ -56,19 +58,27 @@ _BOOK = (
     " FROM ledger_entry e LEFT JOIN ledger_transfer t ON t.account_id = e.account_id AND t.sequence = e.sequence"
     "{where} ORDER BY e.account_id, e.sequence, t.ordinal"
 )
-_OF_ONE = " WHERE e.account_id = :account_id"
+_OF_ONE = "e.account_id = :account_id"
+_BY_THEN = "e.at <= :at"
 _MOVES_FROM = len(_HEAD) + len(BUCKETS)
 
 
-def stream_book(session: Session, *, account_id: str | None = None, details: bool = False) -> Iterator[BookEntry]:
+def stream_book(
+    session: Session, *, account_id: str | None = None, at: datetime | None = None, details: bool = False
+) -> Iterator[BookEntry]:
     """Every recorded entry, of one account or of all, in the order of account and sequence.
 
     What has lapsed and has not been recorded yet is no entry: run `ledger.expire_due` first to have it in the book.
-    `details` adds each entry's own. Raises `AccountNotFound`.
+    With `at` only what had taken effect by then; `details` adds each entry's own. Raises `AccountNotFound`.
     """
+    conditions: dict[str, Any] = {}
     if account_id is not None:
         require_account(session, account_id)
-    where, values = ("", {}) if account_id is None else (_OF_ONE, {"account_id": account_id})
+        conditions[_OF_ONE] = {"account_id": account_id}
+    if at is not None:
+        conditions[_BY_THEN] = {"at": to_instant(at)}
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    values = {name: value for given in conditions.values() for name, value in given.items()}
     statement = text(_BOOK.format(where=where, details="e.details" if details else "NULL"))
     options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
     with session.connection().execute(statement, values, execution_options=options) as rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,14 @@ class ExportFormat(StrEnum):
     PARQUET = "parquet"
 
 
-def export_book(session: Session, kind: ExportFormat | str, path: Path | str, *, zone: tzinfo = UTC) -> int:
+def export_book(
+    session: Session,
+    kind: ExportFormat | str,
+    path: Path | str,
+    *,
+    zone: tzinfo = UTC,
+    at: datetime | None = None,
+) -> int:
     """Write the whole book to a file, or to a folder that does not exist yet; answers how many entries it has.
 
     Args:
@@ -39,8 +46,10 @@ def export_book(session: Session, kind: ExportFormat | str, path: Path | str, *,
         path: where; what is there stays there until all is written.
         zone: whose days and months the journals have; amounts and moments of tables are as they are stored
             (micro-credits, microseconds since 1970 UTC), bytes in hex where the file has only text.
+        at: a journal of what had taken effect by then. Tables are as they stand and have no earlier state.
 
-    Raises `CommandInvalid` for an unknown kind and for a folder that exists, `ExtraMissing` without PyArrow.
+    Raises `CommandInvalid` for an unknown kind, for a folder that exists and for tables `at` a moment, `ExtraMissing`
+    without PyArrow.
     """
     path = Path(path)
     try:
@@ -50,7 +59,11 @@ def export_book(session: Session, kind: ExportFormat | str, path: Path | str, *,
     write = {ExportFormat.BEANCOUNT: write_beancount, ExportFormat.HLEDGER: write_hledger}.get(kind)
     if write is not None:
         with written_whole(path) as out:
-            return write(stream_book(session), out, zone=zone)
+            return write(stream_book(session, at=at), out, zone=zone)
+    if at is not None:
+        raise CommandInvalid(
+            "at", "is for journals: tables are as they stand. Export beancount or hledger, or leave it out."
+        )
     if path.exists():
         raise CommandInvalid("path", f"{str(path)!r} exists. Give a folder that does not, so that nothing is lost.")
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:

@@ -56,7 +56,7 @@ CSV_COLUMNS = (
 _ROWS_AT_ONCE = 5_000
 
 
-def write_csv(statements: Iterable[AccountStatement], out: TextIO, *, zone: tzinfo = UTC) -> None:
+def write_statements_csv(statements: Iterable[AccountStatement], out: TextIO, *, zone: tzinfo = UTC) -> None:
     """Write statements as one CSV file, moments in a zone; `recorded_at` is empty for what is not recorded yet."""
     writer = csv.DictWriter(out, CSV_COLUMNS, restval="")
     writer.writeheader()
@@ -144,7 +144,7 @@ def line_document(line: StatementLine) -> dict[str, Any]:
     }
 
 
-def write_json(statement: AccountStatement, out: TextIO) -> None:
+def write_statement_json(statement: AccountStatement, out: TextIO) -> None:
     """Write one statement as a JSON document, amounts as exact decimal text, moments in UTC."""
     head = json.dumps(statement_document(statement), indent=2)
     out.write(head.removesuffix("\n}") + ',\n  "entries": [')
@@ -155,7 +155,7 @@ def write_json(statement: AccountStatement, out: TextIO) -> None:
     out.write("\n  ]\n}\n")
 
 
-def write_parquet(statements: Iterable[AccountStatement], path: Path) -> None:
+def write_statements_parquet(statements: Iterable[AccountStatement], path: Path) -> None:
     """Write statements as a Parquet file: a row for each balance and entry, its line items nested in it.
 
     Amounts are decimals of six places, moments microseconds in UTC; `recorded_at` is null for what is not recorded
@@ -198,4 +198,11 @@ def _rows(statement: AccountStatement) -> Iterator[dict[str, Any]]:
     yield balance("closing", statement.until, statement.closing)
 
 
-__all__ = ["CSV_COLUMNS", "line_document", "statement_document", "write_csv", "write_json", "write_parquet"]
+__all__ = [
+    "CSV_COLUMNS",
+    "line_document",
+    "statement_document",
+    "write_statement_json",
+    "write_statements_csv",
+    "write_statements_parquet",
+]

@@ -29,7 +29,7 @@ _NAME_LENGTH = 40
 _DIGEST = 12
 
 
-def write_page(statement: AccountStatement, out: TextIO, *, zone: tzinfo = UTC) -> None:
+def write_statement_page(statement: AccountStatement, out: TextIO, *, zone: tzinfo = UTC) -> None:
     """Write one statement as a page, moments in a zone, entry by entry. Raises `ExtraMissing` without the extra."""
     template = _environment().get_template("statement.html")
     out.writelines(
@@ -58,7 +58,7 @@ class _Written:
     closing: tuple[tuple[str, Decimal], ...]
 
 
-def write_pages(statements: PeriodStatements, folder: Path, *, zone: tzinfo = UTC) -> None:
+def write_statement_pages(statements: PeriodStatements, folder: Path, *, zone: tzinfo = UTC) -> None:
     """Write a page for each statement of a period into a folder, and an index with the totals.
 
     A page's name is made of the account's id and its hash, so that it is the same every month and another one for each
@@ -68,7 +68,7 @@ def write_pages(statements: PeriodStatements, folder: Path, *, zone: tzinfo = UT
     for statement in statements:
         name = file_name(statement.account_id)
         with (folder / name).open("w", encoding="utf-8") as out:
-            write_page(statement, out, zone=zone)
+            write_statement_page(statement, out, zone=zone)
         closing = tuple((column.capitalize(), getattr(statement.closing, column)) for column in COLUMNS[:3])
         written.append(_Written(statement.account_id, name, statement.count, closing))
     with (folder / INDEX).open("w", encoding="utf-8") as out:
@@ -166,4 +166,4 @@ def _moments(zone: tzinfo) -> Callable[[datetime], str]:
     return moment
 
 
-__all__ = ["file_name", "write_page", "write_pages"]
+__all__ = ["file_name", "write_statement_page", "write_statement_pages"]

@@ -21,6 +21,16 @@ def test_the_book_is_exported_with_one_command(any_book: Credits, tmp_path: Path
     assert (document["format"], document["zone"], document["entries"]) == (kind, "UTC", 1)
 
 
+def test_a_journal_as_of_a_moment_has_what_had_taken_effect(book: Credits, tmp_path: Path) -> None:
+    book("grant", "acme", "1", "--at", "2100-01-01T00:00:00Z")
+    out = ("--out", str(tmp_path / "out"))
+    assert book.json("export", "hledger", *out, "--at", "2100-01-01T00:00:00Z")["entries"] == 2
+    assert book.json("export", "hledger", *out, "--at", "2099-12-31T23:59:59.999999Z")["entries"] == 1
+    assert "tables are as they stand" in book(
+        "export", "csv", "--out", str(tmp_path / "folder"), "--at", "2100-01-01T00:00:00Z", status=2
+    )
+
+
 def test_revenue_is_told_by_kind_and_currency_exactly(any_book: Credits) -> None:
     any_book("grant", "acme", "3", "--cost", "0.003333 EUR", "--at", "2026-12-30T00:00:00Z", "--key", "k")
     document = any_book.json("revenue", "2026..2027", "--by-grant")

@@ -8,7 +8,9 @@ from sqlalchemy.orm import Session
 
 import ledger
 from ledger.finance import stream_book
+from ledger.instants import to_instant
 from ledger.states import BUCKETS
+from tests.ledger.conftest import later
 from tests.ledger.finance.conftest import AWKWARD
 
 
@@ -47,3 +49,14 @@ def test_entries_without_transfers_are_in_the_stream(book: Engine) -> None:
 def test_an_account_that_is_not_there_is_not_found(book: Engine) -> None:
     with Session(book) as session, pytest.raises(ledger.AccountNotFound):
         list(stream_book(session, account_id="nobody"))
+
+
+def test_the_book_as_of_a_moment_has_what_had_taken_effect(months: Engine) -> None:
+    with Session(months) as session:
+        moment = later(days=32)
+        found = list(stream_book(session, at=moment))
+        assert found == [entry for entry in stream_book(session) if entry.at <= to_instant(moment)]
+        assert {entry.account_id for entry in stream_book(session, account_id="acme", at=moment)} == {"acme"}
+        for entry in {entry.account_id: entry for entry in found}.values():
+            then = ledger.get_balance(session, entry.account_id, at=moment)
+            assert entry.balances == tuple(int(getattr(then, bucket) * 10**6) for bucket in BUCKETS)

@@ -18,7 +18,14 @@ from sqlalchemy.orm import Session
 
 import ledger
 from estimator import shipped_card
-from ledger.finance import AccountingPeriod, PeriodStatements, read_statement, write_csv, write_json, write_parquet
+from ledger.finance import (
+    AccountingPeriod,
+    PeriodStatements,
+    read_statement,
+    write_statement_json,
+    write_statements_csv,
+    write_statements_parquet,
+)
 from ledger.finance.cells import text_cell
 from ledger.finance.statements import COLUMNS
 from tests.ledger.conftest import START, later
@@ -54,7 +61,7 @@ def evil(session: Session) -> Session:
 
 def test_amounts_of_a_csv_add_up_and_its_moments_are_those_of_the_zone(evil: Session) -> None:
     statement = read_statement(evil, EVIL, since=later(1), until=later(9))
-    rows = table(lambda out: write_csv([statement], out, zone=BERLIN))
+    rows = table(lambda out: write_statements_csv([statement], out, zone=BERLIN))
     kinds = [row["row"] for row in rows]
     assert (kinds[0], kinds[-1], kinds.count("entry")) == ("opening", "closing", 5)
     for column in COLUMNS:
@@ -72,7 +79,7 @@ def test_amounts_of_a_csv_add_up_and_its_moments_are_those_of_the_zone(evil: Ses
 
 
 def test_no_cell_of_a_csv_is_a_formula_and_every_text_can_be_read_back(evil: Session) -> None:
-    rows = table(lambda out: write_csv([read_statement(evil, EVIL, until=later(9))], out))
+    rows = table(lambda out: write_statements_csv([read_statement(evil, EVIL, until=later(9))], out))
     amounts = {f"change_{column}" for column in COLUMNS} | {*COLUMNS, "owed", "item_credits", "unit_price"}
     cells = [cell for row in rows for name, cell in row.items() if name not in amounts and cell]
     assert not [cell for cell in cells if cell[0] in "=+-@\t\r\n"]
@@ -92,7 +99,7 @@ def test_no_cell_of_a_csv_is_a_formula_and_every_text_can_be_read_back(evil: Ses
 
 def test_json_is_one_document_with_every_entry_and_its_run(evil: Session) -> None:
     out = StringIO()
-    write_json(read_statement(evil, EVIL, until=later(9)), out)
+    write_statement_json(read_statement(evil, EVIL, until=later(9)), out)
     document = json.loads(out.getvalue())
     assert (document["account_id"], document["since"], len(document["entries"])) == (EVIL, None, 6)
     assert document["closing"]["available"] == document["entries"][-1]["balance"]["available"]
@@ -101,13 +108,13 @@ def test_json_is_one_document_with_every_entry_and_its_run(evil: Session) -> Non
     assert sum(Decimal(item["credits"]) for item in settled["line_items"]) == Decimal(settled["changes"]["consumed"])
     assert [entry["is_recorded"] for entry in document["entries"]] == [True] * 5 + [False]
     empty = StringIO()
-    write_json(read_statement(evil, EVIL, until=START), empty)
+    write_statement_json(read_statement(evil, EVIL, until=START), empty)
     assert json.loads(empty.getvalue())["entries"] == []
 
 
 def test_parquet_has_the_same_figures_as_decimals_and_every_text_as_it_is(evil: Session, tmp_path: Path) -> None:
     path = tmp_path / "statement.parquet"
-    write_parquet([read_statement(evil, EVIL, until=later(9))], path)
+    write_statements_parquet([read_statement(evil, EVIL, until=later(9))], path)
     rows = parquet.read_table(path).to_pylist()
     lines = list(read_statement(evil, EVIL, until=later(9)).lines)
     assert [row["row"] for row in rows] == ["opening", *["entry"] * len(lines), "closing"]
@@ -122,8 +129,8 @@ def test_parquet_has_the_same_figures_as_decimals_and_every_text_as_it_is(evil: 
 def test_the_statements_of_awkward_accounts_follow_each_other_in_one_file(months: Engine, tmp_path: Path) -> None:
     with Session(months) as session:
         period = AccountingPeriod.parse("2026-03..2026-04", BERLIN)
-        rows = table(lambda out: write_csv(PeriodStatements(session, period), out, zone=BERLIN))
-        write_parquet(PeriodStatements(session, period), tmp_path / "all.parquet")
+        rows = table(lambda out: write_statements_csv(PeriodStatements(session, period), out, zone=BERLIN))
+        write_statements_parquet(PeriodStatements(session, period), tmp_path / "all.parquet")
     assert {unescaped(row["account_id"]) for row in rows} == {*AWKWARD}
     assert [row["row"] for row in rows].count("opening") == len(AWKWARD)
     stored = parquet.read_table(tmp_path / "all.parquet").to_pylist()

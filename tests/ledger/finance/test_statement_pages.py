@@ -14,7 +14,14 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.finance import AccountingPeriod, PeriodStatements, StatementLine, read_statement, write_page, write_pages
+from ledger.finance import (
+    AccountingPeriod,
+    PeriodStatements,
+    StatementLine,
+    read_statement,
+    write_statement_page,
+    write_statement_pages,
+)
 from ledger.finance.statement_pages import file_name
 from tests.estimator.test_report_in_browser import browse
 from tests.ledger.conftest import START, later
@@ -44,7 +51,7 @@ class Page(HTMLParser):
 
 def page(session: Session, name: str, zone: str = "UTC") -> Page:
     out = StringIO()
-    write_page(read_statement(session, name, until=later(100)), out, zone=ZoneInfo(zone))
+    write_statement_page(read_statement(session, name, until=later(100)), out, zone=ZoneInfo(zone))
     return Page(out.getvalue())
 
 
@@ -90,7 +97,7 @@ def test_a_page_is_written_as_its_entries_are_read(tagged: Session) -> None:
             yield line
 
     statement.lines = watched()
-    write_page(statement, out)
+    write_statement_page(statement, out)
     assert len(taken) == statement.count
     assert len(set(written_before)) == len(written_before)
 
@@ -100,7 +107,7 @@ def test_a_folder_has_a_page_for_each_account_and_the_totals(months: Engine, tmp
         found = PeriodStatements(session, AccountingPeriod.parse("2026-04"))
         folder = tmp_path / "pages"
         folder.mkdir()
-        write_pages(found, folder)
+        write_statement_pages(found, folder)
     index = Page((folder / "index.html").read_text(encoding="utf-8"))
     names = {file_name(name) for name in AWKWARD}
     assert {path.name for path in folder.iterdir()} == names | {"index.html"}
@@ -116,7 +123,7 @@ def test_a_folder_has_a_page_for_each_account_and_the_totals(months: Engine, tmp
 @pytest.mark.parametrize("width", [390, 1200])
 def test_a_browser_shows_a_page_no_wider_than_the_window(tagged: Session, tmp_path: Path, width: int) -> None:
     out = StringIO()
-    write_page(read_statement(tagged, TAG, until=later(100)), out)
+    write_statement_page(read_statement(tagged, TAG, until=later(100)), out)
     script = "<script>document.title = document.documentElement.scrollWidth</script></body>"
     text = out.getvalue().replace("</body>", script).replace("default-src 'none'", "script-src 'unsafe-inline'")
     (tmp_path / "page.html").write_text(text, encoding="utf-8")
@@ -133,6 +140,6 @@ def test_a_browser_shows_a_page_no_wider_than_the_window(tagged: Session, tmp_pa
 def test_a_page_is_printed(tagged: Session, tmp_path: Path) -> None:
     path, printed = tmp_path / "page.html", tmp_path / "page.pdf"
     with path.open("w", encoding="utf-8") as out:
-        write_page(read_statement(tagged, TAG, until=later(100)), out)
+        write_statement_page(read_statement(tagged, TAG, until=later(100)), out)
     browse(path, f"--print-to-pdf={printed}")
     assert printed.read_bytes().startswith(b"%PDF-")
