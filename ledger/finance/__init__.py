@@ -2,9 +2,9 @@
 
 `stream_book` reads all entries in order, and `entries_since` gives a warehouse what is new. `read_statement` and
 `PeriodStatements` are statements that prove themselves and tie to the book; `stream_revenue` says what of a period's
-sales was recognised, and `close_period` keeps it for good; `measure_accuracy` holds what runs were charged against their estimates; `reprice` computes every
-charge again. `export_book`, `write_beancount`, `write_hledger`, `write_journal` and the writers of statements make
-files that other tools, and people, accept.
+sales was recognised, and `close_period` keeps it for good; `measure_accuracy` holds what runs were charged against
+their estimates; `reprice` computes every charge again. `export_book`, `write_beancount`, `write_hledger`,
+`write_journal` and the writers of statements make files that other tools, and people, accept.
 """
 
 from __future__ import annotations
