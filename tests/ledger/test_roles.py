@@ -234,6 +234,7 @@ def test_the_reading_role_sees_every_account_under_row_level_security_too(roles:
 def test_under_row_level_security_another_accounts_rows_cannot_be_seen_or_moved(roles: Roles, table: str) -> None:
     for _ in range(2):
         roles.apply(row_level_security=True)
+    roles.run(f"INSERT INTO ledger_closing {_CLOSING} FROM ledger_account WHERE account_id = 'acme'")
     before = roles.rows("beta")
     seen = text(f"SELECT DISTINCT account_id FROM {table}")
     columns = [column.name for column in metadata.tables[table].columns]
@@ -250,6 +251,9 @@ def test_under_row_level_security_another_accounts_rows_cannot_be_seen_or_moved(
         session.rollback()
         assert session.execute(seen).all() == []
     assert roles.rows("beta") == before
+
+
+_CLOSING = "SELECT account_id, 1, 'March', 'UTC', 0, 1, 1, head, 1, 'a test', '', head"
 
 
 def test_under_row_level_security_every_verb_works_on_the_account_that_is_set(roles: Roles) -> None:
