@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from estimator.arrays import Integers, np
@@ -64,7 +65,7 @@ def tariff(card: RateCard, modality: str, present: tuple[str, ...]) -> _Tariff:
             known[name] = values.pop()
         else:
             varying[name] = tier
-    prices = {name: _by_code(modality, table, lambda each, tier=tier: each[tier]) for name, tier in varying.items()}
+    prices = {name: _by_code(modality, table, itemgetter(tier)) for name, tier in varying.items()}
     priced = None if table.complete else _by_code(modality, table, lambda _: 1) > 0
     scale = common_scale([[each[tier] for tier in varying.values()] for each in distinct])
     if scale is None:
@@ -83,7 +84,7 @@ def _by_code(modality: str, table: PriceTable, value: Callable[[tuple[int, ...]]
 
 
 def layout(tariffs: Sequence[_Tariff], limits: Mapping[str, int], *, in_quanta: bool) -> Layout:
-    """The graph for runs within some limits (the greatest values of inputs); its results are micro-credits or quanta."""
+    """The graph for runs within some limits (the greatest values of inputs); its results are micro or quanta."""
     making = _Making()
     results = [making.add(each, limits, in_quanta=in_quanta) for each in tariffs]
     masks = [each.priced for each in tariffs if each.priced is not None]

@@ -91,7 +91,8 @@ def _instruction(steps: Sequence[Step], position: int, slot: int) -> Instruction
     if not step.operands:
         return Instruction(position, slot, None, -1, -1, step.name)
     function = _division(steps[step.operands[1]].least) if step.op is Op.FLOORDIV else FUNCTIONS[step.op]
-    return Instruction(position, slot, function, *step.operands, step.name)
+    left, right = step.operands
+    return Instruction(position, slot, function, left, right, step.name)
 
 
 def _division(divisor: int) -> Callable[..., Any]:

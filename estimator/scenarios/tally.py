@@ -53,9 +53,8 @@ class _Keyed(NamedTuple):
 class Tally:
     """What one thread has added up; merged with those of others at the end."""
 
-    def __init__(self, question: Question, pricing: Pricing, present: Sequence[str]) -> None:
+    def __init__(self, question: Question, pricing: Pricing) -> None:
         self.question = question
-        self._present = list(present)
         self._pricing = pricing
         cards = len(question.cards)
         units = [1 if question.compared else to_micro(card.quantum) for card in _priced_cards(question)]
@@ -103,7 +102,7 @@ class Tally:
 
     def _add(self, piece: int, first: int, batch: Any) -> None:
         numbers = {name: self._numbered(name, batch) for name in self.keyed}
-        reader = Reader(batch.select(self._present))
+        reader = Reader(batch)
         for start in range(0, batch.num_rows, BLOCK):
             stop = min(start + BLOCK, batch.num_rows)
             runs = reader.block(start, stop, self._reading[:READ_BUFFERS]) if reader.sound else None
@@ -131,23 +130,26 @@ class Tally:
             self.keyed[name].runs.add(places, ones, 1)
         if self._coded:
             self.code_runs.add(runs.codes, ones, 1)
-        alone, cards = len(self._partition), len(self.question.cards)
         baseline = self._reading[READ_BUFFERS][: len(ones)]
         for number, result in enumerate(results):
             prices = result if result.ndim else np.full(len(ones), result)
-            greatest = int(prices.max())
-            if number >= alone:
-                self._totals[number].add_all(prices, greatest)
-            if number >= cards:
-                continue
-            for name, places in numbers.items():
-                self.keyed[name].sums[number].add(places, prices, greatest)
-            if self._coded:
-                self.codes[number].add(runs.codes, prices, greatest)
-            if self.question.compared and number:
-                self._compare(number - 1, (baseline, prices), block, piece, first)
-            elif self.question.compared:
+            self._add_prices(number, prices, runs, numbers)
+            if not number:
                 np.copyto(baseline, prices)
+            elif self.question.compared and number < len(self.question.cards):
+                self._compare(number - 1, (baseline, prices), block, piece, first)
+
+    def _add_prices(self, number: int, prices: Integers, runs: Runs, numbers: dict[str, Integers]) -> None:
+        """Add what one card charges for a block wherever it counts."""
+        greatest = int(prices.max())
+        if number >= len(self._partition):
+            self._totals[number].add_all(prices, greatest)
+        if number >= len(self.question.cards):
+            return
+        for name, places in numbers.items():
+            self.keyed[name].sums[number].add(places, prices, greatest)
+        if self._coded:
+            self.codes[number].add(runs.codes, prices, greatest)
 
     def _compare(self, number: int, prices: tuple[Integers, Integers], block: Any, piece: int, first: int) -> None:
         delta = prices[1] - prices[0]
@@ -202,7 +204,7 @@ def tally(source: Source, question: Question, *, progress: Progress | None = Non
         waiting.put(numbered)
 
     def work() -> Tally:
-        found = Tally(question, pricing, present)
+        found = Tally(question, pricing)
         try:
             for number, piece in _drained(waiting):
                 _read(found, number, piece, columns, progress)
