@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from estimator.arrays import Integers, np
 from estimator.columns import MODALITIES
@@ -38,6 +38,13 @@ class Workspace:
         return self._arrays
 
 
+class Priced(NamedTuple):
+    """What one card charges for some runs: an array, or one number for all; none is more than `greatest`."""
+
+    amounts: Any
+    greatest: int
+
+
 class Pricing:
     """Prices blocks of runs under several cards, step by step and each shared step once.
 
@@ -53,11 +60,10 @@ class Pricing:
         self._tariffs: dict[tuple[str, tuple[str, ...]], list[Any]] = {}
         self._layouts: dict[tuple[str, tuple[str, ...], int], Layout] = {}
 
-    def prices(self, runs: Runs, space: Workspace, out: Integers | None = None) -> Iterator[Any] | None:
+    def prices(self, runs: Runs, space: Workspace, out: Integers | None = None) -> Iterator[Priced] | None:
         """What each card charges for at most `BLOCK` runs; None where some card cannot price some run.
 
-        Each result is an array, good until the next is asked for, or one number for all; a last one that is an array
-        may be in `out`.
+        An array is good until the next is asked for; the last one may be in `out`.
         """
         if "modality" not in runs.present:
             return self._of_modality("text", runs, space, out)
@@ -66,17 +72,19 @@ class Pricing:
             return self._of_modality(MODALITIES[first], runs, space, out)
         return self._of_several(runs, space)
 
-    def _of_several(self, runs: Runs, space: Workspace) -> Iterator[Any] | None:
+    def _of_several(self, runs: Runs, space: Workspace) -> Iterator[Priced] | None:
         """Runs of several modalities, one modality after the other."""
         found = np.empty((len(self._cards), len(runs.rows)), np.int64)
+        greatest = [0] * len(found)
         for digit, name in enumerate(MODALITIES):
             places = np.flatnonzero(runs.codes // CODES == digit)
             results = self._of_modality(name, runs.take(places), space, None)
             if results is None:
                 return None
-            for into, prices in zip(found, results, strict=True):
-                into[places] = prices
-        return iter(found)
+            for number, priced in enumerate(results):
+                found[number][places] = priced.amounts
+                greatest[number] = max(greatest[number], priced.greatest)
+        return map(Priced, found, greatest)
 
     def _of_modality(self, modality: str, runs: Runs, space: Workspace, out: Integers | None) -> Iterator[Any] | None:
         if any(modality not in card.sections for card in self._cards):
@@ -84,11 +92,13 @@ class Pricing:
         rows = int(runs.rows.max())
         if rows > self._rows_max or (runs.targets is not None and runs.targets.max() > self._targets_max):
             return None
-        found = self._layout(modality, runs.present, rows.bit_length())
+        found = self._layout(modality, runs.present, _round_above(rows))
         if found.priced is not None and not found.priced.take(runs.codes, mode="clip").all():
             return None
         loads = self._loads(found, runs)
-        return None if loads is None else found.steps.run(loads, space.arrays(found.steps.slots), len(runs.rows), out)
+        if loads is None:
+            return None
+        return map(Priced, found.steps.run(loads, space.arrays(found.steps.slots), len(runs.rows), out), found.greatest)
 
     def _loads(self, found: Layout, runs: Runs) -> dict[str, Load] | None:
         """How each input gets its values; None where a discount or voucher is not on every card."""
@@ -115,16 +125,16 @@ class Pricing:
         unknown = [name is not None and not all(name in known for known in on_cards) for name in given.names]
         return not any(unknown) or not np.array(unknown).take(given.places).any()
 
-    def _layout(self, modality: str, present: tuple[str, ...], bits: int) -> Layout:
-        """The layout for a table with these columns and row counts of so many bits, kept for the next block."""
-        found = self._layouts.get((modality, present, bits))
+    def _layout(self, modality: str, present: tuple[str, ...], rows: int) -> Layout:
+        """The layout for a table with these columns and at most so many rows a run, kept for the next block."""
+        found = self._layouts.get((modality, present, rows))
         if found is None:
             tariffs = self._tariffs.get((modality, present))
             if tariffs is None:
                 tariffs = self._tariffs[modality, present] = [tariff(card, modality, present) for card in self._cards]
-            limits = {"rows": min(self._rows_max, (1 << bits) - 1), "targets": self._targets_max}
+            limits = {"rows": min(self._rows_max, rows), "targets": self._targets_max}
             found = layout(tariffs, limits, in_quanta=self._in_quanta)
-            self._layouts[modality, present, bits] = found
+            self._layouts[modality, present, rows] = found
         return found
 
 
@@ -189,14 +199,20 @@ class Kernel:
         results = self._pricing.prices(runs, space, out)
         if results is None:
             return False
-        prices = next(results)
+        prices = next(results).amounts
         if prices is not out:
             np.copyto(out, prices)
         return True
+
+
+def _round_above(rows: int) -> int:
+    """A round number that is no less, as tiers end at: a layout serves all blocks up to it, and there are few."""
+    unit = 10 ** (len(str(rows)) - 1)
+    return -(-rows // unit) * unit
 
 
 def _looked_up(table: Integers, places: Any, into: Integers) -> Integers:
     return np.take(table, places, out=into, mode="clip")
 
 
-__all__ = ["Kernel", "Pricing", "Workspace"]
+__all__ = ["Kernel", "Priced", "Pricing", "Workspace"]

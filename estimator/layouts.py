@@ -26,12 +26,13 @@ Amounts = tuple[tuple[str, int], ...]
 class Layout(NamedTuple):
     """One modality under one set of columns, for all cards.
 
-    `steps` have a result for each card. `tables` are inputs looked up by code, `named` those looked up by the name
+    `steps` have a result for each card, none of them more than its `greatest`. `tables` are inputs looked up by code, `named` those looked up by the name
     of a discount or voucher (the column, and the value for each name). `priced` says which codes have a price under
     every card, None where all do that can occur.
     """
 
     steps: Steps
+    greatest: Sequence[int]
     tables: Mapping[str, Integers]
     named: Mapping[str, tuple[str, Amounts]]
     priced: Any | None
@@ -89,7 +90,8 @@ def layout(tariffs: Sequence[_Tariff], limits: Mapping[str, int], *, in_quanta: 
     results = [making.add(each, limits, in_quanta=in_quanta) for each in tariffs]
     masks = [each.priced for each in tariffs if each.priced is not None]
     priced = np.logical_and.reduce(masks) if masks else None
-    return Layout(Steps(making.graph.steps, results), making.tables, making.named, priced)
+    steps = making.graph.steps
+    return Layout(Steps(steps, results), [steps[at].greatest for at in results], making.tables, making.named, priced)
 
 
 class _Making:

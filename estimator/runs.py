@@ -85,9 +85,7 @@ class Reader:
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         self.sound = all(columns[name].null_count == 0 for name in self.present if name not in NULLABLE)
         self._integers = {name: _values(columns[name]) for name in self.present if COLUMNS[name] == "integer"}
-        self._switches = {
-            place: _bits(columns[name], 1) for place, name in enumerate(SWITCHES) if name in self.present
-        }
+        self._switches = {place: _bits(columns[name], 1) for place, name in enumerate(SWITCHES) if name in self.present}
         self._words = [self._word_codes(name, columns[name]) for name in WORDS if name in self.present]
         self.names = [_names(columns[n]) if n in self.present else None for n in ("discount", "voucher")]
         uncapped = "max_rows" in self.present and columns["max_rows"].null_count > 0

@@ -55,7 +55,7 @@ def _of_distinct(cards: Sequence[RateCard], folded: Any, present: tuple[str, ...
         if results is None:
             return None
         for number, quanta in enumerate(results):
-            totals[number] += _weighted(np.broadcast_to(quanta, counts.shape), counts)
+            totals[number] += _weighted(np.broadcast_to(quanta.amounts, counts.shape), counts)
     return [total * to_micro(card.quantum) for total, card in zip(totals, cards, strict=True)]
 
 

@@ -44,6 +44,12 @@ class GroupSums:
             self._make_room(greatest)
             np.add.at(self._running, groups, prices)
 
+    def count(self, groups: Integers) -> None:
+        """Add one to each run's group."""
+        self._make_room(len(groups))
+        found = np.bincount(groups)
+        self._running[: len(found)] += found
+
     def add_all(self, prices: Integers, greatest: int) -> None:
         """Add every price to group 0; prices are from 0 to `greatest`."""
         greatest *= len(prices)

@@ -76,7 +76,6 @@ class Tally:
         self.cheaper = [Largest(-1, question.movers) for _ in range(compared)]
         self._reading = Workspace().arrays(READ_BUFFERS + 1)
         self._space = Workspace()
-        self._ones = np.ones(BLOCK, np.int64)
 
     def sums(self) -> list[int]:
         """Micro-credits of all the runs under each card, then under each card that is only totalled."""
@@ -125,23 +124,24 @@ class Tally:
         results = self._pricing.prices(runs, self._space)
         if results is None:
             raise _unreadable()
-        ones = self._ones[: len(runs.rows)]
+        count = len(runs.rows)
         for name, places in numbers.items():
-            self.keyed[name].runs.add(places, ones, 1)
+            self.keyed[name].runs.count(places)
         if self._coded:
-            self.code_runs.add(runs.codes, ones, 1)
-        baseline = self._reading[READ_BUFFERS][: len(ones)]
-        for number, result in enumerate(results):
-            prices = result if result.ndim else np.full(len(ones), result)
-            self._add_prices(number, prices, runs, numbers)
+            self.code_runs.count(runs.codes)
+        baseline = self._reading[READ_BUFFERS][:count]
+        for number, (amounts, greatest) in enumerate(results):
+            prices = amounts if amounts.ndim else np.full(count, amounts)
+            self._add_prices(number, prices, greatest, runs, numbers)
             if not number:
                 np.copyto(baseline, prices)
             elif self.question.compared and number < len(self.question.cards):
                 self._compare(number - 1, (baseline, prices), block, piece, first)
 
-    def _add_prices(self, number: int, prices: Integers, runs: Runs, numbers: dict[str, Integers]) -> None:
+    def _add_prices(
+        self, number: int, prices: Integers, greatest: int, runs: Runs, numbers: dict[str, Integers]
+    ) -> None:
         """Add what one card charges for a block wherever it counts."""
-        greatest = int(prices.max())
         if number >= len(self._partition):
             self._totals[number].add_all(prices, greatest)
         if number >= len(self.question.cards):

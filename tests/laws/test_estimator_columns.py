@@ -71,9 +71,7 @@ def test_runs_that_have_been_read_once_cost_the_same_and_words_may_be_encoded(pr
 
 
 @given(priced_tables(), st.lists(st.sampled_from(["fee", "minimum", "quantum", "same"]), min_size=1, max_size=3))
-def test_cards_that_are_priced_together_charge_what_each_charges_alone(
-    priced: PricedTable, changes: list[str]
-) -> None:
+def test_cards_that_are_priced_together_charge_what_each_charges_alone(priced: PricedTable, changes: list[str]) -> None:
     card, (table, plans) = priced
     try:
         others = [card if name == "same" else card.model_copy(update={name: Decimal(3)}) for name in changes]
@@ -85,5 +83,8 @@ def test_cards_that_are_priced_together_charge_what_each_charges_alone(
         results = Pricing(cards, in_quanta=in_quanta).prices(runs, Workspace())
         assert results is not None
         for each, prices in zip(cards, results, strict=True):
+            assert np.max(prices.amounts) <= prices.greatest
             unit = to_micro(each.quantum) if in_quanta else 1
-            assert [unit * price for price in np.broadcast_to(prices, len(plans)).tolist()] == prices_of(plans, each)
+            assert [unit * price for price in np.broadcast_to(prices.amounts, len(plans)).tolist()] == prices_of(
+                plans, each
+            )
