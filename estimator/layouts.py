@@ -26,9 +26,9 @@ Amounts = tuple[tuple[str, int], ...]
 class Layout(NamedTuple):
     """One modality under one set of columns, for all cards.
 
-    `steps` have a result for each card, none of them more than its `greatest`. `tables` are inputs looked up by code, `named` those looked up by the name
-    of a discount or voucher (the column, and the value for each name). `priced` says which codes have a price under
-    every card, None where all do that can occur.
+    `steps` have a result for each card, none of them more than its `greatest`. `tables` are inputs looked up by code,
+    `named` those looked up by the name of a discount or voucher (the column, and the value for each name). `priced`
+    says which codes have a price under every card, None where all do that can occur.
     """
 
     steps: Steps
