@@ -207,7 +207,7 @@ class Kernel:
 
 def _round_above(rows: int) -> int:
     """A round number that is no less, as tiers end at: a layout serves all blocks up to it, and there are few."""
-    unit = 10 ** (len(str(rows)) - 1)
+    unit = int(10 ** (len(str(rows)) - 1))
     return -(-rows // unit) * unit
 
 
