@@ -7,13 +7,15 @@ The last digit is the modality, so that the codes of one modality are a range.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from estimator.columns import MODALITIES, WORDS
-from estimator.sections import LENGTHS, RECIPES, TRAINING_TYPES, Configuration, Section
+from estimator.sections import DIMENSIONS, LENGTHS, RECIPES, TRAINING_TYPES, Configuration, Section, Surcharge
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from estimator.programs import Program
     from estimator.rates import RateCard
 
@@ -54,12 +56,52 @@ def price_table(card: RateCard, modality: str, present: Collection[str]) -> Pric
     """What a card charges for each configuration that the columns which are present can make."""
     section = card.sections[modality]
     tiers: list[tuple[int, ...] | None] = [None] * CODES
-    possible = possible_codes(present)
-    for code in possible:
-        chosen = configuration(code, section, present)
-        if next(section.missing(chosen), None) is None:
-            tiers[code] = section.unit_prices(chosen, card.unit_decimals).tiers
-    return PriceTable(tuple(tiers), possible)
+    rounded: dict[Decimal, tuple[int, ...]] = {}
+    for code, price in _unit_prices(section, present).items():
+        if price is not None:
+            if price not in rounded:
+                rounded[price] = section.tier_prices(price, card.unit_decimals)
+            tiers[code] = rounded[price]
+    return PriceTable(tuple(tiers), possible_codes(present))
+
+
+def _unit_prices(section: Section, present: Collection[str]) -> dict[int, Decimal | None]:
+    """The exact unit price of every possible code, None where something of it has none.
+
+    Surcharges are applied dimension by dimension to all codes at once: configurations that begin alike share that
+    part of the way.
+    """
+    prices: dict[int, Decimal | None] = {0: section.base}
+    priced = section.dimensions
+    for dimension in (*priced, *(each for each in DIMENSIONS if each not in priced)):
+        choices = list(_choices(section, dimension, present))
+        prices = {
+            code + more: None if price is None or is_missing else price if change is None else change.apply(price)
+            for code, price in prices.items()
+            for more, change, is_missing in choices
+        }
+    return prices
+
+
+def _choices(
+    section: Section, dimension: str, present: Collection[str]
+) -> Iterator[tuple[int, Surcharge | None, bool]]:
+    """What each value of a dimension's column adds to the code, what it does to the price, and whether it has none."""
+    kind, _, recipe = dimension.partition(".")
+    column = recipe or {"training": "training_type", "expansion": "targets"}.get(kind, kind)
+    values = len(WORDS.get(column, (False, True))) if column in present else 1
+    for value in range(values):
+        more = value * _stride(column)
+        chosen = configuration(more, section, present)
+        is_missing = any(name == dimension or name.startswith(f"{dimension}.") for name in section.missing(chosen))
+        priced = dimension in section.dimensions and not is_missing
+        yield more, section.surcharge(dimension, chosen) if priced else None, is_missing
+
+
+def _stride(column: str) -> int:
+    if column in STRIDES:
+        return STRIDES[column]
+    return EXPANSION if column == "targets" else 1 << SWITCHES.index(column)
 
 
 def possible_codes(present: Collection[str]) -> tuple[int, ...]:

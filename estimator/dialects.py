@@ -17,7 +17,11 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]*")
 
 
 class Dialect(NamedTuple):
-    """How an engine writes what differs; `failure` is an integer that cannot be computed and says the text."""
+    """How an engine writes what differs.
+
+    `failure` is an integer that cannot be computed and says the text. `fence`, at the end of a part of a statement,
+    keeps it apart from what reads it; "" for an engine that computes a column once, however often it is read.
+    """
 
     integer: str
     division: str
@@ -25,6 +29,7 @@ class Dialect(NamedTuple):
     mark: str
     escapes: bool
     is_tested: bool
+    fence: str = ""
 
     def name(self, name: str) -> str:
         """A column or table by its exact name."""
@@ -48,7 +53,7 @@ class Dialect(NamedTuple):
 
 DIALECTS: Mapping[str, Dialect] = {
     "duckdb": Dialect("BIGINT", "{} // {}", "error({})", '"', False, True),
-    "postgresql": Dialect("BIGINT", "{} / {}", "CAST({} AS BIGINT)", '"', False, True),
+    "postgresql": Dialect("BIGINT", "{} / {}", "CAST({} AS BIGINT)", '"', False, True, "OFFSET 0"),
     "spark": Dialect("BIGINT", "{} div {}", "raise_error({})", "`", True, True),
     "bigquery": Dialect("INT64", "DIV({}, {})", "ERROR({})", "`", True, False),
 }

@@ -19,8 +19,8 @@ RESULTS = ("rows_output", "rows_billable", "units", "charge", "micro")
 class _Folder:
     """Rebuilds a program step by step, keeping only what is not yet known."""
 
-    def __init__(self, known: Mapping[str, int]) -> None:
-        self._known = known
+    def __init__(self, known: Mapping[str, int], limits: Mapping[str, int]) -> None:
+        self._known, self._limits = known, limits
         self._inputs: list[Step] = []
         self._constants: dict[int, Step] = {}
         self._operations: list[Step] = []
@@ -31,6 +31,7 @@ class _Folder:
             return self.constant(step.least)
         if step.name in self._known:
             return self.constant(self._known[step.name])
+        step = step._replace(greatest=min(step.greatest, self._limits.get(step.name, step.greatest)))
         self._inputs.append(step)
         return step
 
@@ -39,7 +40,7 @@ class _Folder:
 
     def operation(self, step: Step, left: Step, right: Step) -> Step:
         """The step that holds the operation's value: an earlier one where that is proved to be equal."""
-        same = _same_as_operand(step.op, left, right)
+        same = same_as_operand(step.op, left, right)
         if same is not None:
             return same
         bounds = interval(step.op, (left.least, left.greatest), (right.least, right.greatest))
@@ -74,7 +75,7 @@ class _Folder:
         return needed
 
 
-def _same_as_operand(op: Op, left: Step, right: Step) -> Step | None:
+def same_as_operand(op: Op, left: Step, right: Step) -> Step | None:
     """The operand that an operation is proved to return unchanged."""
     if op is Op.MIN:
         return left if left.greatest <= right.least else right if right.greatest <= left.least else None
@@ -87,9 +88,12 @@ def _same_as_operand(op: Op, left: Step, right: Step) -> Step | None:
     return right if commutes and left.least == left.greatest == neutral else None
 
 
-def fold(program: Program, known: Mapping[str, int]) -> Program:
-    """The program with some inputs known: fewer inputs, fewer steps, equal values for `RESULTS`."""
-    folder = _Folder(known)
+def fold(program: Program, known: Mapping[str, int], limits: Mapping[str, int] | None = None) -> Program:
+    """The program with some inputs known: fewer inputs, fewer steps, equal values for `RESULTS`.
+
+    `limits` are the greatest values that some inputs will have; what only larger ones need goes as well.
+    """
+    folder = _Folder(known, limits or {})
     folded: list[Step] = []
     for step in program.steps:
         if step.operands:

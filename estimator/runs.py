@@ -7,6 +7,7 @@ block uses again. What is read here does not depend on a card, so many cards can
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from estimator.arrays import Indices, Integers, np, pa, pc
@@ -79,17 +80,16 @@ class Reader:
     """
 
     def __init__(self, batch: Any) -> None:
-        self.present = checked_columns(batch.schema)
+        self.present = _checked(batch.schema)
         self.length: int = batch.num_rows
-        self.sound = all(batch.column(name).null_count == 0 for name in self.present if name not in NULLABLE)
-        self._integers = {name: _values(batch.column(name)) for name in self.present if COLUMNS[name] == "integer"}
-        self._switches = [
-            (place, _bits(batch.column(name), 1)) for place, name in enumerate(SWITCHES) if name in self.present
-        ]
-        self._words = [self._word_codes(name, batch.column(name)) for name in WORDS if name in self.present]
-        self.names = [_names(batch.column(n)) if n in self.present else None for n in ("discount", "voucher")]
-        uncapped = "max_rows" in self.present and batch.column("max_rows").null_count > 0
-        self._capped = _bits(batch.column("max_rows"), 0) if uncapped else None
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        self.sound = all(columns[name].null_count == 0 for name in self.present if name not in NULLABLE)
+        self._integers = {name: _values(columns[name]) for name in self.present if COLUMNS[name] == "integer"}
+        self._switches = {place: _bits(columns[name], 1) for place, name in enumerate(SWITCHES) if name in self.present}
+        self._words = [self._word_codes(name, columns[name]) for name in WORDS if name in self.present]
+        self.names = [_names(columns[n]) if n in self.present else None for n in ("discount", "voucher")]
+        uncapped = "max_rows" in self.present and columns["max_rows"].null_count > 0
+        self._capped = _bits(columns["max_rows"], 0) if uncapped else None
 
     def _word_codes(self, name: str, column: Any) -> tuple[Indices, Integers]:
         """Where each run's word is in a dictionary, and what every word of the dictionary adds to the code."""
@@ -157,11 +157,17 @@ class Reader:
             codes[:] = 0
         if self._switches:
             bits = np.zeros(stop - start, np.uint8)
-            for place, packed in self._switches:
-                one = packed.unpacked(start, stop)
-                np.left_shift(one, np.uint8(place), out=one)
-                np.bitwise_or(bits, one, out=bits)
+            for place in range(max(self._switches), -1, -1):  # from the highest: adding is quicker than shifting
+                np.add(bits, bits, out=bits)
+                if place in self._switches:
+                    np.bitwise_or(bits, self._switches[place].unpacked(start, stop), out=bits)
             np.add(codes, bits, out=codes)
+
+
+@lru_cache(maxsize=16)
+def _checked(schema: Any) -> tuple[str, ...]:
+    """The same for one batch after another of one schema."""
+    return checked_columns(schema)
 
 
 def checked_columns(schema: Any) -> tuple[str, ...]:

@@ -308,7 +308,7 @@ class Section(Part):
         if chosen.expansion and self.expansion is None:
             yield "expansion"
 
-    def _surcharge(self, dimension: str, chosen: Configuration) -> Surcharge | None:
+    def surcharge(self, dimension: str, chosen: Configuration) -> Surcharge | None:
         """What a dimension does under a configuration; None for nothing."""
         kind, _, name = dimension.partition(".")
         if kind == "recipes":
@@ -334,15 +334,19 @@ class Section(Part):
         scaled = _rounded(running, decimals)
         contributions = [("base", scaled)]
         for dimension in self.dimensions:
-            surcharge = self._surcharge(dimension, configuration)
+            surcharge = self.surcharge(dimension, configuration)
             if surcharge is not None:
                 running = surcharge.apply(running)
                 after = _rounded(running, decimals)
                 if after != scaled:
                     contributions.append((dimension, after - scaled))
                 scaled = after
-        tiers = tuple(_rounded(_EXACT.multiply(running, tier.multiply), decimals) for tier in self.tiers)
-        return UnitPrices(scaled, tuple(contributions), tiers or (scaled,))
+        return UnitPrices(scaled, tuple(contributions), self.tier_prices(running, decimals))
+
+    def tier_prices(self, unit: Decimal, decimals: int) -> tuple[int, ...]:
+        """The price in each tier (one where there are none), in units of 10**-decimals, for an exact unit price."""
+        tiers = tuple(_rounded(_EXACT.multiply(unit, tier.multiply), decimals) for tier in self.tiers)
+        return tiers or (_rounded(unit, decimals),)
 
     def unit_prices_max(self, decimals: int) -> tuple[int, ...]:
         """The greatest unit price of each tier over all configurations, in units of 10**-decimals.
@@ -353,9 +357,7 @@ class Section(Part):
         dearest = self.base
         for dimension in self.dimensions:
             dearest = max(choice.apply(dearest) for choice in self._choices(dimension))
-        return tuple(_rounded(_EXACT.multiply(dearest, tier.multiply), decimals) for tier in self.tiers) or (
-            _rounded(dearest, decimals),
-        )
+        return self.tier_prices(dearest, decimals)
 
     def _choices(self, dimension: str) -> Iterable[Surcharge]:
         kind, _, name = dimension.partition(".")

@@ -22,6 +22,7 @@ from estimator.configurations import (
 )
 from estimator.dialects import Dialect, find_dialect, is_name
 from estimator.errors import FrameInvalid, Issue
+from estimator.fences import fences
 from estimator.folding import fold
 from estimator.programs import PPM, Op, Program, scaled
 
@@ -109,6 +110,19 @@ def _modality(card: RateCard, name: str, present: Sequence[str]) -> _Modality:
     return _Modality(fold(program, known), prices, table)
 
 
+class _Part(NamedTuple):
+    """A part of a statement: what it selects besides all of the part before, as `expression AS name`."""
+
+    name: str
+    body: str
+    expressions: Sequence[str]
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The expressions by the name of their column."""
+        return {name: value for value, _, name in (each.rpartition(" AS ") for each in self.expressions)}
+
+
 class _Query:
     """A statement as it grows: each part selects all of the part before and adds to it."""
 
@@ -117,16 +131,23 @@ class _Query:
     ) -> None:
         present = present_columns(columns)
         self.card, self.dialect, self.present = card, dialect, present
-        self._parts: list[tuple[str, str]] = []
+        self._parts: list[_Part] = []
         names = [name for name in card.sections if name == "text" or "modality" in present]
         self._modalities = {name: _modality(card, name, present) for name in names}
         self._kept = ", ".join(dialect.name(name) for name in (*_checked_keep(keep, present), *present))
-        self._add("given", f"SELECT {self._kept}\n  FROM {_checked_table(dialect, table)}")
+        self._parts.append(_Part("given", f"SELECT {self._kept}\n  FROM {_checked_table(dialect, table)}", ()))
         self._add_prices()
 
     def select(self, last: str) -> str:
         """The whole statement, with what it selects besides the columns of the table."""
-        parts = ",\n".join(f"{_PREFIX}{name} AS (\n  {body}\n)" for name, body in self._parts)
+        fenced = set(fences([part.columns for part in self._parts], last)) if self.dialect.fence else set()
+        bodies = [
+            f"{part.body}\n  {self.dialect.fence}" if place in fenced else part.body
+            for place, part in enumerate(self._parts)
+        ]
+        parts = ",\n".join(
+            f"{_PREFIX}{part.name} AS (\n  {body}\n)" for part, body in zip(self._parts, bodies, strict=True)
+        )
         return f"WITH {parts}\nSELECT {self._kept}, {last}\nFROM {self._last}"
 
     def _add_prices(self) -> None:
@@ -149,13 +170,11 @@ class _Query:
 
     @property
     def _last(self) -> str:
-        return _PREFIX + self._parts[-1][0]
-
-    def _add(self, name: str, body: str) -> None:
-        self._parts.append((name, body))
+        return _PREFIX + self._parts[-1].name
 
     def _add_to(self, name: str, expressions: Sequence[str]) -> None:
-        self._add(name, f"SELECT *, {f',{chr(10)}    '.join(expressions)}\n  FROM {self._last}")
+        body = f"SELECT *, {f',{chr(10)}    '.join(expressions)}\n  FROM {self._last}"
+        self._parts.append(_Part(name, body, expressions))
 
     def _own(self, modality: str, name: str) -> str:
         """The column of a step or a price; with two modalities each has its own."""
@@ -269,13 +288,12 @@ class _Query:
         else:
             columns = [f"CAST(COALESCE(price.{name}, 0) AS {self.dialect.integer}) AS {name}" for name in names]
             missing = self._without_price("price.code IS NULL")
-            selected = ",\n    ".join([f"{missing} AS {_PREFIX}problem", *columns])
+            expressions = [f"{missing} AS {_PREFIX}problem", *columns]
+            selected = ",\n    ".join(expressions)
             table = self.dialect.rows("price", ["code", *names], rows)
-            self._add(
-                "priced",
-                f"SELECT {self._last}.*, {selected}\n  FROM {self._last} LEFT JOIN {table}"
-                f" ON price.code = {self._last}.{_PREFIX}code",
-            )
+            body = f"SELECT {self._last}.*, {selected}\n  FROM {self._last} LEFT JOIN {table}"
+            body += f" ON price.code = {self._last}.{_PREFIX}code"
+            self._parts.append(_Part("priced", body, expressions))
 
     def _without_price(self, condition: str) -> str:
         sentence = f"the rate card {self.card.name!r} has no price for this configuration: leave such runs out"

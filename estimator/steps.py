@@ -1,18 +1,17 @@
-"""A program as instructions over arrays: which NumPy function, on which values, into which reused array."""
+"""A graph of steps as instructions over arrays: which NumPy function, on which values, into which reused array."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from estimator.arrays import Integers, np
-from estimator.programs import Op, Program
+from estimator.programs import Op, Step
 
-FUNCTIONS: Mapping[Op, np.ufunc] = {
+FUNCTIONS: Mapping[Op, Callable[..., Any]] = {
     Op.ADD: np.add,
     Op.SUB: np.subtract,
     Op.MUL: np.multiply,
-    Op.FLOORDIV: np.floor_divide,
     Op.MIN: np.minimum,
     Op.MAX: np.maximum,
     Op.GREATER: np.greater,
@@ -27,53 +26,112 @@ class Instruction(NamedTuple):
 
     position: int
     slot: int
-    function: np.ufunc | None
+    function: Callable[..., Any] | None
     left: int
     right: int
     name: str
 
 
 class Steps:
-    """The instructions that lead to one step of a program, and how many arrays (`slots`) they need.
+    """The instructions that lead to some results, one after the other, and how many arrays (`slots`) they need.
 
-    An array is used again as soon as nothing will read what it holds.
+    What several results read is computed once. An array is used again as soon as nothing will read what it holds.
     """
 
-    def __init__(self, program: Program, result: int) -> None:
-        self._result = result
-        self._constants = [np.int64(step.least) if step.op is Op.CONST else None for step in program.steps]
-        order = program.path_to(result)
-        uses = _last_uses(program, order, result)
-        self.instructions: list[Instruction] = []
+    def __init__(self, steps: Sequence[Step], results: Sequence[int]) -> None:
+        self._results = tuple(results)
+        self._constants = [np.int64(step.least) if step.op is Op.CONST else None for step in steps]
+        orders = list(_orders(steps, results))
+        self._parts: list[tuple[Instruction, ...]] = []
         self.slots = 0
+        last = _last_reads(steps, orders, results)
         free: list[int] = []
         held: dict[int, int] = {}
-        for time, position in enumerate(order):
-            step = program.steps[position]
-            # An operation may write over what it reads last: element by element, it reads before it writes.
-            free += [held.pop(operand) for operand in set(step.operands) if operand in held and uses[operand] == time]
-            if not free:
-                free.append(self.slots)
-                self.slots += 1
-            held[position] = free.pop()
-            function = FUNCTIONS.get(step.op)
-            left, right = step.operands or (-1, -1)
-            self.instructions.append(Instruction(position, held[position], function, left, right, step.name))
+        time = 0
+        for order, result in zip(orders, results, strict=True):
+            part = []
+            for position in order:
+                step = steps[position]
+                # An operation may write over what it reads last: element by element, it reads before it writes.
+                free += [held.pop(at) for at in set(step.operands) if at in held and last[at] == time]
+                held[position] = self._slot(free)
+                part.append(_instruction(steps, position, held[position]))
+                time += 1
+            self._parts.append(tuple(part))
+            if result in held and last[result] == time:
+                free.append(held.pop(result))
+            time += 1
 
-    def run(self, loads: Mapping[str, Load], buffers: Sequence[Integers], out: Integers) -> None:
-        """Write the result for a block of runs to `out`; `buffers` are `slots` arrays of at least that length."""
+    def _slot(self, free: list[int]) -> int:
+        if not free:
+            free.append(self.slots)
+            self.slots += 1
+        return free.pop()
+
+    def run(
+        self, loads: Mapping[str, Load], buffers: Sequence[Integers], count: int, out: Integers | None = None
+    ) -> Iterator[Any]:
+        """Each result for a block of so many runs, in order: an array until the next is asked for, or one number.
+
+        `buffers` are `slots` arrays of at least that length; the last result is computed into `out` if that is given.
+        """
         values: list[Any] = self._constants.copy()
-        count = len(out)
-        for position, slot, function, left, right, name in self.instructions:
-            into = out if position == self._result else buffers[slot][:count]
-            values[position] = (
-                loads[name](into) if function is None else function(values[left], values[right], out=into)
-            )
-        if values[self._result] is not out:
-            np.copyto(out, values[self._result])
+        last = len(self._results) - 1
+        for number, (part, result) in enumerate(zip(self._parts, self._results, strict=True)):
+            for position, slot, function, left, right, name in part:
+                into = out if out is not None and number == last and position == result else buffers[slot][:count]
+                values[position] = (
+                    loads[name](into) if function is None else function(values[left], values[right], out=into)
+                )
+            yield values[result]
 
 
-def _last_uses(program: Program, order: Sequence[int], result: int) -> dict[int, int]:
-    """The moment in the order at which each position is read for the last time."""
-    uses = {operand: time for time, position in enumerate(order) for operand in program.steps[position].operands}
-    return uses | {result: len(order)}
+def _instruction(steps: Sequence[Step], position: int, slot: int) -> Instruction:
+    step = steps[position]
+    if not step.operands:
+        return Instruction(position, slot, None, -1, -1, step.name)
+    function = _division(steps[step.operands[1]].least) if step.op is Op.FLOORDIV else FUNCTIONS[step.op]
+    left, right = step.operands
+    return Instruction(position, slot, function, left, right, step.name)
+
+
+def _division(divisor: int) -> Callable[..., Any]:
+    """Division by a constant, which is positive, of numbers that are not negative: quicker without a sign."""
+    bits = divisor.bit_length() - 1
+    if divisor == 1 << bits:
+        return lambda dividend, _, out: np.right_shift(dividend, bits, out=out)
+    unsigned = np.uint64(divisor)
+    return lambda dividend, _, out: np.floor_divide(dividend.view(np.uint64), unsigned, out=out.view(np.uint64)).view(
+        np.int64
+    )
+
+
+def _orders(steps: Sequence[Step], results: Sequence[int]) -> Iterator[list[int]]:
+    """For each result what it depends on and nobody before did; no constants, each input just before its reader."""
+    seen: set[int] = set()
+    for result in results:
+        order: list[int] = []
+        _visit(steps, result, seen, order)
+        yield order
+
+
+def _visit(steps: Sequence[Step], position: int, seen: set[int], order: list[int]) -> None:
+    if position in seen or steps[position].op is Op.CONST:
+        return
+    seen.add(position)
+    for operand in steps[position].operands:
+        _visit(steps, operand, seen, order)
+    order.append(position)
+
+
+def _last_reads(steps: Sequence[Step], orders: Sequence[list[int]], results: Sequence[int]) -> dict[int, int]:
+    """The moment at which each position is read for the last time; a result is read after its own steps."""
+    last: dict[int, int] = {}
+    time = 0
+    for order, result in zip(orders, results, strict=True):
+        for position in order:
+            last |= dict.fromkeys(steps[position].operands, time)
+            time += 1
+        last[result] = time
+        time += 1
+    return last

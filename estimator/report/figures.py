@@ -57,7 +57,7 @@ def percentage(share: Decimal | None) -> str:
 
 def summary(comparison: Comparison) -> Table:
     """What all runs cost under each card."""
-    titles = ("Card", "Credits", "Change", "", "Runs dearer", "cheaper", "the same")
+    titles = ("Card", "Credits", "Change", "in %", "Runs dearer", "cheaper", "the same")
     baseline = (comparison.baseline.name, exact(comparison.baseline.credits), "", "", "", "", "")
     return Table(titles, (baseline, *map(_summed, comparison.changes)))
 

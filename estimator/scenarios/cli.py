@@ -83,6 +83,8 @@ def whatif(
     asked = None if by is None else [name.strip() for name in by.split(",") if name.strip()]
     for path in (to_csv, html):
         _check_place(path)
+    if to_csv is not None and html is not None and to_csv.resolve() == html.resolve():
+        raise CommandFailed("usage", f"--csv and --html both name {str(html)!r}. Give each a file of its own.")
     source = open_runs(runs)
     with _progress(source, quiet=as_json) as progress:
         # A report shows every dimension there is, whatever else is asked for.

@@ -106,6 +106,7 @@ class Accounts:
     def __init__(self) -> None:
         self.keys: list[str] = []
         self._numbers: dict[str, int] = {}
+        self._known: Any = ()
         self._dictionary: Any = None
         self._translation: Any = None
         self._buffer: Integers = np.empty(0, np.int64)
@@ -118,11 +119,22 @@ class Accounts:
             column = column.dictionary_encode()
         if self._dictionary is None or not column.dictionary.equals(self._dictionary):
             self._dictionary = column.dictionary
-            self._translation = self._numbers_of(map(str, column.dictionary.to_pylist()))
+            self._translation = self._translated(column.dictionary)
         if len(self._buffer) < len(column):
             self._buffer = np.empty(len(column), np.int64)
         into = self._buffer[: len(column)]
         return np.take(self._translation, column.indices.to_numpy(), out=into, mode="clip")
+
+    def _translated(self, dictionary: Any) -> Integers:
+        """The number of every account of a dictionary; most are known from those before."""
+        if self.keys and dictionary.type == pa.string():
+            if len(self._known) != len(self.keys):
+                self._known = pa.array(self.keys, pa.string())
+            found = pc.index_in(dictionary, value_set=self._known)
+            if not found.null_count:
+                known: Integers = found.to_numpy().astype(np.int64)
+                return known
+        return self._numbers_of(map(str, dictionary.to_pylist()))
 
     def take_over(self, other: Accounts) -> Integers:
         """The number here of every key of another numbering."""

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from estimator.arrays import Integers, np, pa
-from estimator.errors import FrameInvalid
-from estimator.kernel import Kernel
-from estimator.runs import READ_BUFFERS, Names, Reader, Runs
+from estimator.credits import to_micro
+from estimator.kernel import Pricing, Workspace
+from estimator.runs import BLOCK, READ_BUFFERS, Names, Reader, Runs
 from estimator.scenarios.tally import Question, tally
 
 if TYPE_CHECKING:
@@ -37,26 +37,26 @@ class RunTotals:
 
     def of(self, cards: Sequence[RateCard]) -> Iterator[int]:
         """Micro-credits of all the runs under each card, in order. Raises `FrameInvalid`, `RunsUnreadable`."""
-        if self._folded is not None:
-            for card in cards:
-                yield self._of_distinct(card, self._folded)
-            return
         for first in range(0, len(cards), _CARDS_A_READING):
-            yield from self._of_all(cards[first : first + _CARDS_A_READING])
+            some = cards[first : first + _CARDS_A_READING]
+            totals = None if self._folded is None else _of_distinct(some, self._folded, self._present)
+            # Reading them all says in what row of what file the trouble is, where there is any.
+            yield from tally(self._source, Question(some, ())).sums() if totals is None else totals
 
-    def _of_all(self, cards: Sequence[RateCard]) -> list[int]:
-        return tally(self._source, Question(cards, ())).sums()
 
-    def _of_distinct(self, card: RateCard, folded: Any) -> int:
-        kernel, total = Kernel(card), 0
-        for first in range(0, folded.num_rows, _PART):
-            part = folded.slice(first, _PART)
-            try:
-                prices = kernel.price_runs(_runs(part, self._present))
-            except FrameInvalid:
-                return self._of_all([card])[0]  # which says in what row of what file the trouble is
-            total += _weighted(prices, part.column(_COUNT).to_numpy())
-        return total
+def _of_distinct(cards: Sequence[RateCard], folded: Any, present: tuple[str, ...]) -> list[int] | None:
+    """The totals under some cards; None where one of them cannot price some run."""
+    pricing, space = Pricing(cards, in_quanta=True), Workspace()
+    totals = [0] * len(cards)
+    for first in range(0, folded.num_rows, BLOCK):
+        part = folded.slice(first, BLOCK)
+        counts = part.column(_COUNT).to_numpy()
+        results = pricing.prices(_runs(part, present), space)
+        if results is None:
+            return None
+        for number, quanta in enumerate(results):
+            totals[number] += _weighted(np.broadcast_to(quanta.amounts, counts.shape), counts)
+    return [total * to_micro(card.quantum) for total, card in zip(totals, cards, strict=True)]
 
 
 def _weighted(prices: Integers, counts: Integers) -> int:

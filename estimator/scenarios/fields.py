@@ -24,6 +24,7 @@ _STEPS = {
     **dict.fromkeys(_COUNTS, Decimal(1)),
 }
 _PRICES = ("row", "block", "add", "multiply")
+_ORDERED = (*_PRICES, "fee", "minimum", "cap", "percent", "credits", "blocks_min", "block_rows")
 
 
 def with_field(card: RateCard, path: str, value: FieldValue) -> RateCard:
@@ -61,6 +62,17 @@ def quantum_of(card: RateCard, path: str) -> Decimal:
     raise ScenarioInvalid(path, f"is no number that a total depends on. End the path in one of: {known}.")
 
 
+def keeps_order(path: str) -> bool:
+    """True for a field of which more never costs a run less, or never costs one more, whatever the run and the card.
+
+    So it is of prices, multipliers, the fee, the minimum, the cap and the fewest blocks (the unit price, its rounding
+    and every step of a program keep order), and the other way round of percents, voucher credits and the rows of a
+    block. Where tiers end, what is rounded to and how many decimals a price has can do both.
+    """
+    parents, _, name = path.rpartition(".")
+    return name in _ORDERED or parents.endswith("length")
+
+
 def _content(card: RateCard) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(card.to_json())
     for modality, section in card.sections.items():
@@ -96,4 +108,4 @@ def _position(place: list[Any], name: str, path: str) -> int:
     return int(name)
 
 
-__all__ = ["FieldValue", "quantum_of", "with_field"]
+__all__ = ["FieldValue", "keeps_order", "quantum_of", "with_field"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact
 from fractions import Fraction
@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from estimator.credits import format_credits, from_micro
 from estimator.scenarios.errors import ScenarioInvalid
-from estimator.scenarios.fields import quantum_of, with_field
+from estimator.scenarios.fields import keeps_order, quantum_of, with_field
 from estimator.scenarios.sources import open_runs
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard
 
-PROBES = 8
-"""How many values between the bounds are tried first, to notice a total that rises and falls."""
+VALUES_MAX = 1_000
+"""How many values are tried, one by one, of a field that may make a total both rise and fall."""
+
+_AT_ONCE = 32
 
 _EXACT = Context(prec=60, traps=[Inexact])
 
@@ -61,6 +63,10 @@ def solve(
 ) -> Solution:
     """Find the value of a card's field with which past runs cost a total.
 
+    Of a field that keeps order (`fields.keeps_order`: prices, multipliers, fee, minimum, cap, percents and so on) the
+    value is found by bisection, and no other comes nearer to the target. A field that may make totals both rise and
+    fall (where tiers end, the quantum that is rounded to) is tried at every value there is between the bounds.
+
     Args:
         runs: as for `compare`.
         card: the card to change.
@@ -70,25 +76,26 @@ def solve(
         quantum: the step between values; unless given, the finest that the field is billed by (`quantum_of`).
 
     Raises:
-        ScenarioInvalid: the target is not between the totals at the bounds, the total rises and falls between
-            them, or the bounds hold no multiple of the quantum.
+        ScenarioInvalid: the target is not between the least and the greatest total within the bounds, the bounds hold
+            no multiple of the quantum, or more than `VALUES_MAX` of a field that does not keep order.
         RateCardInvalid: a value within the bounds makes no usable card.
         FrameInvalid, RunsUnreadable: see `compare`.
     """
     target = _micro(target_total)
     step = quantum_of(card, field) if quantum is None else _amount("quantum", quantum)
     least, greatest = _multiples(bounds, step)
+    if not keeps_order(field):
+        _check_count(field, greatest - least + 1)
     source = open_runs(runs)
     from estimator.scenarios.distinct import RunTotals
 
     totals = RunTotals(source)
 
-    def total_at(multiple: int) -> int:
-        (total,) = totals.of([with_field(card, field, _value(multiple, step))])
-        return total
+    def totals_at(multiples: Sequence[int]) -> Iterator[int]:
+        return totals.of([with_field(card, field, _value(multiple, step)) for multiple in multiples])
 
-    search = _Search(field, step, total_at, target, least, greatest)
-    found = search.nearest()
+    search = _Search(field, step, totals_at, target, least, greatest)
+    found = search.by_halves() if keeps_order(field) else search.among_all()
     return Solution(
         field=field,
         value=_value(found, step),
@@ -103,16 +110,22 @@ def solve(
 
 
 class _Search:
-    """Bisection over multiples of a quantum, which remembers every total and checks that they keep their order."""
+    """A search among multiples of a quantum, which remembers every total."""
 
     def __init__(
-        self, field: str, step: Decimal, total_at: Callable[[int], int], target: int, least: int, greatest: int
+        self,
+        field: str,
+        step: Decimal,
+        totals_at: Callable[[Sequence[int]], Iterator[int]],
+        target: int,
+        least: int,
+        greatest: int,
     ) -> None:
         self._field, self._step, self._target = field, step, target
         self._least, self._greatest = least, greatest
-        self._total_at = total_at
+        self._totals_at = totals_at
         self._totals: dict[int, int] = {}
-        self._sign = 1 if self.total(greatest) >= self.total(least) else -1
+        self._try([least, greatest])
 
     @property
     def evaluations(self) -> int:
@@ -120,9 +133,14 @@ class _Search:
 
     def total(self, multiple: int) -> int:
         """Micro-credits of the runs at a multiple of the quantum."""
-        if multiple not in self._totals:
-            self._totals[multiple] = self._total_at(multiple)
+        self._try([multiple])
         return self._totals[multiple]
+
+    def _try(self, multiples: Sequence[int]) -> None:
+        new = [multiple for multiple in dict.fromkeys(multiples) if multiple not in self._totals]
+        for first in range(0, len(new), _AT_ONCE):
+            some = new[first : first + _AT_ONCE]
+            self._totals |= zip(some, self._totals_at(some), strict=True)
 
     def neighbour(self, multiple: int) -> Neighbour | None:
         """The value and total at a multiple, within the bounds."""
@@ -130,23 +148,15 @@ class _Search:
             return None
         return Neighbour(_value(multiple, self._step), from_micro(self.total(multiple)))
 
-    def nearest(self) -> int:
-        """The multiple whose total is nearest to the target. Raises `ScenarioInvalid` where there is none."""
-        self._check_target()
+    def by_halves(self) -> int:
+        """The multiple whose total is nearest to the target, where totals keep their order."""
+        self._check_target(self._least, self._greatest)
         # Multiples from the end where the runs cost least to the end where they cost most.
-        cheap, dear = (self._least, self._greatest) if self._sign > 0 else (self._greatest, self._least)
-        for probe in self._probes():
-            if self.total(probe) < self._target:
-                cheap = max(cheap, probe, key=self._place)
-            else:
-                dear = min(dear, probe, key=self._place)
-        self._check_order()
+        cheap, dear = self._from_cheap()
         if self.total(cheap) >= self._target:
             return cheap
         while abs(dear - cheap) > 1:
             middle = (cheap + dear) // 2
-            if not self.total(cheap) <= self.total(middle) <= self.total(dear):
-                raise self._not_monotone()
             if self.total(middle) < self._target:
                 cheap = middle
             else:
@@ -154,34 +164,42 @@ class _Search:
         nearer = self._target - self.total(cheap) <= self.total(dear) - self._target
         return cheap if nearer else dear
 
-    def _place(self, multiple: int) -> int:
-        return self._sign * multiple
-
-    def _probes(self) -> list[int]:
-        width = self._greatest - self._least
-        return sorted({self._least + width * part // (PROBES + 1) for part in range(1, PROBES + 1)}, key=self._place)
-
-    def _check_order(self) -> None:
-        ordered = [self._totals[multiple] for multiple in sorted(self._totals, key=self._place)]
-        if ordered != sorted(ordered):
-            raise self._not_monotone()
-
-    def _not_monotone(self) -> ScenarioInvalid:
-        return ScenarioInvalid(
-            self._field, "makes the total both rise and fall between the bounds. Narrow the bounds to a part of them."
+    def among_all(self) -> int:
+        """The multiple whose total is nearest to the target, whatever totals do in between."""
+        values = range(self._least, self._greatest + 1)
+        self._try(values)
+        self._check_target(min(values, key=self.total), max(values, key=self.total))
+        cheap, _ = self._from_cheap()
+        return min(
+            values,
+            key=lambda value: (abs(self.total(value) - self._target), self.total(value), abs(value - cheap)),
         )
 
-    def _check_target(self) -> None:
-        ends = sorted((self.total(self._least), self.total(self._greatest)))
+    def _from_cheap(self) -> tuple[int, int]:
+        ends = (self._least, self._greatest)
+        return ends if self.total(self._greatest) >= self.total(self._least) else ends[::-1]
+
+    def _check_target(self, *places: int) -> None:
+        """Raises `ScenarioInvalid` where the target is not between the totals at two places."""
+        ends = sorted(map(self.total, places))
         if not ends[0] <= self._target <= ends[1]:
-            low, high = _value(self._least, self._step), _value(self._greatest, self._step)
-            totals = [format_credits(from_micro(self.total(end))) for end in (self._least, self._greatest)]
+            low, high = (_value(place, self._step) for place in places)
+            totals = [format_credits(from_micro(self.total(place))) for place in places]
             raise ScenarioInvalid(
                 self._field,
                 f"cannot bring the total to {format_credits(from_micro(self._target))}: it is {totals[0]} at "
                 f"{format_credits(low)} and {totals[1]} at {format_credits(high)}. "
                 "Widen the bounds, or change the target.",
             )
+
+
+def _check_count(field: str, count: int) -> None:
+    if count > VALUES_MAX:
+        raise ScenarioInvalid(
+            field,
+            f"may make the total both rise and fall, so every value has to be tried; the bounds hold {count:,}, and "
+            f"{VALUES_MAX:,} are the most. Narrow the bounds, or give a coarser quantum.",
+        )
 
 
 def _amount(name: str, amount: object) -> Decimal:

@@ -14,10 +14,11 @@ _ROOM = 1 << 62
 class GroupSums:
     """One sum for each group, of any size; groups are numbered from 0 and grow as they are met.
 
-    A sum is `carried x 2**32 + running`. `running` takes prices as they are until it could leave 64 bits.
+    A sum is `unit x (carried x 2**32 + running)`. `running` takes prices as they are until it could leave 64 bits.
     """
 
-    def __init__(self, groups: int = 1) -> None:
+    def __init__(self, groups: int = 1, unit: int = 1) -> None:
+        self._unit = unit
         self._running = np.zeros(groups, np.int64)
         self._carried = np.zeros(groups, np.int64)
         self._greatest = 0
@@ -32,9 +33,9 @@ class GroupSums:
             self._running = np.concatenate([self._running, np.zeros(more, np.int64)])
             self._carried = np.concatenate([self._carried, np.zeros(more, np.int64)])
 
-    def add(self, groups: Integers, prices: Integers) -> None:
-        """Add to each price's group. `prices` are not negative, `groups` are below `len(self)`."""
-        greatest = int(prices.max(initial=0)) * len(prices)
+    def add(self, groups: Integers, prices: Integers, greatest: int) -> None:
+        """Add to each price's group; `groups` are below `len(self)`, prices are from 0 to `greatest`."""
+        greatest *= len(prices)
         if greatest > _ROOM:
             self._make_room(_LOW * len(prices))
             np.add.at(self._running, groups, prices & _LOW)
@@ -43,9 +44,15 @@ class GroupSums:
             self._make_room(greatest)
             np.add.at(self._running, groups, prices)
 
-    def add_all(self, prices: Integers) -> None:
-        """Add every price to group 0."""
-        greatest = int(prices.max(initial=0)) * len(prices)
+    def count(self, groups: Integers) -> None:
+        """Add one to each run's group."""
+        self._make_room(len(groups))
+        found = np.bincount(groups)
+        self._running[: len(found)] += found
+
+    def add_all(self, prices: Integers, greatest: int) -> None:
+        """Add every price to group 0; prices are from 0 to `greatest`."""
+        greatest *= len(prices)
         if greatest > _ROOM:
             self._make_room(_LOW * len(prices))
             self._running[0] += (prices & _LOW).sum()
@@ -62,7 +69,7 @@ class GroupSums:
         self._greatest += greatest
 
     def merge(self, other: GroupSums, groups: Integers | None = None) -> None:
-        """Add another one's sums; `groups` says which group here each of its groups is, the same one if left out."""
+        """Add another one's sums of one unit; `groups` says which group here each of its groups is, or the same one."""
         places = np.arange(len(other)) if groups is None else groups
         # Both are below 2**62, but their sum might not be.
         np.add.at(self._carried, places, other._running[: len(places)] >> _HALF)
@@ -73,7 +80,7 @@ class GroupSums:
     def totals(self) -> Iterator[int]:
         """The sum of each group, in order."""
         for carried, running in zip(self._carried.tolist(), self._running.tolist(), strict=True):
-            yield (carried << _HALF) + running
+            yield self._unit * ((carried << _HALF) + running)
 
 
 __all__ = ["GroupSums"]

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from estimator.arrays import Integers, np, pa
 from estimator.columns import MODALITIES
 from estimator.configurations import CODES
+from estimator.credits import to_micro
 from estimator.diagnosis import diagnose
 from estimator.errors import FrameInvalid, Issue
-from estimator.kernel import Kernel
+from estimator.kernel import Pricing, Workspace
 from estimator.runs import BLOCK, READ_BUFFERS, Reader, Runs
 from estimator.scenarios.dimensions import CODED, KEYED, Accounts, Months, Numbering
 from estimator.scenarios.movers import Distribution, Largest
@@ -52,53 +53,60 @@ class _Keyed(NamedTuple):
 class Tally:
     """What one thread has added up; merged with those of others at the end."""
 
-    def __init__(self, question: Question, kernels: Sequence[Kernel], present: Sequence[str]) -> None:
+    def __init__(self, question: Question, pricing: Pricing) -> None:
         self.question = question
-        self._present = list(present)
-        self._kernels = kernels
+        self._pricing = pricing
         cards = len(question.cards)
+        units = [1 if question.compared else to_micro(card.quantum) for card in _priced_cards(question)]
         self.runs = 0
-        self.totals = [GroupSums() for _ in kernels]
         makers: dict[str, Callable[[], Numbering]] = {"account": Accounts, "month": Months}
         self.keyed = {
-            name: _Keyed(makers[name](), GroupSums(0), [GroupSums(0) for _ in range(cards)])
+            name: _Keyed(makers[name](), GroupSums(0), [GroupSums(0, unit) for unit in units[:cards]])
             for name in question.dimensions
             if name in KEYED
         }
         self._coded = any(name in CODED for name in question.dimensions)
         codes = CODES * len(MODALITIES) if self._coded else 0
         self.code_runs = GroupSums(codes)
-        self.codes = [GroupSums(codes) for _ in range(cards)]
+        self.codes = [GroupSums(codes, unit) for unit in units[:cards]]
+        self._totals = [GroupSums(1, unit) for unit in units]
         compared = cards - 1 if question.compared else 0
         self.distributions = [Distribution() for _ in range(compared)]
         self.dearer = [Largest(1, question.movers) for _ in range(compared)]
         self.cheaper = [Largest(-1, question.movers) for _ in range(compared)]
-        self._buffers = list(np.empty((READ_BUFFERS, BLOCK), np.int64))
-        self._ones = np.ones(BLOCK, np.int64)
+        self._reading = Workspace().arrays(READ_BUFFERS + 1)
+        self._space = Workspace()
 
     def sums(self) -> list[int]:
         """Micro-credits of all the runs under each card, then under each card that is only totalled."""
-        return [next(total.totals()) for total in self.totals]
+        totals = [next(total.totals()) for total in self._totals]
+        return [*map(sum, (sums.totals() for sums in self._partition)), *totals[len(self._partition) :]]
+
+    @property
+    def _partition(self) -> list[GroupSums]:
+        """Sums by card to which every run is added once, in whatever group: those need no total of their own."""
+        keyed = next(iter(self.keyed.values()), None)
+        return keyed.sums if keyed is not None else self.codes if self._coded else []
 
     def add(self, piece: int, first: int, batch: Any) -> None:
         """Add a record batch, which starts at row `first` of a piece. Raises `FrameInvalid`."""
         try:
             self._add(piece, first, batch)
         except FrameInvalid as error:
-            for kernel in self._kernels:
-                issues = diagnose(batch, kernel.card, first)
+            for card in _priced_cards(self.question):
+                issues = diagnose(batch, card, first)
                 if issues:
                     raise FrameInvalid(issues) from None
             raise error from None
 
     def _add(self, piece: int, first: int, batch: Any) -> None:
         numbers = {name: self._numbered(name, batch) for name in self.keyed}
-        reader = Reader(batch.select(self._present))
+        reader = Reader(batch)
         for start in range(0, batch.num_rows, BLOCK):
             stop = min(start + BLOCK, batch.num_rows)
-            runs = reader.block(start, stop, self._buffers) if reader.sound else None
+            runs = reader.block(start, stop, self._reading[:READ_BUFFERS]) if reader.sound else None
             if runs is None:
-                raise FrameInvalid([Issue("runs", "null", "cannot be read. Correct them.")])
+                raise _unreadable()
             block = batch.slice(start, stop - start)
             self._add_block(
                 runs, {name: places[start:stop] for name, places in numbers.items()}, block, piece, first + start
@@ -113,25 +121,35 @@ class Tally:
         return numbers
 
     def _add_block(self, runs: Runs, numbers: dict[str, Integers], block: Any, piece: int, first: int) -> None:
-        ones = self._ones[: len(runs.rows)]
+        results = self._pricing.prices(runs, self._space)
+        if results is None:
+            raise _unreadable()
+        count = len(runs.rows)
         for name, places in numbers.items():
-            self.keyed[name].runs.add(places, ones)
+            self.keyed[name].runs.count(places)
         if self._coded:
-            self.code_runs.add(runs.codes, ones)
-        baseline: Integers | None = None
-        for number, kernel in enumerate(self._kernels):
-            prices = kernel.price_runs(runs)
-            self.totals[number].add_all(prices)
-            if number >= len(self.question.cards):
-                continue
-            for name, places in numbers.items():
-                self.keyed[name].sums[number].add(places, prices)
-            if self._coded:
-                self.codes[number].add(runs.codes, prices)
-            if baseline is None:
-                baseline = prices
-            elif self.question.compared:
+            self.code_runs.count(runs.codes)
+        baseline = self._reading[READ_BUFFERS][:count]
+        for number, (amounts, greatest) in enumerate(results):
+            prices = amounts if amounts.ndim else np.full(count, amounts)
+            self._add_prices(number, prices, greatest, runs, numbers)
+            if not number:
+                np.copyto(baseline, prices)
+            elif self.question.compared and number < len(self.question.cards):
                 self._compare(number - 1, (baseline, prices), block, piece, first)
+
+    def _add_prices(
+        self, number: int, prices: Integers, greatest: int, runs: Runs, numbers: dict[str, Integers]
+    ) -> None:
+        """Add what one card charges for a block wherever it counts."""
+        if number >= len(self._partition):
+            self._totals[number].add_all(prices, greatest)
+        if number >= len(self.question.cards):
+            return
+        for name, places in numbers.items():
+            self.keyed[name].sums[number].add(places, prices, greatest)
+        if self._coded:
+            self.codes[number].add(runs.codes, prices, greatest)
 
     def _compare(self, number: int, prices: tuple[Integers, Integers], block: Any, piece: int, first: int) -> None:
         delta = prices[1] - prices[0]
@@ -148,7 +166,7 @@ class Tally:
         """Add what another thread has added up."""
         self.runs += other.runs
         for mine, theirs in zip(
-            [*self.totals, self.code_runs, *self.codes], [*other.totals, other.code_runs, *other.codes], strict=True
+            [*self._totals, self.code_runs, *self.codes], [*other._totals, other.code_runs, *other.codes], strict=True
         ):
             mine.merge(theirs)
         for name, keyed in self.keyed.items():
@@ -157,6 +175,14 @@ class Tally:
             found.merge(more)
         for largest, others in zip([*self.dearer, *self.cheaper], [*other.dearer, *other.cheaper], strict=True):
             largest.merge(others)
+
+
+def _priced_cards(question: Question) -> tuple[RateCard, ...]:
+    return (*question.cards, *question.totalled)
+
+
+def _unreadable() -> FrameInvalid:
+    return FrameInvalid([Issue("runs", "null", "cannot be read. Correct them.")])
 
 
 def _merge_keyed(keyed: _Keyed, other: _Keyed) -> None:
@@ -171,14 +197,14 @@ def tally(source: Source, question: Question, *, progress: Progress | None = Non
     present = source.priced_columns
     # What is priced, and what the dimensions need.
     columns = [*present, *(column for name, column in KEYED.items() if name in question.dimensions)]
-    kernels = [Kernel(card) for card in (*question.cards, *question.totalled)]
+    pricing = Pricing(_priced_cards(question), in_quanta=not question.compared)
     workers = min(threads or pa.cpu_count(), len(source.pieces))
     waiting: SimpleQueue[tuple[int, Piece]] = SimpleQueue()
     for numbered in enumerate(source.pieces):
         waiting.put(numbered)
 
     def work() -> Tally:
-        found = Tally(question, kernels, present)
+        found = Tally(question, pricing)
         try:
             for number, piece in _drained(waiting):
                 _read(found, number, piece, columns, progress)

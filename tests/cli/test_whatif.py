@@ -125,6 +125,13 @@ def test_accounts_are_printed_as_they_are(command: Credits, tmp_path: Path) -> N
     assert "[red]x\\x1b[31m" in command("whatif", str(path), "--baseline", "example", "--by", "account")
 
 
+def test_whatif_writes_no_two_things_to_one_file(command: Credits, runs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    given = ("--csv", str(out), "--html", str(tmp_path / "." / "out"))
+    assert "Give each a file of its own" in command("whatif", str(runs), "--baseline", "example", *given, status=2)
+    assert not out.exists()
+
+
 BAD: dict[str, tuple[pyarrow.Table, str]] = {
     "a misspelt column": (MANY.rename_columns({"length": "lenght"}), "Did you mean 'length'"),
     "a missing column": (MANY.drop_columns("rows"), "rows: is required"),

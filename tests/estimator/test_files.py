@@ -43,3 +43,27 @@ def test_a_new_file_may_be_read_as_any_other_new_file(tmp_path: Path) -> None:
         assert (tmp_path / "out.csv").stat().st_mode & 0o777 == 0o640
     finally:
         os.umask(before)
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with written_whole(path) as file:
+            file.write("said")
+        assert os.read(reading, 10) == b"said"
+    finally:
+        os.close(reading)
+    assert path.is_fifo()
+
+
+def test_the_file_that_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    target, link = tmp_path / "kept" / "out.csv", tmp_path / "latest.csv"
+    target.write_text("before")
+    link.symlink_to(target)
+    with written_whole(link) as file:
+        file.write("after")
+    assert link.is_symlink()
+    assert target.read_text() == "after"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from estimator import RateCard, estimate_batches, estimate_frame
-from estimator.kernel import Kernel
+from estimator import RateCard, RateCardInvalid, estimate_batches, estimate_frame, to_micro
+from estimator.kernel import Kernel, Pricing, Workspace
 from estimator.runs import Reader
 from tests.frames import large_cards, priced_tables, prices_of
 
@@ -66,3 +68,23 @@ def test_runs_that_have_been_read_once_cost_the_same_and_words_may_be_encoded(pr
         }
     )
     assert Kernel(card).price(encoded).tolist() == prices_of(plans, card)
+
+
+@given(priced_tables(), st.lists(st.sampled_from(["fee", "minimum", "quantum", "same"]), min_size=1, max_size=3))
+def test_cards_that_are_priced_together_charge_what_each_charges_alone(priced: PricedTable, changes: list[str]) -> None:
+    card, (table, plans) = priced
+    try:
+        others = [card if name == "same" else card.model_copy(update={name: Decimal(3)}) for name in changes]
+    except RateCardInvalid:
+        assume(False)
+    cards = [card, *others]
+    runs = Reader(table.combine_chunks().to_batches()[0]).runs()
+    for in_quanta in (False, True):
+        results = Pricing(cards, in_quanta=in_quanta).prices(runs, Workspace())
+        assert results is not None
+        for each, prices in zip(cards, results, strict=True):
+            assert np.max(prices.amounts) <= prices.greatest
+            unit = to_micro(each.quantum) if in_quanta else 1
+            assert [unit * price for price in np.broadcast_to(prices.amounts, len(plans)).tolist()] == prices_of(
+                plans, each
+            )

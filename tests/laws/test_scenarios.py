@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from estimator import PriceMissing, RateCard, RateCardInvalid, RequestRejected, RunPlan, from_micro, price_micro
 from estimator.scenarios import compare, sweep
+from estimator.scenarios.fields import keeps_order, with_field
 from estimator.scenarios.stages import stages
 from tests.frames import priced_tables
 from tests.strategies import card_contents
@@ -93,3 +96,42 @@ def test_runs_that_are_folded_cost_what_they_cost_one_by_one(
     for point, fee in zip(found, fees, strict=True):
         varied = card.model_copy(update={"fee": fee})
         assert point.total == times * credits_of(plans, varied)
+
+
+@st.composite
+def ordered_fields(draw: st.DrawFn) -> tuple[list[RateCard], list[RunPlan]]:
+    """A card with three values, from small to large, of a field that keeps order, and runs that all three price."""
+    card, (_, plans) = draw(priced_tables())
+    content = json.loads(card.to_json())
+    path = draw(st.sampled_from([path for path in _numbers(content, "") if keeps_order(path)]))
+    values = sorted(draw(st.lists(st.integers(1, 400), min_size=3, max_size=3)))
+    whole = path.rpartition(".")[2] in ("blocks_min", "block_rows")
+    found = []
+    for value in values:
+        try:
+            found.append(with_field(card, path, value if whole else Decimal(value) / 8))
+        except RateCardInvalid:
+            assume(False)
+    return found, plans
+
+
+def _numbers(place: Any, path: str) -> Iterator[str]:
+    """The paths of a card's values, lists included."""
+    items = place.items() if isinstance(place, dict) else enumerate(place) if isinstance(place, list) else ()
+    for name, value in items:
+        if value is not None and name != "minutes":
+            yield from _numbers(value, f"{path}.{name}" if path else str(name))
+    if not isinstance(place, dict | list) and not isinstance(place, bool):
+        yield path
+
+
+@given(ordered_fields())
+@settings(max_examples=60)
+def test_more_of_a_field_that_keeps_order_never_moves_two_runs_different_ways(
+    case: tuple[list[RateCard], list[RunPlan]],
+) -> None:
+    cards, plans = case
+    prices = [[price_micro(plan, card) for card in cards] for plan in plans]
+    rises = all(run == sorted(run) for run in prices)
+    falls = all(run == sorted(run, reverse=True) for run in prices)
+    assert rises or falls

@@ -89,11 +89,27 @@ def test_a_target_outside_the_bounds_is_refused_with_both_totals() -> None:
         solve(RUNS, LINEAR, "text.row", 2000, (Decimal("0.01"), 1))
 
 
-@pytest.mark.parametrize("target", [10, 11, 12])
-def test_a_total_that_rises_and_falls_is_refused(target: int) -> None:
-    """Ten credits are ten when rounded up to five, and twelve when rounded up to four."""
-    with pytest.raises(ScenarioInvalid, match="quantum: makes the total both rise and fall between the bounds"):
-        solve(table({"rows": 1000}), LINEAR, "quantum", target, (1, 12), quantum=1)
+@pytest.mark.parametrize(
+    ("target", "value", "total"),
+    [(10, 5, 10), (11, 11, 11), (Decimal("11.5"), 11, 11), (12, 4, 12), (Decimal("13.9"), 7, 14)],
+)
+def test_a_field_that_makes_totals_rise_and_fall_is_tried_at_every_value(
+    target: Decimal | int, value: int, total: int
+) -> None:
+    """Ten credits are ten when rounded up to five, twelve when rounded up to four, and fourteen when up to seven."""
+    found = solve(table({"rows": 1000}), LINEAR, "quantum", target, (4, 12), quantum=1)
+    assert (found.value, found.total, found.evaluations) == (value, total, 9)
+
+
+def test_so_many_values_of_such_a_field_are_refused_that_trying_them_would_take_long() -> None:
+    message = r"quantum: may make .* hold 1,001, and 1,000 are the most. Narrow the bounds, or give a coarser quantum"
+    with pytest.raises(ScenarioInvalid, match=message):
+        solve("no such file", LINEAR, "quantum", 10, (Decimal("0.000001"), Decimal("0.001001")))
+
+
+def test_a_target_that_no_value_comes_to_is_refused_with_the_least_and_the_greatest() -> None:
+    with pytest.raises(ScenarioInvalid, match="total to 20: it is 10 at 5 and 18 at 9"):
+        solve(table({"rows": 1000}), LINEAR, "quantum", 20, (4, 9), quantum=1)
 
 
 @pytest.mark.parametrize(
