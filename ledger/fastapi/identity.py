@@ -24,7 +24,8 @@ def authenticator(accounts: AccountResolver) -> Callable[..., Any]:
     async def authenticated(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
     ) -> str:
-        if credentials is None or not credentials.credentials:
+        # Of several, a proxy in front may have looked at another one than this would.
+        if credentials is None or not credentials.credentials or len(request.headers.getlist("authorization")) > 1:
             raise NotAuthenticated
         token = credentials.credentials
         found = accounts(token) if is_async else await to_thread.run_sync(accounts, token)

@@ -4,6 +4,7 @@
     401  the token is missing or unknown                        not retried
     402  insufficient credits, or a limit reached               not retried
     404  unknown dataset, account or reservation                not retried
+    408  the body has not come whole in time                    retried
     409  a run is active, or the rows are not counted yet       `x-should-retry: false`
     409  another request holds the account                      retried: the key's first answer is then there
     413  the body is too large                                  not retried
@@ -94,6 +95,17 @@ class BodyTooLarge(RequestRefused):
     def __init__(self, bytes_max: int) -> None:
         message = f"The body has more than {bytes_max} bytes. Send a smaller one."
         super().__init__(message, field="body", bytes_max=bytes_max)
+
+
+class BodyTooSlow(RequestRefused):
+    """The request's body has not come whole in time."""
+
+    status = 408
+    code = "body_too_slow"
+
+    def __init__(self, seconds: float) -> None:
+        message = f"The body has not come whole within {seconds:g} seconds. Send the request again."
+        super().__init__(message, field="body")
 
 
 class LaunchInFlight(RequestRefused):
@@ -268,6 +280,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
 
 __all__ = [
     "BodyTooLarge",
+    "BodyTooSlow",
     "DatasetNotFound",
     "JSONBody",
     "LaunchInFlight",
