@@ -87,6 +87,7 @@ def create_app(reference: Reference) -> FastAPI:
         version=version("run-credits"),
         summary="Prices augmentation runs, holds their credits, and shows the account's book.",
         lifespan=lifespan,
+        redirect_slashes=False,
     )
     app.include_router(
         create_router(
@@ -182,6 +183,9 @@ def _add_health(app: FastAPI, engine: Engine) -> None:
             warn("ready", Unavailable.code, cause=cause_of(error))
             raise Unavailable(cause_of(error)) from None
         return JSONBody({"status": "ready"})
+
+    for path, probe in (("/health", health), ("/ready", ready)):
+        app.add_api_route(path, probe, methods=["HEAD"], include_in_schema=False)
 
 
 async def _answer_http(request: Request, error: Any) -> Response:

@@ -222,7 +222,8 @@ def _of_issues(issues: Any, code: str, message: str | None = None) -> Refusal:
 def _issue_of(detail: Mapping[str, Any]) -> Issue:
     """What the framework found in a query or a path, where the first of the location says in which of them."""
     path = ".".join(str(part) for part in detail["loc"][1:])
-    return Issue(path, str(detail["type"]), f"{detail['msg']}. Correct it or leave it out.")
+    problem = str(detail["msg"]).removeprefix("Value error, ")
+    return Issue(path, str(detail["type"]), f"{problem}. Correct it or leave it out.")
 
 
 def _plain(value: Any) -> Any:
