@@ -29,7 +29,7 @@ async def read_body(request: Request, bytes_max: int, seconds: float) -> bytes:
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > bytes_max:
         raise BodyTooLarge(bytes_max)
     encoding = request.headers.get("content-encoding", "identity")
-    if encoding.strip().lower() != "identity":
+    if encoding.strip().lower() not in ("", "identity"):
         raise RequestRejected([Issue("body", "body_unreadable", "is compressed. Send it without Content-Encoding.")])
     try:
         with fail_after(seconds):

@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 Work = Callable[[Session], Answer]
 
-# One round trip, without a plan, a parameter or a row to read.
-_LIMITS = "SET LOCAL statement_timeout = {0}; SET LOCAL idle_in_transaction_session_timeout = {0}"
+# One statement, as not every driver sends two at once, and one that needs nothing compiled.
+_LIMITS = (
+    "SELECT set_config('statement_timeout', '{0}', true),"
+    " set_config('idle_in_transaction_session_timeout', '{0}', true)"
+)
 
 
 class Transactions(Protocol):
@@ -54,7 +57,7 @@ def limited(work: Work[Answer], seconds: int | None) -> Work[Answer]:
     def within(session: Session) -> Answer:
         connection = session.connection()
         if seconds is not None and connection.dialect.name == "postgresql":
-            connection.exec_driver_sql(limits)
+            connection.exec_driver_sql(limits).close()
         return work(session)
 
     return within

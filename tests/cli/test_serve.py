@@ -133,7 +133,7 @@ def test_the_database_is_as_ready_as_its_tables_are(sqlite_url: str, datasets: P
         (("--datasets", "{tmp}/datasets", "--token", "t\u00f6=a"), 2, "cannot be sent in a header"),
         (("--datasets", "{tmp}/datasets", "--token", "=a"), 2, "Write each as TOKEN=ACCOUNT"),
         (("--datasets", "{tmp}/datasets", "--token", "t="), 2, "Write each as TOKEN=ACCOUNT"),
-        (("--datasets", "{tmp}/datasets", "--token", "t=a", "--run-seconds", "nan"), 2, "number of seconds"),
+        (("--datasets", "{tmp}/datasets", "--token", "t=a", "--run-seconds", "nan"), 2, "--run-seconds"),
         (("--datasets", "{tmp}/datasets", "--token", "t=a", "--run-seconds", "1e300"), 2, "number of seconds"),
         (("--datasets", "{tmp}/datasets", "--token", "t=a", "--run-seconds", "-1"), 2, "--run-seconds"),
         (("--datasets", "{tmp}/datasets", "--token", "t=a", "--port", "65536"), 2, "--port"),

@@ -57,7 +57,6 @@ def ears(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> I
     tracing, metering = TracerProvider(), MeterProvider([reader])
     tracing.add_span_processor(SimpleSpanProcessor(spans))
     monkeypatch.setattr(telemetry.trace, "get_tracer", tracing.get_tracer)
-    monkeypatch.setattr(telemetry.trace, "get_tracer_provider", lambda: tracing)
     monkeypatch.setattr(telemetry.metrics, "get_meter", metering.get_meter)
     telemetry._instruments.cache_clear()
     caplog.set_level(logging.INFO, logger=telemetry.NAME)
