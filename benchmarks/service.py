@@ -47,6 +47,7 @@ def serve(url: str | None, pipe: Any) -> None:
     server = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False)
     listener = server.bind_socket()
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.listen()  # who is told of the port may connect at once
     pipe.send(listener.getsockname()[1])
     uvicorn.Server(server).run(sockets=[listener])
 

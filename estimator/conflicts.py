@@ -6,8 +6,11 @@ import re
 from collections.abc import Collection, Iterator
 
 from estimator.errors import Issue
-from estimator.issues import nearest
+from estimator.issues import SUGGESTIONS_MAX, nearest, shown
 from estimator.requests import ColumnMapping, LanguageExpansion
+
+_FEW = 16
+"""Names that are sooner found one by one than in a set made for them."""
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z]{4})?(?:-(?:[A-Za-z]{2}|[0-9]{3}))?")
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
@@ -18,9 +21,12 @@ def mapping_issues(mapping: ColumnMapping, columns: Collection[str]) -> list[Iss
     issues: list[Issue] = []
     if mapping.prompt is None or mapping.chat is not None or mapping.universal_prompt is not None:
         issues += _mode_issues(mapping)
-    for path, name in _mapped_columns(mapping):
-        if name not in columns:
-            message = f"{name!r} is not a column of the dataset. {nearest(name, columns)}"
+    mapped = _mapped_columns(mapping)
+    known = columns if len(mapped) <= _FEW else frozenset(columns)
+    for path, name in mapped:
+        if name not in known:
+            advice = nearest(name, columns) if len(issues) < SUGGESTIONS_MAX else "Remove it, or correct its name."
+            message = f"{shown(name)} is not a column of the dataset. {advice}"
             issues.append(Issue(f"column_mapping.{path}", "unknown_column", message))
     return issues
 
@@ -120,7 +126,7 @@ def _pairs(expansion: LanguageExpansion) -> tuple[int, list[Issue]]:
         targets.add((pair.country.upper(), _canonical_language(pair.language)))
         issues += _language_issues(f"{path}.language", pair.language)
         if not _COUNTRY.fullmatch(pair.country):
-            message = f"{pair.country!r} is no country code. Give two letters, such as TW."
+            message = f"{shown(pair.country)} is no country code. Give two letters, such as TW."
             issues.append(Issue(f"{path}.country", "country_invalid", message))
     return len(targets), issues
 
@@ -128,7 +134,7 @@ def _pairs(expansion: LanguageExpansion) -> tuple[int, list[Issue]]:
 def _language_issues(path: str, code: str) -> list[Issue]:
     if _LANGUAGE.fullmatch(code):
         return []
-    message = f"{code!r} is no language code. Give one such as es, yue or zh-Hant."
+    message = f"{shown(code)} is no language code. Give one such as es, yue or zh-Hant."
     return [Issue(path, "language_invalid", message)]
 
 

@@ -23,6 +23,13 @@ _KINDS: Mapping[type, str] = {
 }
 
 
+SUGGESTIONS_MAX = 10
+"""Of how many problems alike the nearest name is looked for, which takes far longer than finding the problem."""
+
+_CHOICES_MAX = 500
+_NAME_MAX = 60
+
+
 def shown(value: object) -> str:
     """A value as JSON would show it, short enough for a sentence."""
     if isinstance(value, int) and value.bit_length() > 200:
@@ -34,7 +41,7 @@ def shown(value: object) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """A closing sentence that names what was probably meant, or what there is to choose from."""
     choices = list(known)
-    close = difflib.get_close_matches(name, choices, n=1)
+    close = difflib.get_close_matches(name, choices, n=1) if len(choices) <= _CHOICES_MAX else []
     if close:
         return f"Did you mean {close[0]!r}?"
     listed = ", ".join(choices[:20]) + (", ..." if len(choices) > 20 else "")
@@ -55,28 +62,31 @@ def issues_of(error: ValidationError, model: type[BaseModel]) -> tuple[Issue, ..
         location = tuple(part for part in detail["loc"] if part != "[key]")
         below = detail.get("ctx", {}).get("problems")
         if below is None:
-            issues.append(_issue(detail, location, model))
+            issues.append(_issue(detail, location, model, suggesting=len(issues) < SUGGESTIONS_MAX))
         else:
             issues += [issue._replace(path=_path((*location, issue.path))) for issue in below]
     return tuple(issues)
 
 
 def _path(location: Sequence[int | str]) -> str:
-    return ".".join(str(part) for part in location if part != "")
+    return ".".join(_shortened(str(part)) for part in location if part != "")
 
 
-def _issue(detail: ErrorDetails, location: tuple[int | str, ...], model: type[BaseModel]) -> Issue:
+def _shortened(name: str) -> str:
+    return name if len(name) <= _NAME_MAX else name[: _NAME_MAX - 3] + "..."
+
+
+def _issue(detail: ErrorDetails, location: tuple[int | str, ...], model: type[BaseModel], *, suggesting: bool) -> Issue:
     kind = detail["type"]
     if kind == "extra_forbidden":
-        message = _unknown_field(location, model)
+        message = "is not a field that exists here."
+        if suggesting:
+            message += f" {nearest(str(location[-1]), _fields_at(model, location[:-1]))}"
+        else:
+            message += " Remove it."
         return Issue(_path(location), "unknown_field", message)
     code, write = _SENTENCES.get(kind, (kind, _own_words))
     return Issue(_path(location), code, write(detail))
-
-
-def _unknown_field(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
-    known = _fields_at(model, location[:-1])
-    return f"is not a field that exists here. {nearest(str(location[-1]), known)}"
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from decimal import Decimal
+from decimal import ROUND_DOWN, Context, Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -30,6 +30,9 @@ from estimator.errors import RequestRejected
 from estimator.issues import issues_of, shown
 
 ROWS_LIMIT = 2**63 - 1
+
+_PPM = Decimal("0.000001")
+_DOWN = Context(prec=28, rounding=ROUND_DOWN, traps=[])
 
 Length = Literal["minimal", "concise", "detailed", "extensive"]
 TrainingType = Literal["instruction_dataset", "preference_pairs"]
@@ -166,8 +169,8 @@ class LanguageExpansion(_Part):
     @property
     def sample_ppm(self) -> int:
         """The sample rate in whole parts per million; what is finer is dropped."""
-        numerator, denominator = self.sample_rate.as_integer_ratio()
-        return numerator * 1_000_000 // denominator
+        # Not through a ratio of whole numbers, which takes minutes for a rate of very many digits.
+        return int(self.sample_rate.quantize(_PPM, context=_DOWN).scaleb(6, _DOWN))
 
 
 class RunRequest(_Part):

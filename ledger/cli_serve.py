@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import socket
 import sys
@@ -34,6 +35,8 @@ app = typer.Typer(cls=CommandGroup)
 GRANT_KEY = "credits-serve"
 """The key of what `--grant` grants, so that it is granted once for ever."""
 
+_IN_HEADER = re.compile(r"[!-~]+")
+_RUN_SECONDS_MAX = 10 * 365 * 86_400
 _SHUTDOWN_SECONDS = 10
 _MISSING = "The server's packages are not installed. Run `pip install 'run-credits[serve]'`."
 
@@ -85,6 +88,9 @@ def serve(
         from ledger.fastapi.reference import Reference
     except ImportError:
         raise CommandFailed("server_missing", _MISSING, ExitStatus.UNAVAILABLE) from None
+    if run_seconds is not None and not run_seconds <= _RUN_SECONDS_MAX:  # nor is it what no comparison holds of
+        message = f"--run-seconds: {run_seconds} is no number of seconds up to ten years. Give one such as 2.5."
+        raise CommandFailed("run_seconds_invalid", message)
     tokens, grants, cards = _parse_tokens(token), _parse_grants(grant or []), read_book(card)
     profiles = read_folder(datasets)
     with opened(database_url, create=True) as engine:
@@ -105,6 +111,9 @@ def _parse_tokens(pairs: list[str]) -> dict[str, str]:
         token, equals, account_id = pair.rpartition("=")
         if not (equals and token and account_id):
             raise CommandFailed("token_invalid", "--token: one has no account. Write each as TOKEN=ACCOUNT.")
+        if not _IN_HEADER.fullmatch(token):
+            message = f"--token: a token of {account_id!r} cannot be sent in a header. Use printable ASCII, no spaces."
+            raise CommandFailed("token_invalid", message)
         if token in tokens:
             raise CommandFailed("token_invalid", f"--token: a token of {account_id!r} is given twice. Give each once.")
         tokens[token] = account_id
@@ -157,8 +166,9 @@ def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        message = f"Nothing can listen at {host}, port {port} ({error.strerror}). Choose another with --host or --port."
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no name of a host"
+        message = f"Nothing can listen at {host}, port {port} ({reason}). Choose another with --host or --port."
         raise CommandFailed("port_unavailable", message, ExitStatus.UNAVAILABLE) from None
     # Connections inherit it. Without it the second part of every answer waits 40 ms for the client's late word on the
     # first: the event loop itself sees to it only on sockets that name their protocol, which this one does not.

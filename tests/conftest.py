@@ -5,6 +5,7 @@ One PostgreSQL server serves a whole run: the process that starts the run owns i
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import shutil
 from collections.abc import Iterator
@@ -86,6 +87,13 @@ _NOT_BRIEF = ("processes", "simulation", "cases", "benchmarks")
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     is_left_out = collection_path.parent == Path(__file__).parent and collection_path.name in _NOT_BRIEF
     return True if config.getoption("--brief") and is_left_out else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.config.getoption("--long"):
+        # What is to take long does not hang.
+        faulthandler.cancel_dump_traceback_later()
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:

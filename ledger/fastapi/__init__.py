@@ -50,6 +50,7 @@ from ledger.fastapi.hosts import (
 from ledger.fastapi.identity import Tokens
 from ledger.fastapi.refusals import (
     BodyTooLarge,
+    BodyTooSlow,
     DatasetNotFound,
     LaunchInFlight,
     NotAuthenticated,
@@ -63,6 +64,7 @@ from ledger.fastapi.telemetry import JSONLines
 __all__ = [
     "AccountResolver",
     "BodyTooLarge",
+    "BodyTooSlow",
     "DatasetNotFound",
     "JSONLines",
     "LaunchHook",

@@ -1,28 +1,44 @@
-"""Request bodies: read whole, within a limit, before anything else is done; then decoded exactly."""
+"""Request bodies: read whole, within limits, before anything else is done; then decoded exactly."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 
-from anyio import to_thread
+from anyio import fail_after, to_thread
 from fastapi import Request
 
 from estimator import Issue, RequestRejected, RunRequest
-from ledger.fastapi.refusals import BodyTooLarge
+from estimator.issues import shown
+from ledger.fastapi.refusals import BodyTooLarge, BodyTooSlow
+
+VALUES_MAX = 4096
+"""The most values that a body holds: many more than a request needs, and few enough to say of each what is wrong."""
 
 _AT_ONCE_BYTES = 16 * 1024
 
 
-async def read_body(request: Request, bytes_max: int) -> bytes:
-    """All bytes of a body. However slowly they come, nothing but memory of at most the limit is held meanwhile.
+async def read_body(request: Request, bytes_max: int, seconds: float) -> bytes:
+    """All bytes of a body. While they come, nothing but memory of at most the limit is held.
 
-    Raises `BodyTooLarge`, as soon as that is certain.
+    Raises `BodyTooLarge`, as soon as that is certain, and `BodyTooSlow`.
     """
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > bytes_max:
         raise BodyTooLarge(bytes_max)
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() not in ("", "identity"):
+        raise RequestRejected([Issue("body", "body_unreadable", "is compressed. Send it without Content-Encoding.")])
+    try:
+        with fail_after(seconds):
+            return await _read(request, bytes_max)
+    except TimeoutError:
+        raise BodyTooSlow(seconds) from None
+
+
+async def _read(request: Request, bytes_max: int) -> bytes:
     pieces: list[bytes] = []
     left = bytes_max
     async for piece in request.stream():
@@ -49,8 +65,20 @@ def parse_request(body: bytes) -> RunRequest:
 
 
 def _decode(body: bytes) -> Any:
+    # Each value but the first of a list or an object stands behind a comma.
+    if body.count(b",") + body.count(b"[") + body.count(b"{") >= VALUES_MAX:
+        decoded = _decode_text(body)
+        if not _has_at_most(decoded, VALUES_MAX):
+            raise _unreadable(f"holds more than {VALUES_MAX} values. Send fewer.")
+        return decoded
+    return _decode_text(body)
+
+
+def _decode_text(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8"), parse_float=_exact, parse_constant=_refuse_constant)
+        return json.loads(
+            body.decode("utf-8"), parse_float=_exact, parse_constant=_refuse_constant, object_pairs_hook=_named_once
+        )
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 at byte {error.start}. Send JSON in UTF-8."
     except json.JSONDecodeError as error:
@@ -59,7 +87,33 @@ def _decode(body: bytes) -> Any:
         problem = "is nested too deeply. Send fewer levels."
     except (ValueError, ArithmeticError):
         problem = "holds a number that is no JSON number, or has too many digits. Correct it."
-    raise RequestRejected([Issue("body", "body_unreadable", problem)])
+    raise _unreadable(problem)
+
+
+def _unreadable(problem: str) -> RequestRejected:
+    return RequestRejected([Issue("body", "body_unreadable", problem)])
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are all different: of two, another reader would take the other."""
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise _unreadable(f"names {shown(twice)} twice in one object. Send it once.")
+    return named
+
+
+def _has_at_most(decoded: Any, most: int) -> bool:
+    """Whether there are at most so many values, of which lists and objects are some."""
+    waiting, count = [decoded], 0
+    while waiting and count <= most:
+        value = waiting.pop()
+        count += 1
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return count <= most
 
 
 def _exact(text: str) -> Decimal:
@@ -70,4 +124,4 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON value")
 
 
-__all__ = ["parse_body", "parse_request", "read_body"]
+__all__ = ["VALUES_MAX", "parse_body", "parse_request", "read_body"]

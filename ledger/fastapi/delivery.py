@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import LedgerError
 from ledger.fastapi.refusals import cause_of
-from ledger.fastapi.telemetry import warn
+from ledger.fastapi.telemetry import places_of, warn
 from ledger.fastapi.transactions import Transactions
 from ledger.outbox import DeliveryReport, Handler, deliver_outbox
 
@@ -60,6 +60,8 @@ class StartDelivery:
         except (SQLAlchemyError, LedgerError) as error:
             # What was not handed over is still there, and is handed over later.
             warn("delivery", "database_unavailable", cause=cause_of(error))
+        except Exception as error:  # noqa: BLE001  # whatever it is, it must not end the application, nor later deliveries
+            warn("delivery", "defect", cause=cause_of(error), places=places_of(error))
 
     def _deliver(self, session: Session) -> DeliveryReport:
         report = deliver_outbox(session, self._handler, limit=1)

@@ -256,6 +256,10 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         "The account has no such dataset, or no such reservation.", 404, "Not Found", "dataset_not_found",
         "No dataset 'd1' exists in this account. Check its id.", dataset_id="d1",
     ),
+    408: _refusal(
+        "The body has not come whole in time.", 408, "Request Timeout", "body_too_slow",
+        "The body has not come whole within 30 seconds. Send the request again.", field="body",
+    ),
     409: _refusal(
         "A run is active on the dataset, or its rows are not counted yet: `x-should-retry` is false. Without that "
         "header, another request holds the account: send this one again.",

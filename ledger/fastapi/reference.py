@@ -16,7 +16,7 @@ from importlib.metadata import version
 from typing import Any
 
 import anyio
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request, Response
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,11 +26,11 @@ from starlette.exceptions import HTTPException
 from estimator import DatasetProfile, LanguageExpansion, RateCardBook, RunOutcome, RunRequest
 from ledger.errors import LedgerError
 from ledger.fastapi.identity import Tokens
-from ledger.fastapi.refusals import JSONBody, Refusal, Unavailable, cause_of, refusal_of
+from ledger.fastapi.refusals import JSONBody, Refusal, RequestRefused, Unavailable, answer_error, cause_of
 from ledger.fastapi.router import create_router
 from ledger.fastapi.telemetry import told, warn
 from ledger.launches import settle_run
-from ledger.migrations import check_schema
+from ledger.migrations import check_schema, take_turn
 from ledger.outbox import RunStart
 from ledger.reservations import list_reservations
 from ledger.runs import RunState, find_last_run
@@ -47,6 +47,8 @@ _CLEAR = text(f"DELETE FROM served_expansion WHERE {_OF_DATASET}")
 _SAVE = text("INSERT INTO served_expansion VALUES (:account_id, :dataset_id, :expansion)")
 
 _LOOK_SECONDS = 0.25
+_READY_SECONDS = 5
+_PROBES_MAX = 2
 _PAGE = 500
 
 
@@ -69,6 +71,8 @@ class Reference:
 def create_app(reference: Reference) -> FastAPI:
     """The application; its database has the ledger's tables already."""
     with reference.engine.begin() as connection:
+        # PostgreSQL fails one of two that create a table at once, though each asks whether it exists.
+        take_turn(connection)
         connection.execute(_CREATE)
 
     @asynccontextmanager
@@ -83,6 +87,7 @@ def create_app(reference: Reference) -> FastAPI:
         version=version("run-credits"),
         summary="Prices augmentation runs, holds their credits, and shows the account's book.",
         lifespan=lifespan,
+        redirect_slashes=False,
     )
     app.include_router(
         create_router(
@@ -94,6 +99,7 @@ def create_app(reference: Reference) -> FastAPI:
             start=_start,
         )
     )
+    app.add_exception_handler(RequestRefused, answer_error)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(Exception, _answer_defect)
     _add_health(app, reference.engine)
@@ -166,14 +172,20 @@ def _add_health(app: FastAPI, engine: Engine) -> None:
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
+    limiter = CapacityLimiter(_PROBES_MAX)
+
     @app.get("/ready", tags=["health"], summary="Can it answer: is the database there, with this version's tables?")
     async def ready() -> Response:
         try:
-            await to_thread.run_sync(check_schema, engine)
-        except (SQLAlchemyError, LedgerError) as error:
-            refusal = refusal_of(Unavailable(cause_of(error)))
-            return Response(status_code=503) if refusal is None else refusal.to_response()
+            with anyio.fail_after(_READY_SECONDS):
+                await to_thread.run_sync(check_schema, engine, limiter=limiter, abandon_on_cancel=True)
+        except (SQLAlchemyError, LedgerError, TimeoutError) as error:
+            warn("ready", Unavailable.code, cause=cause_of(error))
+            raise Unavailable(cause_of(error)) from None
         return JSONBody({"status": "ready"})
+
+    for path, probe in (("/health", health), ("/ready", ready)):
+        app.add_api_route(path, probe, methods=["HEAD"], include_in_schema=False)
 
 
 async def _answer_http(request: Request, error: Any) -> Response:

@@ -4,6 +4,7 @@
     401  the token is missing or unknown                        not retried
     402  insufficient credits, or a limit reached               not retried
     404  unknown dataset, account or reservation                not retried
+    408  the body has not come whole in time                    retried
     409  a run is active, or the rows are not counted yet       `x-should-retry: false`
     409  another request holds the account                      retried: the key's first answer is then there
     413  the body is too large                                  not retried
@@ -94,6 +95,17 @@ class BodyTooLarge(RequestRefused):
     def __init__(self, bytes_max: int) -> None:
         message = f"The body has more than {bytes_max} bytes. Send a smaller one."
         super().__init__(message, field="body", bytes_max=bytes_max)
+
+
+class BodyTooSlow(RequestRefused):
+    """The request's body has not come whole in time."""
+
+    status = 408
+    code = "body_too_slow"
+
+    def __init__(self, seconds: float) -> None:
+        message = f"The body has not come whole within {seconds:g} seconds. Send the request again."
+        super().__init__(message, field="body")
 
 
 class LaunchInFlight(RequestRefused):
@@ -210,7 +222,8 @@ def _of_issues(issues: Any, code: str, message: str | None = None) -> Refusal:
 def _issue_of(detail: Mapping[str, Any]) -> Issue:
     """What the framework found in a query or a path, where the first of the location says in which of them."""
     path = ".".join(str(part) for part in detail["loc"][1:])
-    return Issue(path, str(detail["type"]), f"{detail['msg']}. Correct it or leave it out.")
+    problem = str(detail["msg"]).removeprefix("Value error, ")
+    return Issue(path, str(detail["type"]), f"{problem}. Correct it or leave it out.")
 
 
 def _plain(value: Any) -> Any:
@@ -268,6 +281,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
 
 __all__ = [
     "BodyTooLarge",
+    "BodyTooSlow",
     "DatasetNotFound",
     "JSONBody",
     "LaunchInFlight",

@@ -3,7 +3,7 @@
 # Without postponed annotations: the framework could not find what the functions within `create_router` name.
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -75,6 +75,7 @@ def create_router(
     outbox: bool = True,
     prefix: str = "/api/v1",
     body_bytes_max: int = BODY_BYTES_MAX,
+    body_seconds: float = 30,
     statement_seconds: int = 5,
     threads: int = 12,
     delivery_interval: timedelta = timedelta(seconds=5),
@@ -97,6 +98,7 @@ def create_router(
         outbox: whether launches write their start to the outbox. Say no only where you start runs in another way.
         prefix: the path before `/datasets`.
         body_bytes_max: a larger body is refused with 413.
+        body_seconds: one that has not come whole after so long is refused with 408.
         statement_seconds: the longest that one statement may take or wait on PostgreSQL.
         threads: the most transactions at once on an engine or with plain sessions; at most what your pool gives.
         delivery_interval: how often starts that failed are looked for.
@@ -112,7 +114,14 @@ def create_router(
     router = APIRouter(prefix=prefix, route_class=WireRoute, lifespan=None if delivery is None else _running(delivery))
     authenticated = authenticator(accounts)
     opened = opener(database, threads, statement_seconds)
-    _add_runs(router, host, authenticated, opened, delivery, body_bytes_max)
+    _add_runs(
+        router,
+        host,
+        authenticated,
+        opened,
+        delivery,
+        partial(read_body, bytes_max=body_bytes_max, seconds=body_seconds),
+    )
     _add_book(router, authenticated, opened)
     return router
 
@@ -144,10 +153,10 @@ def _add_runs(
     authenticated: Callable[..., Any],
     opened: Callable[..., Any],
     delivery: StartDelivery | None,
-    bytes_max: int,
+    read: Callable[[Request], Awaitable[bytes]],
 ) -> None:
     async def sent(request: Request, account_id: Annotated[str, Depends(authenticated)]) -> bytes:
-        return await read_body(request, bytes_max)
+        return await read(request)
 
     # The body before the session: a dependency that opens a transaction at once must not wait for a slow client.
     async def launch(

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -79,6 +81,11 @@ class _Instruments:
         self.seconds = meter.create_histogram("credits.request.duration", "s", "Time from a request to its answer")
         self.held = meter.create_counter("credits.held", "{microcredit}", "Micro-credits that launches have held")
 
+    def is_traced(self) -> bool:
+        """False while nobody has said where spans go: one that goes nowhere costs as much as a query."""
+        is_proxy = isinstance(self.tracer, trace.ProxyTracer)
+        return not (is_proxy and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider))
+
 
 @cache
 def _instruments() -> _Instruments | None:
@@ -91,7 +98,7 @@ def observed(facts: Facts) -> Iterator[None]:
     began = time.perf_counter()
     instruments = _instruments()
     try:
-        if instruments is None:
+        if instruments is None or not instruments.is_traced():
             yield
         else:
             with instruments.tracer.start_as_current_span(
@@ -151,6 +158,25 @@ def warn(operation: str, code: str, **said: str) -> None:
     _log.warning("%s: %s", operation, code, extra={"credits": fields} | fields)
 
 
+def places_of(error: BaseException | None) -> str:
+    """Where an exception and those behind it were raised, and their classes: not what they say, which repeats values.
+
+    `CREDITS_TRACEBACK=1` lets a developer read that as well.
+    """
+    if error is None:
+        return ""
+    if os.environ.get("CREDITS_TRACEBACK"):
+        return "".join(traceback.format_exception(error)).rstrip()
+    lines: list[str] = []
+    told: set[int] = set()
+    while error is not None and id(error) not in told:
+        told.add(id(error))
+        places = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+        lines = [*([places] if places else []), f"{type(error).__module__}.{type(error).__qualname__}", *lines]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n".join(lines)
+
+
 class TextLines(logging.Formatter):
     """Log records as a person reads them, one a line: nothing that a request says can begin a line or hide."""
 
@@ -161,7 +187,7 @@ class TextLines(logging.Formatter):
         written = [moment, record.levelname, record.getMessage()]
         written += [f"{name}={_shown(value)}" for name, value in said.items()]
         line = " ".join(written)
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return f"{line}\n{places_of(record.exc_info[1])}" if record.exc_info else line
 
 
 def _shown(value: Any) -> str:
@@ -180,8 +206,8 @@ class JSONLines(logging.Formatter):
             "message": record.getMessage(),
         }
         if record.exc_info:
-            written["exception"] = self.formatException(record.exc_info)
+            written["exception"] = places_of(record.exc_info[1])
         return json.dumps(written | getattr(record, "credits", {}))
 
 
-__all__ = ["NAME", "Facts", "JSONLines", "TextLines", "observed", "told", "warn"]
+__all__ = ["NAME", "Facts", "JSONLines", "TextLines", "observed", "places_of", "told", "warn"]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 Work = Callable[[Session], Answer]
 
-_LIMITS = text(
-    "SELECT set_config('statement_timeout', :millis, true), set_config('idle_in_transaction_session_timeout', :millis,"
-    " true)"
+# One statement, as not every driver sends two at once, and one that needs nothing compiled.
+_LIMITS = (
+    "SELECT set_config('statement_timeout', '{0}', true),"
+    " set_config('idle_in_transaction_session_timeout', '{0}', true)"
 )
 
 
@@ -51,10 +52,12 @@ def limited(work: Work[Answer], seconds: int | None) -> Work[Answer]:
     process does nothing for as long. On SQLite the engine's own patience decides how long it waits for the file.
     """
 
+    limits = "" if seconds is None else _LIMITS.format(int(seconds * 1000))
+
     def within(session: Session) -> Answer:
         connection = session.connection()
         if seconds is not None and connection.dialect.name == "postgresql":
-            connection.execute(_LIMITS, {"millis": str(seconds * 1000)})
+            connection.exec_driver_sql(limits).close()
         return work(session)
 
     return within

@@ -35,7 +35,7 @@ def upgrade(bind: Engine | Connection, *, triggers: bool = True) -> str:
 
 
 def _upgrade(connection: Connection, triggers: bool) -> str:
-    _take_turn(connection)
+    take_turn(connection)
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
@@ -43,8 +43,8 @@ def _upgrade(connection: Connection, triggers: bool) -> str:
     return head_revision()
 
 
-def _take_turn(connection: Connection) -> None:
-    """Wait until no other process is upgrading; held to the end of the transaction."""
+def take_turn(connection: Connection) -> None:
+    """Wait until no other process changes the schema; held to the end of the transaction."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
         return

@@ -25,13 +25,15 @@ def datasets(tmp_path: Path) -> Path:
     return write_datasets(tmp_path / "datasets")
 
 
-def ask(server: Served, path: str, body: Any = None, token: str = "secret") -> tuple[int, Any]:
+def ask(
+    server: Served, path: str, body: Any = None, token: str = "secret", method: str | None = None
+) -> tuple[int, Any]:
     """The status and the JSON that a path answers."""
     content = None if body is None else json.dumps(body).encode()
-    request = Request(server.url + path, content, {"Authorization": f"Bearer {token}"})
+    request = Request(server.url + path, content, {"Authorization": f"Bearer {token}"}, method=method)
     try:
         with urlopen(request, timeout=60) as answer:
-            return answer.status, json.load(answer)
+            return answer.status, None if method == "HEAD" else json.load(answer)
     except HTTPError as error:
         with error:
             return error.code, json.load(error)
@@ -43,6 +45,12 @@ def test_a_supervisor_asks_for_health_and_readiness_and_stops_it(database_url: s
         assert ask(server, "/ready") == (200, {"status": "ready"})
         assert ask(server, "/api/v1/balance")[1]["available"] == 10
         assert ask(server, "/nothing")[1]["code"] == "no_such_route"
+        for method in ("GET", "PUT", "OPTIONS"):
+            status, body = ask(server, "/api/v1/datasets/d1/run", method=method)
+            assert (status, body["statusCode"], body["error"]) == (405, 405, "Method Not Allowed")
+        assert ask(server, "/api/v1/datasets/d1/run/", {"estimate": True})[0] == 404
+        for path in ("/health", "/ready"):
+            assert ask(server, path, method="HEAD") == (200, None)
         status, logged = server.stop(signal.SIGTERM)
         assert status == 0
     lines = [json.loads(line) for line in logged.splitlines()]
@@ -121,6 +129,20 @@ def test_the_database_is_as_ready_as_its_tables_are(sqlite_url: str, datasets: P
         (("--datasets", "{tmp}/datasets", "--token", "t=a", "--grant", "a"), 2, "Write each once, as ACCOUNT=CREDITS"),
         (("--datasets", "{tmp}/datasets", "--token", "t=a", "--grant", "a=x"), 2, "x"),
         (("--datasets", "{tmp}/datasets", "--token", "t=a", "--card", "nothing.toml"), 2, "nothing.toml"),
+        (("--datasets", "{tmp}/datasets", "--token", "t =a"), 2, "cannot be sent in a header"),
+        (("--datasets", "{tmp}/datasets", "--token", "t\u00f6=a"), 2, "cannot be sent in a header"),
+        (("--datasets", "{tmp}/datasets", "--token", "=a"), 2, "Write each as TOKEN=ACCOUNT"),
+        (("--datasets", "{tmp}/datasets", "--token", "t="), 2, "Write each as TOKEN=ACCOUNT"),
+        (("--datasets", "{tmp}/datasets", "--token", "t=a", "--run-seconds", "nan"), 2, "--run-seconds"),
+        (("--datasets", "{tmp}/datasets", "--token", "t=a", "--run-seconds", "1e300"), 2, "number of seconds"),
+        (("--datasets", "{tmp}/datasets", "--token", "t=a", "--run-seconds", "-1"), 2, "--run-seconds"),
+        (("--datasets", "{tmp}/datasets", "--token", "t=a", "--port", "65536"), 2, "--port"),
+        (("--datasets", "{tmp}/datasets", "--token", "t=a", "--host", "a..b"), 4, "Choose another with --host"),
+        (("--datasets", "{tmp}/datasets", "--token", "t=a", "--grant", "a=-1"), 2, "-1"),
+        (("--datasets", "{tmp}/datasets", "--token", "t=a", "--database-url", "mysql://x/y"), 2, "mysql"),
+        (("--datasets", "{tmp}/datasets", "--token", "t=" + "a" * 300), 2, "characters"),
+        (("--datasets", "{tmp}/datasets"), 2, "--token"),
+        (("--token", "t=a"), 2, "--datasets"),
     ],
 )
 def test_wrong_options_are_said_in_a_sentence(

@@ -1,6 +1,6 @@
 """Whatever body comes, the service answers it: never with a defect, always with the field, and the book stays clean.
 
-Each example is many bodies; `--long` sends 200,000 of them.
+Each example is many bodies; `--long` sends 200,000 of them, on each database.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import ledger
 from estimator import DatasetProfile
 from ledger.fastapi.models import request_schema
 from tests.ledger.fastapi.conftest import COLUMNS, Service, fill, host
+from tests.postgres import Databases
 from tests.wire_bodies import bodies
 
 NAMED = {400: "issues", 402: "requested", 409: "dataset_id", 413: "field", 422: "key"}
@@ -32,9 +33,21 @@ DATASETS = 40
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def sqlite_of_module(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('service') / 'book.sqlite'}"
+
+
+@pytest.fixture(scope="module")
+def postgresql_of_module(postgres: Databases) -> Iterator[str]:
+    url = postgres.create()
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     """A service whose account can pay for long, with datasets enough to find one without an active run."""
-    engine = ledger.create_engine(f"sqlite:///{tmp_path_factory.mktemp('service') / 'book.sqlite'}")
+    engine = ledger.create_engine(request.getfixturevalue(f"{request.param}_of_module"))
     fill(engine)
     with Session(engine) as session, session.begin():
         ledger.grant_credits(session, "acme", 1_000_000)

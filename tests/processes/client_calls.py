@@ -33,6 +33,7 @@ LATER_ARGUMENTS: dict[str, Any] = {
     "training_type": "instruction_dataset",
     "language_expansion": {"type": "translate", "languages": ["fr", "de"], "sample_rate": 0.5},
 }
+OLDER_RECIPES: Any = {"version": "1", "recipes": {"preference_pairs": True, "prompt_metadata_injection": True}}
 CALLERS = 64
 
 
@@ -59,7 +60,7 @@ def refused(call: Callable[[], Any]) -> dict[str, Any]:
 
 
 def calls(url: str, token: str, dataset: str) -> dict[str, Any]:
-    """Every kind of call, in turn; `dataset` has 250 rows or more, the account some credits."""
+    """Every kind of call, in turn; `dataset` has 300 rows, the account some credits."""
     client = Adaption(api_key=token, base_url=url)
     run = client.datasets.run
     told: dict[str, Any] = {
@@ -79,11 +80,58 @@ def calls(url: str, token: str, dataset: str) -> dict[str, Any]:
     told["wrong token"] = refused(lambda: stranger.datasets.run(dataset, estimate=True))
     told["too dear"] = refused(lambda: run("dear", column_mapping={"prompt": "question"}))
     told["status"] = client.datasets.get_status(dataset).status
+    told["raw"] = json.loads(client.datasets.with_raw_response.run(dataset, estimate=True).text())
     if hasattr(client.datasets, "adapt"):
-        arguments = EVERY_ARGUMENT | LATER_ARGUMENTS | {"estimate": True}
-        told["later arguments"] = answered(client.datasets.adapt(dataset, **arguments))
-        told["replay by adapt"] = answered(client.datasets.adapt(dataset, **EVERY_ARGUMENT))
+        told |= later_calls(client, url, token, dataset)
+    else:
+        told["older recipes"] = answered(run(dataset, estimate=True, recipe_specification=OLDER_RECIPES))
     return told
+
+
+def later_calls(client: Any, url: str, token: str, dataset: str) -> dict[str, Any]:
+    """What only newer clients say; they take an argument that is None for a null."""
+    adapt, mapping = client.datasets.adapt, {"prompt": "question"}
+    translated = EVERY_ARGUMENT | LATER_ARGUMENTS
+    expanding: dict[str, Any] = {"column_mapping": mapping} | LATER_ARGUMENTS
+    told: dict[str, Any] = {
+        "later arguments": answered(adapt(dataset, **(translated | {"estimate": True}))),
+        "replay by adapt": answered(adapt(dataset, **EVERY_ARGUMENT)),
+        "contradiction": refused(
+            lambda: adapt(
+                dataset,
+                estimate=True,
+                training_type="instruction_dataset",
+                extra_body={"recipe_specification": {"recipes": {"preference_pairs": True}}},
+            )
+        ),
+    }
+    image = {"prompt": "question", "context": ["topic"], "image": "topic"}
+    told["image"] = json.loads(
+        client.datasets.with_raw_response.adapt(dataset, estimate=True, column_mapping=image).text()
+    )
+    for name, mode in {
+        "chat": {"chat": "question"},
+        "universal prompt": {"universal_prompt": "Answer.", "context": ["topic"]},
+    }.items():
+        told[name] = answered(adapt(dataset, estimate=True, column_mapping=mode))
+    # The one run of `hundred` sets the expansion, which its estimates then keep, clear or replace.
+    told["expanding"] = answered(adapt("hundred", **expanding))
+    told["expansion kept"] = answered(adapt("hundred", estimate=True))
+    told["expansion null"] = answered(adapt("hundred", estimate=True, language_expansion=None))
+    three = {"type": "translate", "languages": ["fr", "de", "es"], "sample_rate": 1}
+    told["expansion other"] = answered(adapt("hundred", estimate=True, language_expansion=three))
+    told |= asyncio.run(later_async(url, token, dataset))
+    return told
+
+
+async def later_async(url: str, token: str, dataset: str) -> dict[str, Any]:
+    """The same by the asynchronous client."""
+    async with AsyncAdaption(api_key=token, base_url=url) as client:
+        arguments = EVERY_ARGUMENT | LATER_ARGUMENTS | {"estimate": True}
+        return {
+            "async later arguments": answered(await client.datasets.adapt(dataset, **arguments)),
+            "async status": (await client.datasets.get_status(dataset)).status,
+        }
 
 
 async def together(url: str, token: str, dataset: str) -> list[str]:

@@ -65,10 +65,11 @@ def _address(process: subprocess.Popen[str], log: IO[str]) -> str:
 
 
 def write_datasets(folder: Path) -> Path:
-    """Datasets of two kinds of files: `d1` of 300 rows, `dear` of 60,000, `small` of two."""
+    """Datasets of two kinds of files: `d1` of 300 rows, `dear` of 60,000, `hundred`, `small` of two."""
     folder.mkdir()
     row = json.dumps({"question": "q", "answer": "a", "topic": "t"}) + "\n"
     (folder / "d1.jsonl").write_text(row * 300)
     (folder / "dear.csv").write_text("question,answer\n" + "q,a\n" * 60_000)
+    (folder / "hundred.csv").write_text("question,answer\n" + "q,a\n" * 100)
     (folder / "small.csv").write_text("question,answer\nq,a\nq,a\n")
     return folder

@@ -60,7 +60,8 @@ def check(told: dict[str, Any], database_url: str) -> None:
     assert told["active run"]["body"]["run_id"] == run_id
     engine = ledger.create_engine(database_url)
     with Session(engine) as session:
-        assert [hold.run_id for hold in ledger.list_reservations(session, "acme")] == [run_id]
+        holds = ledger.list_reservations(session, "acme")
+        assert [hold.run_id for hold in holds if hold.dataset_id == "d1"] == [run_id]
         ledger.require_clean(session)
     engine.dispose()
 
@@ -81,6 +82,16 @@ def test_the_newest_client_works_unchanged_on_both_databases(database_url: str, 
         check(told, database_url)
         assert told["replay by adapt"] == told["every argument"]
         assert told["later arguments"]["credits"] == 5  # 250 rows and a half of them in each of two languages
+        assert told["async later arguments"] == told["later arguments"]
+        assert told["async status"] == "running"
+        assert told["contradiction"]["body"]["code"] == "request_rejected"
+        assert (told["image"]["multimodalPricingApplied"], told["image"]["creditMultiplier"]) == (True, 10)
+        assert told["image"]["estimatedCreditsConsumed"] == 30
+        assert (told["raw"]["multimodalPricingApplied"], "creditMultiplier" in told["raw"]) == (False, False)
+        assert told["chat"]["credits"] == told["universal prompt"]["credits"] == 3
+        # 100 rows: and a half of them in each of two languages, which is kept; alone; and all of them in three.
+        expansions = ("expanding", "expansion kept", "expansion null", "expansion other")
+        assert [told[name]["credits"] for name in expansions] == [2, 2, 1, 4]
 
 
 def install(folder: Path, requirement: str) -> Path:
@@ -98,6 +109,7 @@ def test_the_oldest_client_works_unchanged(sqlite_url: str, tmp_path: Path) -> N
         told = call(str(programs / "python"), server.url)
         assert told["version"] == "0.1.0"
         check(told, sqlite_url)
+        assert told["older recipes"]["credits"] == 3
 
 
 @pytest.mark.external

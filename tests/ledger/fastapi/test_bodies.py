@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 import ledger
+from ledger.fastapi.bodies import VALUES_MAX
 from tests.ledger.fastapi.conftest import BODY, Mount, Service, fill, host
 
 JUNK = {
@@ -27,6 +30,15 @@ JUNK = {
     "nothing": b"null",
     "half a surrogate pair": b'{"\\ud800": 1}',
     "a name of a NUL": b'{"\\u0000": "\\u0000"}',
+    "a mark of its byte order": b'\xef\xbb\xbf{"estimate": true}',
+    "UTF-16": '{"estimate": true}'.encode("utf-16"),
+    "compressed": gzip.compress(b'{"estimate": true}'),
+    "a name twice": b'{"estimate": true, "estimate": false}',
+    "a name twice within": b'{"job_specification": {"max_rows": 1, "max_rows": 2}}',
+    "nested in a field": b'{"estimate": ' + b"[" * 900 + b"]" * 900 + b"}",
+    "very many values": b'{"brand_controls": {"safety_categories": [' + b"1," * 100_000 + b"1]}}",
+    "very many values under names": json.dumps({f"a{number}": {"b": [number]} for number in range(2000)}).encode(),
+    "very many columns": json.dumps({"column_mapping": {"context": ["anwser"] * 4000}}).encode(),
     "very many names": json.dumps({f"estimat{number}": 1 for number in range(8000)}).encode(),
 }
 
@@ -37,6 +49,41 @@ def test_a_body_that_is_no_request_is_refused_by_its_place(service: Service, jun
     assert answer.status_code == 400
     assert 1 <= len(answer.json()["issues"]) <= 100
     assert all(issue["path"] and issue["message"] for issue in answer.json()["issues"])
+
+
+def test_a_compressed_body_is_said_to_be(service: Service) -> None:
+    headers = {"Authorization": "Bearer token-of-acme", "Content-Encoding": "gzip"}
+    answer = service.post(gzip.compress(b'{"estimate": true}'), headers=headers)
+    assert (answer.status_code, answer.json()["issues"][0]["path"]) == (400, "body")
+    assert "Content-Encoding" in answer.json()["message"]
+    assert service.post(b'{"estimate": true}', headers=headers | {"Content-Encoding": "identity"}).status_code == 200
+
+
+def test_a_body_of_as_many_values_as_may_be_is_read_and_of_one_more_is_not(service: Service) -> None:
+    fields = ("estimate", "column_mapping")
+    for columns, problem in ((VALUES_MAX - 5, "is not a column"), (VALUES_MAX - 4, "holds more than 4096 values")):
+        # Beside the columns: the object and its two fields, the mapping and its list are values too.
+        body = dict(zip(fields, (True, {"prompt": "question", "context": ["anwser"] * columns}), strict=True))
+        answer = service.post(body)
+        assert answer.status_code == 400
+        assert problem in answer.json()["issues"][0]["message"]
+
+
+def test_no_body_keeps_a_processor_for_long(service: Service) -> None:
+    """Each took seconds to minutes, and on SQLite with the file locked."""
+    rate = '{"type": "translate", "languages": ["fr"], "sample_rate": 0.5' + "0" * 200_000 + "1}"
+    bodies = [
+        ('{"estimate": true, "language_expansion": ' + rate + "}").encode(),
+        json.dumps({f"estimat{number}": 1 for number in range(4000)}).encode(),
+        json.dumps(BODY | {"column_mapping": {"prompt": "q" * 200_000}}).encode(),
+        json.dumps({"column_mapping": {"prompt": "question", "context": [f"anwser{n}" for n in range(4000)]}}).encode(),
+    ]
+    for body, status in zip(bodies, (200, 400, 400, 400), strict=True):
+        began = time.process_time()
+        answer = service.post(body)
+        assert time.process_time() - began < 2
+        assert answer.status_code == status
+        assert len(answer.content) < 100_000
 
 
 def test_no_body_asks_for_everything_by_default(service: Service) -> None:
@@ -64,6 +111,37 @@ def test_a_body_that_is_too_large_is_refused_whether_it_says_so_or_not(mount: Mo
     assert service.post(json.dumps(BODY).encode().ljust(1000)).status_code == 200
 
 
+SCOPE = {
+    "type": "http",
+    "asgi": {"version": "3.0"},
+    "http_version": "1.1",
+    "method": "POST",
+    "path": "/api/v1/datasets/d1/run",
+    "raw_path": b"/api/v1/datasets/d1/run",
+    "query_string": b"",
+    "headers": [(b"authorization", b"Bearer token-of-acme")],
+}
+
+
+def test_a_body_that_never_comes_whole_is_not_waited_for(engine: Engine) -> None:
+    fill(engine)
+    pieces, answers = iter([b'{"estimate"']), []
+
+    async def receive() -> dict[str, Any]:
+        piece = next(pieces, None)
+        if piece is None:
+            await asyncio.sleep(3600)
+        return {"type": "http.request", "body": piece, "more_body": True}
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    app = host(engine, body_seconds=0.05)
+    asyncio.run(asyncio.wait_for(app(SCOPE, receive, send), 30))
+    assert answers[0]["status"] == 408
+    assert json.loads(answers[1]["body"])["code"] == "body_too_slow"
+
+
 async def _send_slowly(app: FastAPI, engine: Engine) -> tuple[int, int, list[int]]:
     """Begin a run's body, look at the account meanwhile, then send the rest.
 
@@ -88,17 +166,7 @@ async def _send_slowly(app: FastAPI, engine: Engine) -> tuple[int, int, list[int
         if message["type"] == "http.response.start":
             statuses.append(message["status"])
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "path": "/api/v1/datasets/d1/run",
-        "raw_path": b"/api/v1/datasets/d1/run",
-        "query_string": b"",
-        "headers": [(b"authorization", b"Bearer token-of-acme")],
-    }
-    slow = asyncio.create_task(app(scope, receive, send))
+    slow = asyncio.create_task(app(SCOPE, receive, send))
     await asyncio.wait_for(waiting.wait(), 30)
     in_use = engine.pool.checkedout()  # type: ignore[attr-defined]
     with Session(engine) as session, session.begin():

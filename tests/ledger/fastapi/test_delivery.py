@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
 import ledger
+from ledger.fastapi import delivery
 from tests.ledger.fastapi.conftest import Service, fill, host, keyed
 
 _PATIENCE_SECONDS = 30
@@ -58,6 +60,25 @@ def test_what_another_process_left_and_what_failed_is_started_by_the_next_one(en
     assert pipeline.started == [run_id]
     with TestClient(host(engine, start=pipeline)):
         pass
+    assert pipeline.started == [run_id]
+
+
+def test_a_defect_of_the_delivery_ends_neither_the_application_nor_later_deliveries(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(engine)
+    pipeline, deliver, failures = Pipeline(), delivery.deliver_outbox, iter([True])
+
+    def deliver_later(*arguments: Any, **options: Any) -> Any:
+        if next(failures, False):
+            raise KeyError("what nobody foresaw")
+        return deliver(*arguments, **options)
+
+    monkeypatch.setattr(delivery, "deliver_outbox", deliver_later)
+    app = host(engine, start=pipeline, delivery_interval=timedelta(milliseconds=50))
+    with TestClient(app) as client:
+        run_id = Service(client, engine, app).post().json()["run_id"]
+        assert pipeline.has_one.wait(_PATIENCE_SECONDS)
     assert pipeline.started == [run_id]
 
 

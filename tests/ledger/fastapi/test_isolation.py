@@ -90,6 +90,48 @@ def test_no_route_shows_or_moves_what_is_another_accounts(any_service: Service) 
     assert _rows(any_service, "acme") == before
 
 
+ODD_IDS = [
+    "d1%00",
+    "%64%31",
+    "d1%0a",
+    "..%2Fd1",
+    "d1%2F..%2Fd1",
+    "x" * 5000,
+    "%ff",
+    "%ED%A0%80",
+    "%F0%9F%92%B8",
+    "D1",
+    "%25",
+]
+"""What is no dataset of beta's, however a server or a database might read it."""
+
+
+@pytest.mark.parametrize("odd", ODD_IDS, ids=lambda odd: odd[:20])
+def test_no_spelling_of_an_id_leads_to_another_account_or_to_a_defect(service: Service, odd: str) -> None:
+    service.post(keyed("k"))
+    before = _rows(service, "acme")
+    bearer = {"Authorization": "Bearer token-of-beta"}
+    for method, path, body in (
+        ("POST", f"datasets/{odd}/run", keyed("k")),
+        ("POST", f"datasets/{odd}/adapt", {"estimate": True}),
+        ("GET", f"datasets/{odd}/status", None),
+        ("GET", f"reservations/{odd}", None),
+        ("GET", f"reservations/acme/r2{odd}", None),
+        ("GET", f"reservations?after={odd}", None),
+    ):
+        answer = _send(service, method, path, body, bearer)
+        assert answer.status_code in (400, 404), (path, answer.text)
+    assert _rows(service, "acme") == before
+
+
+def test_of_several_tokens_none_counts(service: Service) -> None:
+    """A proxy in front may have looked at the other one."""
+    for tokens in (("acme", "beta"), ("acme", "acme"), ("beta", "nobody")):
+        headers = [("Authorization", f"Bearer token-of-{name}") for name in tokens]
+        answer = service.client.get("/api/v1/balance", headers=headers)  # type: ignore[arg-type]
+        assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -98,6 +140,13 @@ def test_no_route_shows_or_moves_what_is_another_accounts(any_service: Service) 
         {"Authorization": "Bearer "},
         {"Authorization": "Basic token-of-acme"},
         {"Authorization": "token-of-acme"},
+        {"Authorization": ""},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer token-of-acme token-of-acme"},
+        {"Authorization": "Bearer t\u00f6ken".encode("latin-1")},
+        {"Authorization": b"Bearer \xff\x00"},
+        {"Authorization": "Bearer " + "x" * 100_000},
+        {"Cookie": "Authorization=Bearer token-of-acme"},
     ],
 )
 def test_no_route_answers_without_an_accounts_token(service: Service, headers: dict[str, str]) -> None:

@@ -121,7 +121,7 @@ def test_every_field_of_a_request_and_every_route_is_described(document: dict[st
 
 def test_every_refusal_of_a_run_has_a_model_and_an_example_of_its_own(document: dict[str, Any]) -> None:
     responses = document["paths"]["/api/v1/datasets/{dataset_id}/run"]["post"]["responses"]
-    for status in ("400", "401", "402", "404", "409", "413", "422", "503"):
+    for status in ("400", "401", "402", "404", "408", "409", "413", "422", "503"):
         content = responses[status]["content"]["application/json"]
         assert content["schema"] == {"$ref": "#/components/schemas/RefusalAnswer"}
         assert content["example"]["statusCode"] == int(status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -127,6 +128,28 @@ def test_lines_for_people_have_one_line_a_record(ears: Ears) -> None:
     assert ["\n" in line for line in lines] == [False, False]
     assert lines[0].endswith('INFO start run_id="a\\nb"')
     assert lines[1].endswith('WARNING delivery: start_failed code="start_failed" start_id="x"')
+
+
+def test_a_defect_is_told_by_its_class_and_place_and_not_by_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing() -> None:
+        try:
+            raise KeyError(SECRET)
+        except KeyError as error:
+            raise ValueError(f"no {SECRET}") from error
+
+    try:
+        failing()
+    except ValueError:
+        record = logging.LogRecord("x", logging.ERROR, __file__, 1, "defect", None, sys.exc_info())
+    for form in (JSONLines(), TextLines()):
+        line = form.format(record)
+        assert SECRET not in line
+        assert "builtins.ValueError" in line
+        assert "builtins.KeyError" in line
+        assert "in failing" in line
+        with monkeypatch.context() as patch:
+            patch.setenv("CREDITS_TRACEBACK", "1")
+            assert SECRET in form.format(record)
 
 
 def test_without_telemetry_the_service_answers_the_same(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
