@@ -1,7 +1,7 @@
 """The ledger as records to be compared: its runs, captures, grants or entries, worked out from the book alone.
 
-A record is (reference, account, amount, currency, moment, status, id, cost of a credit). What has lapsed and has not been recorded yet
-is no entry: run `ledger.expire_due` first.
+A record is (reference, account, amount, currency, moment, status, id, cost of a credit). What has lapsed and has not
+been recorded yet is no entry: run `ledger.expire_due` first.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from ledger.finance.book import ROWS_AT_ONCE
 from ledger.finance.reconciliation.mappings import RecordMapping
 from ledger.ids import format_grant_id, format_reservation_id, format_run_id
+from ledger.runs import RunState
 
 Row = tuple[str | None, str, int, str | None, int, str, str, str | None]
 _MONEY = 10**12
@@ -55,13 +56,13 @@ def _json(session: Session, column: str, *path: str) -> str:
 _ENDS = "e.kind IN ('capture', 'release', 'expire')"
 _RUNS = f"""
     SELECT r.account_id, r.number, r.dataset_id, r.started_ms, r.reserved_at, r.state, x.ended,
-           coalesce(x.taken, 0), coalesce(x.refunded, 0), coalesce(x.processed, 0)
+           coalesce(x.taken, 0), coalesce(x.refunded, 0), coalesce(x.processed, 0), x.outcome
     FROM ledger_reservation r LEFT JOIN (
         SELECT e.account_id, e.reservation,
                max(CASE WHEN {_ENDS} THEN e.at END) AS ended,
                CAST(sum(CASE WHEN t.target = 'consumed' AND e.at < :until THEN t.amount END) AS BIGINT) AS taken,
                CAST(sum(CASE WHEN t.source = 'consumed' AND e.at < :until THEN t.amount END) AS BIGINT) AS refunded,
-               {{processed}} AS processed
+               {{processed}} AS processed, {{outcome}} AS outcome
         FROM ledger_entry e LEFT JOIN ledger_transfer t ON t.account_id = e.account_id AND t.sequence = e.sequence
         WHERE e.reservation IS NOT NULL AND e.kind IN ('capture', 'release', 'expire', 'refund') {{of_entries}}
         GROUP BY e.account_id, e.reservation
@@ -70,21 +71,30 @@ _RUNS = f"""
 
 
 def _runs(session: Session, mapping: RecordMapping, of_one: str, values: dict[str, Any]) -> Iterator[Row]:
-    processed = "0"
-    is_rows = mapping.amount.unit == "rows"
+    processed = outcome = "NULL"
+    is_rows, is_of_outcomes = mapping.amount.unit == "rows", mapping.status.of == "outcome"
     if is_rows:
         rows = _json(session, "e.details", "outcome", "rows_processed")
         processed = f"max(CASE WHEN {_ENDS} AND e.at < :until THEN CAST({rows} AS BIGINT) END)"
-    statement = _RUNS.format(processed=processed, of_entries=of_one.format("e"), of_runs=of_one.format("r"))
-    for account, number, dataset, started, reserved, state, ended, taken, refunded, counted in _rows(
+    if is_of_outcomes:
+        outcome = f"max(CASE WHEN {_ENDS} THEN {_json(session, 'e.details', 'outcome', 'status')} END)"
+    statement = _RUNS.format(
+        processed=processed, outcome=outcome, of_entries=of_one.format("e"), of_runs=of_one.format("r")
+    )
+    for account, number, dataset, started, reserved, state, ended, taken, refunded, counted, ended_as in _rows(
         session, statement, values
     ):
         is_open = state == "held" or ended is None or ended >= values["until"]
         amount = counted if is_rows else taken - refunded if mapping.amount.net_of_refunds else taken
         moment, status = (reserved, "held") if is_open else (ended, state)
+        if is_of_outcomes:
+            # As `ledger.runs` has it: captured by hand, without an outcome, it did what was charged.
+            status = _OUTCOMES.get(status, status) if is_open or ended_as is None else ended_as
         run = format_run_id(dataset, started)
         yield run, account, amount, None, moment, status, format_reservation_id(account, number), None
 
+
+_OUTCOMES = {"held": RunState.ACTIVE.value, "captured": RunState.SUCCEEDED.value}
 
 _CAPTURES = """
     SELECT e.account_id, e.sequence, e.at, r.number, r.dataset_id, r.started_ms,
