@@ -96,14 +96,16 @@ _DIFFER = " OR ".join(f"h.{name} IS DISTINCT FROM t.{name}" for name in _HEADER)
 
 def compare_bare(paths: tuple[Path, Path]) -> int:
     """How many joined rows differ, with DuckDB alone."""
-    with duckdb.connect(config={"enable_progress_bar": False}) as connection:
+    with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false")
         query = f"SELECT count(*) FROM {_JOINED.format(*paths)} WHERE {_DIFFER}"
         return int(connection.execute(query).fetchall()[0][0])
 
 
 def join_bare(paths: tuple[Path, Path]) -> int:
     """How many rows the join has, kept as a table."""
-    with duckdb.connect(config={"enable_progress_bar": False}) as connection:
+    with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false")
         connection.execute(f"CREATE TABLE joined AS SELECT h.*, t.* FROM {_JOINED.format(*paths)}").fetchall()
         return int(connection.execute("SELECT count(*) FROM joined").fetchall()[0][0])
 

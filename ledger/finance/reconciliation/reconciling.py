@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from ledger.accounts import require_account
 from ledger.errors import CommandInvalid
 from ledger.finance.calendar import AccountingPeriod
 from ledger.finance.reconciliation.comparing import Comparison, Progress
@@ -145,6 +146,8 @@ def _read_ledger(
 ) -> None:
     """Make a side's table of a ledger."""
     what = "Reading the ledger" if table == "here" else "Reading the second ledger"
+    if account_id is not None and table == "here":
+        require_account(session, account_id)
 
     def told() -> Iterator[Any]:
         tell(what, 0)

@@ -21,6 +21,9 @@ MEMORY = "512MB"
 ROWS_AT_ONCE = 10_000
 """Rows that go in or out at a time."""
 
+_QUIET = "SET enable_progress_bar = false"
+"""Of each connection: a bar of its own would print among what a command prints."""
+
 FIELDS = ("ref", "account", "amount", "currency", "moment", "status", "id", "rate")
 """The columns of a record, in either side; `rate` is what a credit of a grant cost, as exact text."""
 
@@ -43,10 +46,10 @@ class Scratch:
             "temp_directory": str(self.folder / "spilled"),
             "preserve_insertion_order": False,
             "autoinstall_known_extensions": False,
-            "enable_progress_bar": False,  # it would print among what a command prints
             "TimeZone": "UTC",
         }.items():
             self.connection.execute(f"SET {name} = $value", {"value": value})
+        self.connection.execute(_QUIET)
         self.failures: tuple[type[Exception], ...] = (duckdb.Error,)
 
     def close(self) -> None:
@@ -68,6 +71,7 @@ class Scratch:
         """The rows of a query, some at a time, whatever else is asked meanwhile."""
         cursor = self.connection.cursor()
         try:
+            cursor.execute(_QUIET)
             found = cursor.execute(statement, values or {})
             while rows := found.fetchmany(ROWS_AT_ONCE):
                 yield from rows
