@@ -25,6 +25,7 @@ from ledger.database import DatabaseOption, in_database, opened
 from ledger.finance.calendar import AccountingPeriod
 from ledger.finance.reconciliation import Reconciliation, ReconciliationResult, RecordMapping, reconcile
 from ledger.finance.reconciliation.documents import render_page, result_to_dict, summary_to_dict, write_csv
+from ledger.finance.reconciliation.judgement import span
 from ledger.finance.reconciliation.rendering import results_table, summary_table, sums_table
 from ledger.migrations import check_schema
 
@@ -157,8 +158,8 @@ def _facts(
     tolerance = rules.tolerance
     facts = [
         ("Compared", f"{rules.side}, in {rules.amount.unit}"),
-        ("Tolerance", f"{tolerance.amount:f} in amount, {tolerance.time} in time"),
-        ("Window", f"{tolerance.window}, where there is no reference"),
+        ("Tolerance", f"{tolerance.amount:f} in amount, {span(tolerance.time)} in time"),
+        ("Window", f"{span(tolerance.window)}, where there is no reference"),
     ]
     if period is not None:
         facts.append(("Period", f"{period.name} in {zone}"))

@@ -50,8 +50,8 @@ class Judge:
         if item.ref is None:
             near = "" if item.moment is None else f", and nothing {other} has its amount and time"
             return f"{amount} {side} without a reference{near}."
-        near = "" if item.moment is None else " nor anything of its amount and time"
-        return f"{amount} {side} under reference {item.ref!r}, which {other} has not{near}."
+        near = "" if item.moment is None else ", nor anything of its amount and time"
+        return f"{amount} {side} under reference {item.ref!r}, which is not {other}{near}."
 
     def _names(self, group: Group) -> list[Problem]:
         found = []
@@ -153,8 +153,9 @@ def exact(whole: int, scale: int) -> Decimal:
 
 
 def plain_amount(amount: Decimal) -> str:
-    """An amount with groups of three digits."""
-    return format(amount, ",f")
+    """An amount with groups of three digits, and no zeros to spare."""
+    text = format(amount, ",f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def span(gap: timedelta) -> str:
