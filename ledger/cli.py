@@ -19,6 +19,7 @@ from ledger import (
     cli_ledger,
     cli_limits,
     cli_outbox,
+    cli_reconcile,
     cli_revenue,
     cli_runs,
     cli_serve,
@@ -26,6 +27,7 @@ from ledger import (
     cli_tour,
 )
 from ledger.errors import AuditFailed, CheckpointInvalid, CommandInvalid, LedgerError, SchemaMismatch
+from ledger.finance.reconciliation import MappingInvalid, RecordsUnreadable
 
 
 class CreditsGroup(CommandGroup):
@@ -42,6 +44,8 @@ def _status_of(error: LedgerError) -> ExitStatus:
     statuses = {
         CommandInvalid: ExitStatus.BAD_INPUT,
         CheckpointInvalid: ExitStatus.BAD_INPUT,
+        MappingInvalid: ExitStatus.BAD_INPUT,
+        RecordsUnreadable: ExitStatus.BAD_INPUT,
         SchemaMismatch: ExitStatus.UNAVAILABLE,
         AuditFailed: ExitStatus.FOUND,
     }
@@ -72,6 +76,7 @@ app.add_typer(cli_finance.app)
 app.add_typer(cli_revenue.app)
 app.add_typer(cli_statements.app)
 app.add_typer(cli_accuracy.app)
+app.add_typer(cli_reconcile.app)
 
 
 def _print_version(asked: bool) -> None:

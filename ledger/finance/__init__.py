@@ -3,8 +3,9 @@
 `stream_book` reads all entries in order, and `entries_since` gives a warehouse what is new. `read_statement` and
 `PeriodStatements` are statements that prove themselves and tie to the book; `stream_revenue` says what of a period's
 sales was recognised, and `close_period` keeps it for good; `measure_accuracy` holds what runs were charged against
-their estimates; `reprice` computes every charge again. `export_book`, `write_beancount`, `write_hledger`,
-`write_journal` and the writers of statements make files that other tools, and people, accept.
+their estimates; `reprice` computes every charge again, and `reconcile` holds outside records against the book.
+`export_book`, `write_beancount`, `write_hledger`, `write_journal` and the writers of statements make files that other
+tools, and people, accept.
 """
 
 from __future__ import annotations
@@ -25,6 +26,17 @@ from ledger.finance.exports import ExportFormat, export_book
 from ledger.finance.feed import Cursor, FeedPage, entries_since
 from ledger.finance.journals import write_beancount, write_hledger, write_journal
 from ledger.finance.periods import PeriodStatements, StatementTotals
+from ledger.finance.reconciliation import (
+    MappingInvalid,
+    Reconciliation,
+    ReconciliationResult,
+    ReconciliationSummary,
+    Record,
+    RecordMapping,
+    RecordsUnreadable,
+    ResultKind,
+    reconcile,
+)
 from ledger.finance.repricing import reprice
 from ledger.finance.revenue import (
     AccountRevenue,
@@ -51,9 +63,17 @@ __all__ = [
     "Figures",
     "Flows",
     "Lending",
+    "MappingInvalid",
     "PeriodClosed",
     "PeriodStatements",
     "Receivable",
+    "Reconciliation",
+    "ReconciliationResult",
+    "ReconciliationSummary",
+    "Record",
+    "RecordMapping",
+    "RecordsUnreadable",
+    "ResultKind",
     "RevenueLine",
     "RevenueTotal",
     "RunAccuracy",
@@ -69,6 +89,7 @@ __all__ = [
     "read_one_moment",
     "read_period",
     "read_statement",
+    "reconcile",
     "reprice",
     "stream_book",
     "stream_figures",
