@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from random import Random
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from tests.finance_year.cards import YEAR, priced_run
 START = datetime(YEAR, 1, 1, tzinfo=UTC)
 END = datetime(YEAR + 1, 1, 1, tzinfo=UTC)
 DAY_MICROS = 86_400_000_000
+SUBSCRIPTION_PRICE = Decimal("0.009375")
 _LOW = Decimal(400)
 _PACKAGES = {
     "EUR": ((1_000, "0.012"), (5_000, "0.011"), (400, "0.0125")),
@@ -65,13 +67,18 @@ class _Run:
 
 @dataclass
 class Customer:
-    """One account's holder. `commands` and `take` go in turn, a day at a time."""
+    """One account's holder. `commands` and `take` go in turn, a day at a time.
+
+    `is_booked_twice`: by a mistake that no key prevents, its first charge is granted under two of them.
+    """
 
     seed: int
     number: int
+    is_booked_twice: bool = False
     purchases: list[Purchase] = field(default_factory=list)
     finished: list[FinishedRun] = field(default_factory=list)
     random: Random = field(init=False)
+    _last_purchase: ledger.GrantCredits = field(init=False)
     _holds: list[_Hold] = field(default_factory=list)
     _runs: list[_Run] = field(default_factory=list)
     _captured: list[str] = field(default_factory=list)
@@ -82,12 +89,12 @@ class Customer:
     def __post_init__(self) -> None:
         self.random = Random(f"{self.seed}/{self.number}")
 
-    @property
+    @cached_property
     def account_id(self) -> str:
         """The account's id."""
         return f"customer-{self.number:04d}"
 
-    @property
+    @cached_property
     def opens_on(self) -> datetime:
         """The day of its opening: most are there from the first day on, every fifth one comes in the first quarter."""
         return START + timedelta(days=self.number * 7 % 90 if self.number % 5 == 0 else 0)
@@ -100,6 +107,8 @@ class Customer:
         ends = self.opens_on + timedelta(days=90)
         day.add(ledger.GrantCredits(name, 200, self._key(), 50, ends, day.next(), "promotional"))
         day.add(self._purchase(day.next()))
+        if self.is_booked_twice:
+            day.add(replace(self._last_purchase, key=self._key(), at=day.next()))
         if number % 2 == 0:
             day.add(self._subscription(day.next()))
         if number % 3 == 0:
@@ -156,7 +165,7 @@ class Customer:
         credits, price = random.choice(_PACKAGES[currency])
         credits *= random.choice([1, 1, 1, 2])
         ends = at + timedelta(days=random.choice([60, 180, 365])) if random.random() < 0.6 else None
-        return ledger.GrantCredits(
+        self._last_purchase = ledger.GrantCredits(
             self.account_id,
             credits,
             self._key(),
@@ -165,6 +174,7 @@ class Customer:
             cost_basis=ledger.CostBasis(Decimal(price), currency),
             external_ref=f"ch_{self.number:04d}x{self._sent:05d}",
         )
+        return self._last_purchase
 
     def _subscription(self, at: datetime) -> ledger.GrantCredits:
         """Credits that come again: promotional ones, or ones that are billed elsewhere; some of what is left stays."""
@@ -177,14 +187,14 @@ class Customer:
             80,
             at=at,
             kind="paid" if is_paid else "promotional",
-            cost_basis=ledger.CostBasis(Decimal("0.009375"), "EUR" if self.number % 8 else "USD") if is_paid else None,
+            cost_basis=ledger.CostBasis(SUBSCRIPTION_PRICE, "EUR" if self.number % 8 else "USD") if is_paid else None,
             recurrence=ledger.Recurrence(every, rollover_min=10, rollover_max=40),
         )
 
     def _new(self, day: _Day) -> ledger.Command:
         """A command that nothing before made necessary."""
         chance = self.random.random()
-        if chance < 0.68:
+        if chance < 0.80:
             return self._reserve(day.next())
         if chance < 0.90:
             return self._launch(day.next())

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from pyarrow import parquet
 
@@ -15,6 +16,10 @@ from tests.finance_year.figures import BUCKETS, MONTHS, Figures, Month, every_mo
 
 _POSTING = re.compile(r" +(?:Assets|Equity):Credits:A-([A-Za-z0-9-]+):(\w+)  (-?[\d.]+) CREDIT(?: = (-?[\d.]+) CREDIT)?\n")
 _BALANCE = re.compile(r"(\S+) balance (?:Assets|Equity):Credits:A-([A-Za-z0-9-]+):(\w+)  (-?[\d.]+) ~ 0 CREDIT\n")
+_OTHER = re.compile(
+    r"\n|option .*\n|1970-01-01 commodity CREDIT\n|\S+ open \S+ CREDIT\n"
+    r"|  (?:account-id|sequence|reservation-id|key): \".*\"\n|    ; (?:account-id|sequence|reservation-id|key): .*\n"
+)
 _HEAD = re.compile(r"(\d{4}-\d\d)-\d\d \* ")
 
 
@@ -63,7 +68,7 @@ class _Journal:
 
 def read_beancount(path: Path, accounts: Iterable[str]) -> tuple[Figures, list[str]]:
     """The figures of a beancount file, and what does not add up within it."""
-    journal, month, where = _Journal(), "", ""
+    journal, month, where, is_new = _Journal(), "", "", False
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             if head := _HEAD.match(line):
@@ -77,13 +82,15 @@ def read_beancount(path: Path, accounts: Iterable[str]) -> tuple[Figures, list[s
                 journal.post(month, name, bucket, _micro(posting[3]))
             elif balance := _BALANCE.fullmatch(line):
                 journal.check(f"line {number}", balance[2], balance[3].lower(), _micro(balance[4]))
+            elif not _OTHER.fullmatch(line):
+                journal.problems.append(f"line {number} is nothing that a journal has: {line!r}")
     journal.end(where)
     return journal.figures(accounts), _said(journal)
 
 
 def read_hledger(path: Path, accounts: Iterable[str]) -> tuple[Figures, list[str]]:
     """The figures of an hledger journal, and what does not add up within it."""
-    journal, month, where = _Journal(), "", ""
+    journal, month, where, is_new = _Journal(), "", "", False
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             if head := _HEAD.match(line):
@@ -98,6 +105,8 @@ def read_hledger(path: Path, accounts: Iterable[str]) -> tuple[Figures, list[str
                 journal.entries[name, month] += is_new
                 is_new = False
                 journal.post(month, name, bucket, _micro(posting[3]))
+            elif not _OTHER.fullmatch(line):
+                journal.problems.append(f"line {number} is nothing that a journal has: {line!r}")
     journal.end(where)
     return journal.figures(accounts), _said(journal)
 
@@ -125,15 +134,18 @@ def read_parquet(folder: Path, accounts: Iterable[str]) -> Figures:
 
 def _joined(folder: Path) -> Iterator[tuple[str, int, str, str, str, int]]:
     entries = _rows(folder / "ledger_entry.parquet", ["account_id", "sequence", "at"])
-    name, sequence, at = next(entries)
+    entry: tuple[Any, ...] | None = None
     columns = ["account_id", "sequence", "source", "target", "amount"]
     for owner, number, source, target, amount in _rows(folder / "ledger_transfer.parquet", columns):
-        while (name, sequence) != (owner, number):
-            name, sequence, at = next(entries)
-        yield owner, number, month_of(at), source, target, amount
+        while entry is None or entry[:2] != (owner, number):
+            entry = next(entries, None)
+            if entry is None:
+                yield owner, number, "of no entry", source, target, amount
+                return
+        yield owner, number, month_of(entry[2]), source, target, amount
 
 
-def _rows(path: Path, columns: list[str]) -> Iterator[tuple]:  # type: ignore[type-arg]
+def _rows(path: Path, columns: list[str]) -> Iterator[tuple[Any, ...]]:
     with parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=columns):
             yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)

@@ -61,7 +61,7 @@ def every_month(accounts: Iterable[str]) -> Iterator[Key]:
 
 
 def roll(found: Figures, accounts: Iterable[str]) -> Figures:
-    """The figures of all months, each closing worked out from the moves up to it."""
+    """The figures of all months, each closing worked out from the moves up to it; those of no month stay as they are."""
     rolled: Figures = {}
     closing: Buckets = ()
     for name, month in every_month(accounts):
@@ -70,7 +70,7 @@ def roll(found: Figures, accounts: Iterable[str]) -> Figures:
         seen = found.get((name, month), Month())
         closing = plus(closing, changes(seen.moves))
         rolled[name, month] = Month(seen.entries, seen.moves, closing)
-    return rolled
+    return found | rolled
 
 
 def differences(source: str, found: Figures, expected: Figures, *parts: str) -> list[str]:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from ledger.finance import AccountingPeriod, Flows, RevenueTotal, stream_revenue, total_revenue
 from ledger.finance.revenue import FLOWS, RevenueLine
 from tests.finance_year.cards import YEAR
-from tests.finance_year.customers import Purchase
+from tests.finance_year.customers import SUBSCRIPTION_PRICE, Purchase
 from tests.finance_year.figures import BUCKETS, MONTHS, Figures, Month, every_month
 
 _DEFERRED = ("available", "held", "scheduled")
@@ -27,12 +27,11 @@ def revenue_problems(session: Session, figures: Figures, purchases: Iterable[Pur
     charged = Counter[tuple[str, str]]()
     for bought in purchases:
         charged[f"{bought.at:%Y-%m}", bought.currency] += bought.amount  # type: ignore[assignment]
-    bought_ids = {bought.grant_id for bought in purchases}
     problems: list[str] = []
     months: list[Sums] = []
     flows_by_account: dict[tuple[str, str], Flows] = {}
     for month in MONTHS:
-        tally = _Tally(bought_ids)
+        tally = _Tally()
         months.append(tally.total(stream_revenue(session, AccountingPeriod.parse(month))))
         flows_by_account |= {(name, month): flows for name, flows in tally.accounts.items()}
         for currency, sold in sorted(tally.sold.items()):
@@ -40,7 +39,7 @@ def revenue_problems(session: Session, figures: Figures, purchases: Iterable[Pur
                 problems.append(f"{month}: {sold} {currency} of purchases sold, {charged[month, currency]} charged")
         missing = {pair for pair in charged if pair[0] == month and pair[1] not in tally.sold}
         problems += [f"{month}: nothing sold in {currency}, though there are charges" for _, currency in sorted(missing)]
-    year = _Tally(bought_ids).total(stream_revenue(session, AccountingPeriod.parse(str(YEAR))))
+    year = _Tally().total(stream_revenue(session, AccountingPeriod.parse(str(YEAR))))
     return [
         *problems,
         *_rolled(months),
@@ -52,8 +51,7 @@ def revenue_problems(session: Session, figures: Figures, purchases: Iterable[Pur
 class _Tally:
     """What a period's lines add up to: by account, and what of purchases was sold by currency."""
 
-    def __init__(self, bought_ids: set[str]) -> None:
-        self._bought_ids = bought_ids
+    def __init__(self) -> None:
         self.accounts: dict[str, Flows] = {}
         self.sold: dict[str, Decimal] = {}
 
@@ -63,12 +61,9 @@ class _Tally:
 
     def _seen(self, line: RevenueLine) -> RevenueLine:
         self.accounts.setdefault(line.account_id, Flows()).add(line.flows)
-        if line.grant_id in self._bought_ids:
-            money = line.money("sold")
-            assert money is not None
-            assert line.currency is not None
-            if money:
-                self.sold[line.currency] = self.sold.get(line.currency, Decimal(0)) + money
+        money = line.money("sold")
+        if money and line.currency is not None and line.per_credit != SUBSCRIPTION_PRICE:
+            self.sold[line.currency] = self.sold.get(line.currency, Decimal(0)) + money
         return line
 
 

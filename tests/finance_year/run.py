@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 import ledger
 from tests.finance_year.figures import PROBLEMS_MAX
 from tests.finance_year.ties import Ties
@@ -52,10 +54,11 @@ def run_year(url: str, settings: Settings, folder: Path, say: Callable[[str], No
         year = write_year(engine, settings, tell)
         report = Report(year, {"writing": time.monotonic() - began})
         tell(f"writing: {report.seconds['writing']:,.1f} s, {year.entries:,} entries")
-        ties = Ties(engine, year.purchases, folder)
-        for name, found in ties.problems():
-            report.problems[name], report.seconds[name] = found, ties.seconds[name]
-            tell(f"{name}: {ties.seconds[name]:,.1f} s, {len(found):,} problems")
+        with Session(engine) as session:
+            ties = Ties(session, year.purchases, folder)
+            for name, found in ties.problems():
+                report.problems[name], report.seconds[name] = found, ties.seconds[name]
+                tell(f"{name}: {ties.seconds[name]:,.1f} s, {len(found):,} problems")
         return report
     finally:
         engine.dispose()

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.finance import Cursor, ExportFormat, entries_since, export_book, reprice
+from ledger.finance import ExportFormat, entries_since, export_book, reprice
 from tests.finance_year import exported, sources
 from tests.finance_year.customers import Purchase
 from tests.finance_year.figures import BUCKETS, MONTHS, Figures, differences
@@ -26,7 +26,7 @@ _ALL = ("entries", "moves", "closing")
 class Ties:
     """The tie-outs of one book. Exports are written to `folder`; what is there already is read as it is."""
 
-    engine: Engine
+    session: Session
     purchases: list[Purchase]
     folder: Path
     seconds: dict[str, float] = field(default_factory=dict)
@@ -42,13 +42,11 @@ class Ties:
     @cached_property
     def accounts(self) -> list[str]:
         """All accounts."""
-        with Session(self.engine) as session:
-            return ledger.list_accounts(session)
+        return ledger.list_accounts(self.session)
 
     @cached_property
     def _read(self) -> tuple[Figures, list[str]]:
-        with Session(self.engine) as session:
-            return sources.book_figures(session, self.accounts)
+        return sources.book_figures(self.session, self.accounts)
 
     @property
     def book(self) -> Figures:
@@ -61,14 +59,12 @@ class Ties:
 
     def statements(self) -> list[str]:
         """Statements follow one from the other, and say what the book says."""
-        with Session(self.engine) as session:
-            found, problems = sources.statement_figures(session, self.accounts)
+        found, problems = sources.statement_figures(self.session, self.accounts)
         return problems + differences("the statement", found, self.book, *_ALL)
 
     def balances(self) -> list[str]:
         """Balances as of the ends of months."""
-        with Session(self.engine) as session:
-            found = sources.balance_figures(session, self.accounts)
+        found = sources.balance_figures(self.session, self.accounts)
         return differences("the balance", found, self.book, "closing")
 
     def beancount(self) -> list[str]:
@@ -94,49 +90,43 @@ class Ties:
     def _exported(self, kind: ExportFormat) -> Path:
         path = self.folder / f"book.{kind}"
         if not path.exists():
-            with Session(self.engine) as session:
-                export_book(session, kind, path)
+            export_book(self.session, kind, path)
         return path
 
     def revenue(self) -> list[str]:
         """Twelve months of revenue."""
-        with Session(self.engine) as session:
-            return revenue_problems(session, self.book, self.purchases, self.accounts)
+        return revenue_problems(self.session, self.book, self.purchases, self.accounts)
 
     def account_rows(self) -> list[str]:
         """The balances that accounts carry."""
         statement = text(f"SELECT account_id, {', '.join(BUCKETS)} FROM ledger_account ORDER BY 1")
-        with Session(self.engine) as session:
-            rows = {row[0]: tuple(row[1:]) for row in session.execute(statement)}
+        rows = {row[0]: tuple(row[1:]) for row in self.session.execute(statement)}
         last = {name: self.book[name, MONTHS[-1]].closing for name in self.accounts}
         return [f"{name}: its row says {rows[name]}, the book {last[name]}" for name in last if rows[name] != last[name]]
 
     def audit(self) -> list[str]:
         """The audit is clean."""
-        with Session(self.engine) as session:
-            return [str(finding) for finding in ledger.audit(session)]
+        return [str(finding) for finding in ledger.audit(self.session)]
 
     def repricing(self) -> list[str]:
         """Every run costs what it cost."""
-        with Session(self.engine) as session:
-            return [str(finding) for finding in reprice(session)]
+        return [str(finding) for finding in reprice(self.session)]
 
     def feed(self) -> list[str]:
         """The feed gives every entry once, in order, with what it moved."""
-        cursor, last, problems = Cursor(), dict[str, int](), list[str]()
-        moved = dict[str, int]()
-        with Session(self.engine) as session:
-            while True:
-                page = entries_since(session, cursor, limit=_PAGE)
-                for entry in page.entries:
-                    if entry.sequence != last.get(entry.account_id, 0) + 1:
-                        problems.append(f"{entry.account_id}: entry {entry.sequence} is not the next one")
-                    last[entry.account_id] = entry.sequence
-                    moved[entry.account_id] = moved.get(entry.account_id, 0) + bool(entry.transfers)
-                cursor = page.cursor
-                if page.is_last:
-                    break
-        for name in self.accounts:
+        last, moved, problems = dict[str, int](), dict[str, int](), list[str]()
+        page = entries_since(self.session, limit=_PAGE)
+        while page.entries:
+            for entry in page.entries:
+                if entry.sequence != last.get(entry.account_id, 0) + 1:
+                    problems.append(f"{entry.account_id}: entry {entry.sequence} is not the next one")
+                last[entry.account_id] = entry.sequence
+                moved[entry.account_id] = moved.get(entry.account_id, 0) + bool(entry.transfers)
+            page = entries_since(self.session, page.cursor, limit=_PAGE)
+        sizes = text("SELECT account_id, sequence FROM ledger_account")
+        for name, size in self.session.execute(sizes):
+            if last.get(name, 0) != size:
+                problems.append(f"{name}: the feed ends at entry {last.get(name, 0)} of {size}")
             expected = sum(self.book[name, month].entries for month in MONTHS)
             if moved.get(name, 0) != expected:
                 problems.append(f"{name}: the feed has {moved.get(name, 0)} entries that move credits, the book {expected}")

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from unittest.mock import patch
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
 import ledger
@@ -37,11 +38,26 @@ _REFUSALS = frozenset(
 
 @dataclass(frozen=True)
 class Settings:
-    """One year."""
+    """One year; of its discrepancies a tenth is of each kind."""
 
     seed: int
     accounts: int
     entries: int
+    discrepancies: int = 500
+
+    def __post_init__(self) -> None:
+        if self.accounts < self.of_a_kind:
+            raise SystemExit(f"{self.discrepancies} discrepancies need {self.of_a_kind} accounts or more.")
+
+    @property
+    def of_a_kind(self) -> int:
+        """Discrepancies of each kind."""
+        return self.discrepancies // 10
+
+    def is_booked_twice(self, number: int) -> bool:
+        """True for as many customers as there are discrepancies of a kind."""
+        step = self.accounts // max(1, self.of_a_kind)
+        return number % step == step - 1 and number // step < self.of_a_kind
 
 
 @dataclass
@@ -58,8 +74,12 @@ class Year:
 
 def write_year(engine: Engine, settings: Settings, say: Callable[[str], None] | None = None) -> Year:
     """Write a year's entries, at least as many as asked for, into a ledger that is empty; it ends with nothing due."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _without_waiting)
     year = Year(settings)
-    customers = [Customer(settings.seed, number) for number in range(settings.accounts)]
+    customers = [
+        Customer(settings.seed, number, settings.is_booked_twice(number)) for number in range(settings.accounts)
+    ]
     days = (END - START).days
     for number in range(days):
         day = START + timedelta(days=number)
@@ -114,3 +134,8 @@ def _clock(moment: datetime) -> Iterator[None]:
     """Have entries recorded at a moment of the year, so that a book is the same whenever it is made."""
     with patch("ledger.journal.clock", lambda: to_instant(moment)):
         yield
+
+
+def _without_waiting(connection: Any, _record: object) -> None:
+    """Leave it to the operating system when what was committed reaches the disk: nobody needs this book after a crash."""
+    connection.execute("PRAGMA synchronous = OFF").close()
