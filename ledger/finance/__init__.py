@@ -12,6 +12,17 @@ from ledger.finance.calendar import AccountingPeriod
 from ledger.finance.exports import ExportFormat, export_book
 from ledger.finance.feed import Cursor, FeedPage, entries_since
 from ledger.finance.journals import write_beancount, write_hledger, write_journal
+from ledger.finance.reconciliation import (
+    MappingInvalid,
+    Reconciliation,
+    ReconciliationResult,
+    ReconciliationSummary,
+    Record,
+    RecordMapping,
+    RecordsUnreadable,
+    ResultKind,
+    reconcile,
+)
 from ledger.finance.repricing import reprice
 from ledger.finance.revenue import Flows, RevenueLine, RevenueTotal, stream_revenue, total_revenue
 
@@ -22,10 +33,19 @@ __all__ = [
     "ExportFormat",
     "FeedPage",
     "Flows",
+    "MappingInvalid",
+    "Reconciliation",
+    "ReconciliationResult",
+    "ReconciliationSummary",
+    "Record",
+    "RecordMapping",
+    "RecordsUnreadable",
+    "ResultKind",
     "RevenueLine",
     "RevenueTotal",
     "entries_since",
     "export_book",
+    "reconcile",
     "reprice",
     "stream_book",
     "stream_revenue",

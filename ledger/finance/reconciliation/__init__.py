@@ -1,0 +1,27 @@
+"""Reconciliation of the ledger with outside records, payment providers' exports, pipelines' usage, and other ledgers."""
+
+from __future__ import annotations
+
+from ledger.finance.reconciliation.errors import MappingInvalid, RecordsUnreadable
+from ledger.finance.reconciliation.mappings import RecordMapping
+from ledger.finance.reconciliation.reconciling import Reconciliation, reconcile
+from ledger.finance.reconciliation.results import (
+    Basis,
+    ReconciliationResult,
+    ReconciliationSummary,
+    Record,
+    ResultKind,
+)
+
+__all__ = [
+    "Basis",
+    "MappingInvalid",
+    "Reconciliation",
+    "ReconciliationResult",
+    "ReconciliationSummary",
+    "Record",
+    "RecordMapping",
+    "RecordsUnreadable",
+    "ResultKind",
+    "reconcile",
+]

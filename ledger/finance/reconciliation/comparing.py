@@ -1,0 +1,185 @@
+"""The comparison of two sides that have been read: judge what the join found not to be well, and pair what stands alone."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from ledger.finance.reconciliation.findings import Findings
+from ledger.finance.reconciliation.joining import Group, Item, Join, group_of, micros
+from ledger.finance.reconciliation.mappings import RecordMapping
+from ledger.finance.reconciliation.pairing import Pairing, Unit
+from ledger.finance.reconciliation.periods import Period
+from ledger.finance.reconciliation.results import RECORDS_SHOWN, Basis, ReconciliationSummary, ResultKind
+from ledger.finance.reconciliation.scratch import FIELDS, Scratch
+
+Progress = Callable[[str, int], None]
+"""Told what is being done, and how many records of it are done."""
+
+_TOLD_EVERY = 10_000
+
+
+class Comparison:
+    """One comparison, step by step."""
+
+    def __init__(
+        self,
+        scratch: Scratch,
+        mapping: RecordMapping,
+        join: Join,
+        findings: Findings,
+        matched: Findings,
+        inside: Period,
+        tell: Progress,
+    ) -> None:
+        self._scratch = scratch
+        self._mapping = mapping
+        self._join = join
+        self._findings = findings
+        self._matched = matched
+        self._judge = findings.judge
+        self._inside = inside
+        self._tell = tell
+        kinds = {"side": "INTEGER", **scratch.record_columns, "count": "INTEGER", "records": "VARCHAR"}
+        self._unit_columns = {name: kinds[name] for name in ("side", *FIELDS, "count", "records")}
+
+    def carry_out(self, left_out: int) -> ReconciliationSummary:
+        """Do all of it."""
+        self._scratch.create("units", self._unit_columns)
+        self._join.put_units("units")
+        self._judge_pairs()
+        self._judge_groups()
+        by_amount = self._pair_units()
+        self._findings.flush()
+        self._matched.flush()
+        return self._summarise(left_out, by_amount)
+
+    def _judge_pairs(self) -> None:
+        for count, (ours, theirs) in enumerate(self._join.pairs(), 1):
+            self._add(group_of(ours, theirs), Basis.REFERENCE)
+            if not count % _TOLD_EVERY:
+                self._tell("Judging differences", count)
+
+    def _judge_groups(self) -> None:
+        """Judge groups of several records that do not add up; one that only one side has is a unit."""
+        units = []
+        for group in self._join.groups():
+            if group.count_here and group.count_there:
+                self._add(group, Basis.REFERENCE)
+                continue
+            units.append(_unit_row(group))
+            if len(units) == _TOLD_EVERY:
+                self._scratch.fill("units", self._unit_columns, units)
+                units = []
+        self._scratch.fill("units", self._unit_columns, units)
+
+    def _add(self, group: Group, basis: Basis) -> None:
+        if not self._is_inside(group):
+            return
+        kind, cause = self._judge.judge(group)
+        self._keep(kind, basis, cause, group)
+
+    def _keep(self, kind: ResultKind, basis: Basis, cause: str, group: Group) -> None:
+        target = self._matched if kind is ResultKind.MATCHED else self._findings
+        target.add(kind, basis, cause, group)
+
+    def _is_inside(self, group: Group) -> bool:
+        return any(self._inside.has(item.moment) for side in (group.here, group.there) for item in side)
+
+    def _pair_units(self) -> int:
+        """Match by amount and time what no reference brought together; answers how many came together so."""
+        by_account = all(self._scratch.one(f"SELECT count(account) FROM {side}")[0] for side in ("here", "there"))
+        pairing = Pairing(self._judge.amount, micros(self._mapping.tolerance.window), by_account)
+        order = ", ".join(
+            f"{name} NULLS LAST" for name in ("moment", "side", "amount", "account", "ref", "status", "id")
+        )
+        rows = self._scratch.stream(f"SELECT * FROM units ORDER BY {order}")
+        units = (Unit(row[0], Item._make(row[1:-2]), row[-2], row[-1]) for row in rows)
+        count = 0
+        for first, second in pairing.pair(units):
+            if isinstance(second, bool):
+                self._alone(first, is_copy=second)
+            else:
+                count += 1
+                self._together(first, second)
+        return count
+
+    def _together(self, ours: Unit, theirs: Unit) -> None:
+        group = _group_of_units(ours, theirs)
+        kind, cause = self._judge.judge(group)
+        mine, other = ours.item.ref, theirs.item.ref
+        if kind is ResultKind.MATCHED and mine is not None and other is not None:
+            kind = ResultKind.REFERENCE_DIFFERS
+            cause = f"Here its reference is {mine!r}, there {other!r}; all else agrees."
+        if self._is_inside(group):
+            self._keep(kind, Basis.AMOUNT_AND_TIME, cause, group)
+
+    def _alone(self, unit: Unit, *, is_copy: bool) -> None:
+        """What has no counterpart: a copy of something that has one, or something that the other side lacks."""
+        is_ours = unit.side == 0
+        group = _group_of_units(unit, None) if is_ours else _group_of_units(None, unit)
+        if not self._is_inside(group):
+            return
+        basis = Basis.AMOUNT_AND_TIME if unit.item.ref is None else Basis.REFERENCE
+        if is_copy:
+            kind = ResultKind.DUPLICATE_HERE if is_ours else ResultKind.DUPLICATE_THERE
+        else:
+            kind = ResultKind.MISSING_THERE if is_ours else ResultKind.MISSING_HERE
+        self._findings.add(kind, basis, self._judge.say_alone(unit.item, unit.count, is_ours, is_copy), group)
+
+    def _summarise(self, left_out: int, by_amount: int) -> ReconciliationSummary:
+        clean = self._join.count_clean()
+        shapes = Counter(clean)
+        shapes["one to one"] += self._matched.counts[ResultKind.MATCHED]
+        counts = {kind: self._findings.counts[kind] for kind in ResultKind}
+        counts[ResultKind.MATCHED] = shapes.total()
+        records, amounts = zip(*(self._sums(table) for table in ("here", "there")), strict=True)
+        return ReconciliationSummary(
+            self._mapping.amount.unit, *records, left_out, counts, dict(shapes), by_amount, *amounts
+        )
+
+    def _sums(self, table: str) -> tuple[int, dict[str | None, Decimal]]:
+        """How many records of a side are in the period, and what they sum to, by currency."""
+        rows = self._scratch.execute(
+            f"SELECT currency, count(*), sum(amount) FROM {table} WHERE {self._inside.sql('moment')}"
+            " GROUP BY currency ORDER BY currency NULLS FIRST"
+        )
+        amounts = {currency: self._judge.amount_of(int(amount)) for currency, _, amount in rows}
+        return sum(int(row[1]) for row in rows), amounts
+
+
+def _unit_row(group: Group) -> tuple[Any, ...]:
+    """The unit of a group that only one side has."""
+    side = 0 if group.count_here else 1
+    items = (group.here, group.there)[side]
+    amount = (group.amount_here, group.amount_there)[side]
+    moments = [item.moment for item in items if item.moment is not None]
+    shown = [item._replace(amount=str(item.amount)) for item in items[:RECORDS_SHOWN]]  # type: ignore[arg-type]
+    whole = items[0]._replace(amount=amount, moment=min(moments, default=None))
+    return side, *whole, group.count_here + group.count_there, json.dumps(shown)
+
+
+def _items(unit: Unit | None) -> list[Item]:
+    if unit is None:
+        return []
+    if unit.records is None:
+        return [unit.item]
+    read = [Item._make(values) for values in json.loads(unit.records)]
+    return [item._replace(amount=int(item.amount)) for item in read]
+
+
+def _group_of_units(ours: Unit | None, theirs: Unit | None) -> Group:
+    return Group(
+        _items(ours),
+        _items(theirs),
+        ours.count if ours else 0,
+        theirs.count if theirs else 0,
+        int(ours.item.amount) if ours else 0,
+        int(theirs.item.amount) if theirs else 0,
+    )
+
+
+__all__ = ["Comparison", "Progress"]

@@ -1,0 +1,171 @@
+"""How the texts of a file become a record's values: SQL over its columns, exact, and NULL where a text is none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ledger.finance.reconciliation.mappings import RecordMapping
+from ledger.finance.reconciliation.scratch import named, quoted
+
+DIGITS_MAX = {6: 12, 0: 18, 18: 18}
+"""Digits before the decimal mark, by scale: such that no sum of many comes near the end of its type."""
+
+_SPACES = "\u00a0\u202f "
+_MINOR_SCALE = 12
+_MINOR_DECIMALS = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+"""Decimals of the minor unit where it is not two (ISO 4217)."""
+
+Types = Mapping[str, tuple[str, str]]
+"""Column -> its name in SQL, and its type; TEXT for the columns of CSV."""
+
+
+def parsed(mapping: RecordMapping, types: Types) -> dict[str, str]:
+    """SQL by field of a record, with `kept` (is it compared?) and `wrong` (which field has no such value?)."""
+    columns = mapping.columns
+    currency, no_currency = _currency(mapping, types)
+    amount = _amount(mapping, types, currency)
+    moment, no_moment = _moment(mapping, types)
+    wrong = f"CASE WHEN ({amount}) IS NULL THEN 'amount' {no_moment} {no_currency} END"
+    kept = "true"
+    if mapping.filter.types:
+        listed = ", ".join(quoted(word.lower()) for word in mapping.filter.types)
+        kept = f"lower({_text(columns.type, types)}) IN ({listed})"
+    return {
+        "ref": _reference(mapping, types),
+        "account": _text(columns.account, types),
+        "amount": amount,
+        "currency": currency,
+        "moment": moment,
+        "status": _status(mapping, types),
+        "id": _text(columns.id, types),
+        "rate": _text(None, types),
+        "kept": kept,
+        "wrong": wrong,
+    }
+
+
+def _text(column: str | None, types: Types) -> str:
+    """A column's text without spaces around it; NULL where there is nothing."""
+    if column is None:
+        return "CAST(NULL AS VARCHAR)"
+    name, kind = types[column]
+    cell = named(name) if kind == "TEXT" else f"CAST({named(name)} AS VARCHAR)"
+    return f"nullif(trim({cell}), '')"
+
+
+def _reference(mapping: RecordMapping, types: Types) -> str:
+    parts = [_text(column, types) for column in mapping.columns.references]
+    if not parts:
+        return _text(None, types)
+    joined = f" || {quoted(mapping.reference.separator)} || ".join(parts)
+    if mapping.reference.pattern:
+        joined = f"nullif(regexp_extract({joined}, {quoted(mapping.reference.pattern)}, 1), '')"
+    return f"lower({joined})" if mapping.reference.ignore_case else joined
+
+
+def amount_pattern(mapping: RecordMapping, *, is_plain: bool = False) -> str:
+    """What an amount looks like; thousands stand in groups of three, so that no decimal comma is taken for one."""
+    scale = _MINOR_SCALE if mapping.amount.unit == "minor" else mapping.scale
+    most = DIGITS_MAX[mapping.scale]
+    whole, mark = f"[0-9]{{1,{most}}}", "." if is_plain else mapping.amount.decimal
+    if mapping.amount.thousands and not is_plain:
+        gap = _character_class(mapping.amount.thousands)
+        whole = f"(?:{whole}|[0-9]{{1,3}}(?:{gap}[0-9]{{3}}){{1,{most // 3 - 1}}})"
+    return f"[+-]?{whole}(?:{_character_class(mark)}[0-9]{{0,{scale}}}0*)?"
+
+
+def _character_class(character: str) -> str:
+    return f"[{_SPACES}]" if character in _SPACES else f"[{re.escape(character)}]"
+
+
+def _amount(mapping: RecordMapping, types: Types, currency: str) -> str:
+    rule = mapping.amount
+    text, is_plain = _text(mapping.columns.amount, types), types[mapping.columns.amount][1] not in ("TEXT", "VARCHAR")
+    plain = text
+    if not is_plain:
+        for gap in _SPACES if rule.thousands and rule.thousands in _SPACES else rule.thousands:
+            plain = f"replace({plain}, {quoted(gap)}, '')"
+        if rule.decimal != ".":
+            plain = f"replace({plain}, {quoted(rule.decimal)}, '.')"
+    scale = _MINOR_SCALE if rule.unit == "minor" else mapping.scale
+    kind = "BIGINT" if mapping.scale <= 6 else "HUGEINT"
+    whole, decimals = f"split_part({plain}, '.', 1)", f"split_part({plain}, '.', 2)"
+    digits = f"{whole} || rpad(left({decimals}, {scale}), {scale}, '0')" if scale else whole
+    number = f"CAST({digits} AS {kind})"
+    if rule.unit == "minor":
+        number = f"{number} * {_minor_factor(currency)}"
+    if rule.sign == "inverted":
+        number = f"-({number})"
+    elif rule.sign == "absolute":
+        number = f"abs({number})"
+    if rule.negative_types:
+        listed = ", ".join(quoted(word.lower()) for word in rule.negative_types)
+        kind_of = f"lower({_text(mapping.columns.type, types)})"
+        number = f"CASE WHEN {kind_of} IN ({listed}) THEN -abs({number}) ELSE {number} END"
+    pattern = quoted(amount_pattern(mapping, is_plain=is_plain))
+    return f"CASE WHEN regexp_full_match({text}, {pattern}) THEN {number} END"
+
+
+def _minor_factor(currency: str) -> str:
+    cases = "".join(
+        f" WHEN {currency} IN ({', '.join(map(quoted, codes.split()))}) THEN {10 ** (6 - decimals)}"
+        for decimals, codes in _MINOR_DECIMALS.items()
+    )
+    return f"(CASE{cases} ELSE {10**4} END)"
+
+
+def _currency(mapping: RecordMapping, types: Types) -> tuple[str, str]:
+    """The currency, and when it is none."""
+    if not mapping.is_money:
+        return _text(None, types), ""
+    if mapping.columns.currency is None:
+        return quoted(mapping.amount.currency or ""), ""
+    found = f"upper({_text(mapping.columns.currency, types)})"
+    if mapping.amount.currency is not None:
+        found = f"coalesce({found}, {quoted(mapping.amount.currency)})"
+    return found, f"WHEN NOT coalesce(regexp_full_match({found}, '[A-Z]{{3}}'), false) THEN 'currency'"
+
+
+def _moment(mapping: RecordMapping, types: Types) -> tuple[str, str]:
+    """Microseconds since 1970 UTC, and when a text is no moment. Nothing at all is a moment that is not known."""
+    column = mapping.columns.at
+    if column is None:
+        return "CAST(NULL AS BIGINT)", ""
+    zone = quoted(mapping.time.zone or "UTC")
+    name, kind = types[column]
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        return f"epoch_us({named(name)})", ""
+    if kind.startswith(("TIMESTAMP", "DATE")):
+        return f"epoch_us(timezone({zone}, CAST({named(name)} AS TIMESTAMP)))", ""
+    text = _text(column, types)
+    ways = ", ".join(_read_moment(text, form, zone) for form in mapping.time.formats)
+    moment = f"coalesce({ways})" if len(mapping.time.formats) > 1 else ways
+    return moment, f"WHEN {text} IS NOT NULL AND ({moment}) IS NULL THEN 'at'"
+
+
+def _read_moment(text: str, form: str, zone: str) -> str:
+    if form == "iso":
+        return f"epoch_us(TRY_CAST({text} AS TIMESTAMPTZ))"
+    if form in ("epoch", "epoch_ms"):
+        factor = 1_000_000 if form == "epoch" else 1_000
+        return f"CASE WHEN regexp_full_match({text}, '[0-9]{{1,13}}') THEN CAST({text} AS BIGINT) * {factor} END"
+    read = f"try_strptime({text}, {quoted(form)})"
+    return f"epoch_us({read})" if "%z" in form or zone == "'UTC'" else f"epoch_us(timezone({zone}, {read}))"
+
+
+def _status(mapping: RecordMapping, types: Types) -> str:
+    text = _text(mapping.columns.status, types)
+    if mapping.columns.status is None or not mapping.status.words:
+        return text
+    cases = "".join(
+        f" WHEN {quoted(theirs.lower())} THEN {quoted(ours)}" for theirs, ours in mapping.status.words.items()
+    )
+    return f"CASE lower({text}){cases} ELSE {text} END"
+
+
+__all__ = ["amount_pattern", "parsed"]

@@ -1,0 +1,146 @@
+"""The ledger as records to be compared: its runs, captures, grants or entries, worked out from the book alone.
+
+A record is (reference, account, amount, currency, moment, status, id, cost of a credit). What has lapsed and has not been recorded yet
+is no entry: run `ledger.expire_due` first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from ledger.finance.book import ROWS_AT_ONCE
+from ledger.finance.reconciliation.mappings import RecordMapping
+from ledger.ids import format_grant_id, format_reservation_id, format_run_id
+
+Row = tuple[str | None, str, int, str | None, int, str, str, str | None]
+_MONEY = 10**12
+_FOREVER = 2**62
+
+
+def read_side(
+    session: Session, mapping: RecordMapping, *, account_id: str | None = None, until: int | None = None
+) -> Iterator[Row]:
+    """The records of the mapping's side, in no order, as they stood just before a moment (now by default)."""
+    read = {"runs": _runs, "captures": _captures, "grants": _grants, "entries": _entries}[mapping.side]
+    values = {"until": _FOREVER if until is None else until}
+    of_one = ""
+    if account_id is not None:
+        of_one, values["account_id"] = " AND {}.account_id = :account_id", account_id  # type: ignore[assignment]
+    kept = frozenset(mapping.filter.here)
+    for row in read(session, mapping, of_one, values):
+        if not kept or row[5] in kept:
+            yield row
+
+
+def _rows(session: Session, statement: str, values: dict[str, Any]) -> Iterator[Any]:
+    options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
+    with session.connection().execute(text(statement), values, execution_options=options) as rows:
+        yield from rows
+
+
+def _json(session: Session, column: str, *path: str) -> str:
+    """SQL that takes a text out of an entry's details."""
+    if session.get_bind().dialect.name == "sqlite":
+        return f"json_extract({column}, '$.{'.'.join(path)}')"
+    *parents, last = (f"'{name}'" for name in path)
+    inner = " -> ".join([f"CAST({column} AS json)", *parents])
+    return f"({inner} ->> {last})"
+
+
+_ENDS = "e.kind IN ('capture', 'release', 'expire')"
+_RUNS = f"""
+    SELECT r.account_id, r.number, r.dataset_id, r.started_ms, r.reserved_at, r.state, x.ended,
+           coalesce(x.taken, 0), coalesce(x.refunded, 0), coalesce(x.processed, 0)
+    FROM ledger_reservation r LEFT JOIN (
+        SELECT e.account_id, e.reservation,
+               max(CASE WHEN {_ENDS} THEN e.at END) AS ended,
+               CAST(sum(CASE WHEN t.target = 'consumed' AND e.at < :until THEN t.amount END) AS BIGINT) AS taken,
+               CAST(sum(CASE WHEN t.source = 'consumed' AND e.at < :until THEN t.amount END) AS BIGINT) AS refunded,
+               {{processed}} AS processed
+        FROM ledger_entry e LEFT JOIN ledger_transfer t ON t.account_id = e.account_id AND t.sequence = e.sequence
+        WHERE e.reservation IS NOT NULL AND e.kind IN ('capture', 'release', 'expire', 'refund') {{of_entries}}
+        GROUP BY e.account_id, e.reservation
+    ) x ON x.account_id = r.account_id AND x.reservation = r.number
+    WHERE r.dataset_id IS NOT NULL AND r.reserved_at < :until {{of_runs}}"""
+
+
+def _runs(session: Session, mapping: RecordMapping, of_one: str, values: dict[str, Any]) -> Iterator[Row]:
+    processed = "0"
+    is_rows = mapping.amount.unit == "rows"
+    if is_rows:
+        rows = _json(session, "e.details", "outcome", "rows_processed")
+        processed = f"max(CASE WHEN {_ENDS} AND e.at < :until THEN CAST({rows} AS BIGINT) END)"
+    statement = _RUNS.format(processed=processed, of_entries=of_one.format("e"), of_runs=of_one.format("r"))
+    for account, number, dataset, started, reserved, state, ended, taken, refunded, counted in _rows(
+        session, statement, values
+    ):
+        is_open = state == "held" or ended is None or ended >= values["until"]
+        amount = counted if is_rows else taken - refunded if mapping.amount.net_of_refunds else taken
+        moment, status = (reserved, "held") if is_open else (ended, state)
+        run = format_run_id(dataset, started)
+        yield run, account, amount, None, moment, status, format_reservation_id(account, number), None
+
+
+_CAPTURES = """
+    SELECT e.account_id, e.sequence, e.at, r.number, r.dataset_id, r.started_ms,
+           CAST(coalesce(sum(t.amount), 0) AS BIGINT)
+    FROM ledger_entry e
+    JOIN ledger_reservation r ON r.account_id = e.account_id AND r.number = e.reservation
+    LEFT JOIN ledger_transfer t
+        ON t.account_id = e.account_id AND t.sequence = e.sequence AND t.target = 'consumed'
+    WHERE e.kind = 'capture' AND e.at < :until {of_one}
+    GROUP BY e.account_id, e.sequence, e.at, r.number, r.dataset_id, r.started_ms"""
+
+
+def _captures(session: Session, _mapping: RecordMapping, of_one: str, values: dict[str, Any]) -> Iterator[Row]:
+    statement = _CAPTURES.format(of_one=of_one.format("e"))
+    for account, sequence, at, number, dataset, started, amount in _rows(session, statement, values):
+        is_run = dataset is not None
+        reference = format_run_id(dataset, started) if is_run else format_reservation_id(account, number)
+        yield reference, account, amount, None, at, "capture", f"{account}/{sequence}", None
+
+
+_GRANTS = """
+    SELECT g.account_id, g.number, e.at, g.kind, {reference}, {per_credit}, {currency},
+           CAST(sum(t.amount) AS BIGINT)
+    FROM ledger_grant g
+    JOIN ledger_entry e ON e.account_id = g.account_id AND e.sequence = g.number
+    JOIN ledger_entry f ON f.account_id = g.account_id AND f.sequence = coalesce(g.allowance, g.number)
+    JOIN ledger_transfer t ON t.account_id = g.account_id AND t.sequence = g.number
+        AND t.grant_number = g.number AND t.source = 'issued'
+    WHERE e.kind IN ('grant', 'renew') AND e.at < :until {of_one}
+    GROUP BY g.account_id, g.number, e.at, g.kind, f.details"""
+
+
+def _grants(session: Session, mapping: RecordMapping, of_one: str, values: dict[str, Any]) -> Iterator[Row]:
+    paths = {"reference": ("external_ref",), "per_credit": ("cost_basis", "per_credit")}
+    paths["currency"] = ("cost_basis", "currency")
+    found = {name: _json(session, "f.details", *path) for name, path in paths.items()}
+    statement = _GRANTS.format(of_one=of_one.format("g"), **found)
+    for account, number, at, kind, reference, per_credit, currency, micro in _rows(session, statement, values):
+        amount, grant = micro, format_grant_id(account, number)
+        if mapping.is_money:
+            if per_credit is None:
+                continue  # what was given away has no charge to be compared with
+            amount = micro * int(Decimal(per_credit) * _MONEY)
+        yield reference or grant, account, amount, currency if mapping.is_money else None, at, kind, grant, per_credit
+
+
+_ENTRIES = """
+    SELECT e.account_id, e.sequence, e.kind, e.at, CAST(coalesce(sum(t.amount), 0) AS BIGINT)
+    FROM ledger_entry e LEFT JOIN ledger_transfer t ON t.account_id = e.account_id AND t.sequence = e.sequence
+    WHERE e.at < :until {of_one} GROUP BY e.account_id, e.sequence, e.kind, e.at"""
+
+
+def _entries(session: Session, _mapping: RecordMapping, of_one: str, values: dict[str, Any]) -> Iterator[Row]:
+    for account, sequence, kind, at, amount in _rows(session, _ENTRIES.format(of_one=of_one.format("e")), values):
+        place = f"{account}/{sequence}"
+        yield place, account, amount, None, at, kind, place, None
+
+
+__all__ = ["read_side"]
