@@ -59,7 +59,7 @@ class OutsideFile:
 
     name: str
     path: Path
-    mapping: dict[str, Any]
+    mapping: Any
     lines: int = 0
     altered: set[str] = field(default_factory=set)
 
