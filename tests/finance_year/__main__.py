@@ -17,10 +17,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--accounts", type=int, default=2_000, metavar="A")
     parser.add_argument("--entries", type=int, default=1_000_000, metavar="N", help="at least")
     parser.add_argument("--seed", type=int, default=1, metavar="S")
+    parser.add_argument("--discrepancies", type=int, default=500, metavar="N", help="a tenth of each kind")
     parser.add_argument("--database-url", default=None, metavar="URL", help="an empty one; a new SQLite file if left out")
     parser.add_argument("--keep", type=Path, default=None, metavar="FOLDER", help="a new folder for the files made")
     options = parser.parse_args(arguments)
-    settings = Settings(options.seed, options.accounts, options.entries)
+    settings = Settings(options.seed, options.accounts, options.entries, options.discrepancies)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(exist_ok=True)

@@ -74,7 +74,8 @@ USAGE = {
         "status": "status",
     },
     "time": {"zone": "UTC"},
-    "filter": {"here": ["captured", "released"]},
+    "status": {"words": {"succeeded": "succeeded", "failed": "failed", "cancelled": "cancelled"}},
+    "filter": {"here": ["succeeded", "failed", "cancelled"]},
     "tolerance": {"time": "1h", "window": "1d"},
 }
 CHARGES = "stripe"

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 import ledger
 from tests.finance_year.figures import PROBLEMS_MAX
+from tests.finance_year.reconciling import Reconciled, reconcile_year
 from tests.finance_year.ties import Ties
 from tests.finance_year.writing import Settings, Year, write_year
 
@@ -23,6 +24,7 @@ class Report:
     year: Year
     seconds: dict[str, float] = field(default_factory=dict)
     problems: dict[str, list[str]] = field(default_factory=dict)
+    reconciled: Reconciled | None = None
 
     @property
     def is_clean(self) -> bool:
@@ -41,7 +43,7 @@ class Report:
             found = self.problems.get(name, [])
             lines.append(f"{name}: {seconds:,.1f} s" + (f", {len(found):,} PROBLEMS" if found else ""))
             lines += [f"  {problem}" for problem in found[:PROBLEMS_MAX]]
-        return "\n".join(lines)
+        return "\n".join([*lines, str(self.reconciled)])
 
 
 def run_year(url: str, settings: Settings, folder: Path, say: Callable[[str], None] | None = None) -> Report:
@@ -59,6 +61,10 @@ def run_year(url: str, settings: Settings, folder: Path, say: Callable[[str], No
             for name, found in ties.problems():
                 report.problems[name], report.seconds[name] = found, ties.seconds[name]
                 tell(f"{name}: {ties.seconds[name]:,.1f} s, {len(found):,} problems")
+            began = time.monotonic()
+            report.reconciled = reconcile_year(session, year, folder)
+            report.problems["reconciliation"] = report.reconciled.problems
+            report.seconds["reconciliation"] = time.monotonic() - began
         return report
     finally:
         engine.dispose()

@@ -55,13 +55,13 @@ def _json(session: Session, column: str, *path: str) -> str:
 _ENDS = "e.kind IN ('capture', 'release', 'expire')"
 _RUNS = f"""
     SELECT r.account_id, r.number, r.dataset_id, r.started_ms, r.reserved_at, r.state, x.ended,
-           coalesce(x.taken, 0), coalesce(x.refunded, 0), coalesce(x.processed, 0)
+           coalesce(x.taken, 0), coalesce(x.refunded, 0), coalesce(x.processed, 0), x.outcome
     FROM ledger_reservation r LEFT JOIN (
         SELECT e.account_id, e.reservation,
                max(CASE WHEN {_ENDS} THEN e.at END) AS ended,
                CAST(sum(CASE WHEN t.target = 'consumed' AND e.at < :until THEN t.amount END) AS BIGINT) AS taken,
                CAST(sum(CASE WHEN t.source = 'consumed' AND e.at < :until THEN t.amount END) AS BIGINT) AS refunded,
-               {{processed}} AS processed
+               {{processed}} AS processed, {{outcome}} AS outcome
         FROM ledger_entry e LEFT JOIN ledger_transfer t ON t.account_id = e.account_id AND t.sequence = e.sequence
         WHERE e.reservation IS NOT NULL AND e.kind IN ('capture', 'release', 'expire', 'refund') {{of_entries}}
         GROUP BY e.account_id, e.reservation
@@ -70,18 +70,23 @@ _RUNS = f"""
 
 
 def _runs(session: Session, mapping: RecordMapping, of_one: str, values: dict[str, Any]) -> Iterator[Row]:
-    processed = "0"
+    processed, outcome = "0", "CAST(NULL AS text)"
     is_rows = mapping.amount.unit == "rows"
+    if mapping.columns.status is not None or mapping.filter.here:
+        said = _json(session, "e.details", "outcome", "status")
+        outcome = f"max(CASE WHEN {_ENDS} AND e.at < :until THEN {said} END)"
     if is_rows:
         rows = _json(session, "e.details", "outcome", "rows_processed")
         processed = f"max(CASE WHEN {_ENDS} AND e.at < :until THEN CAST({rows} AS BIGINT) END)"
-    statement = _RUNS.format(processed=processed, of_entries=of_one.format("e"), of_runs=of_one.format("r"))
-    for account, number, dataset, started, reserved, state, ended, taken, refunded, counted in _rows(
+    statement = _RUNS.format(
+        processed=processed, outcome=outcome, of_entries=of_one.format("e"), of_runs=of_one.format("r")
+    )
+    for account, number, dataset, started, reserved, state, ended, taken, refunded, counted, outcome in _rows(
         session, statement, values
     ):
         is_open = state == "held" or ended is None or ended >= values["until"]
         amount = counted if is_rows else taken - refunded if mapping.amount.net_of_refunds else taken
-        moment, status = (reserved, "held") if is_open else (ended, state)
+        moment, status = (reserved, "held") if is_open else (ended, outcome or state)
         run = format_run_id(dataset, started)
         yield run, account, amount, None, moment, status, format_reservation_id(account, number), None
 

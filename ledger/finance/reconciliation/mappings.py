@@ -28,12 +28,16 @@ SCALES = {"credits": 6, "rows": 0, "money": 18, "minor": 18}
 Side = Literal["runs", "captures", "grants", "entries"]
 Unit = Literal["credits", "rows", "money", "minor"]
 STATUSES: dict[str, tuple[str, ...]] = {
-    "runs": ("held", "captured", "released", "expired"),
+    "runs": ("held", "succeeded", "failed", "cancelled", "captured", "released", "expired"),
     "captures": ("capture",),
     "grants": ("paid", "promotional"),
     "entries": (),
 }
-"""The words that a side has for its records; any kind of entry has its own."""
+"""The words that a side has for its records; any kind of entry has its own.
+
+A run that was settled ended as its outcome says, whatever of it was charged; one that was captured or released by hand
+is in the state of its hold.
+"""
 
 
 class _Section(BaseModel):
