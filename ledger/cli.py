@@ -18,11 +18,13 @@ from ledger import (
     cli_ledger,
     cli_limits,
     cli_outbox,
+    cli_reconcile,
     cli_runs,
     cli_serve,
     cli_tour,
 )
 from ledger.errors import AuditFailed, CheckpointInvalid, CommandInvalid, LedgerError, SchemaMismatch
+from ledger.finance.reconciliation import MappingInvalid, RecordsUnreadable
 
 
 class CreditsGroup(CommandGroup):
@@ -39,6 +41,8 @@ def _status_of(error: LedgerError) -> ExitStatus:
     statuses = {
         CommandInvalid: ExitStatus.BAD_INPUT,
         CheckpointInvalid: ExitStatus.BAD_INPUT,
+        MappingInvalid: ExitStatus.BAD_INPUT,
+        RecordsUnreadable: ExitStatus.BAD_INPUT,
         SchemaMismatch: ExitStatus.UNAVAILABLE,
         AuditFailed: ExitStatus.FOUND,
     }
@@ -66,6 +70,7 @@ app.add_typer(cli_forecast.app)
 app.add_typer(cli_outbox.app)
 app.add_typer(cli_serve.app)
 app.add_typer(cli_finance.app)
+app.add_typer(cli_reconcile.app)
 
 
 def _print_version(asked: bool) -> None:

@@ -24,29 +24,37 @@ Types = Mapping[str, tuple[str, str]]
 """Column -> its name in SQL, and its type; TEXT for the columns of CSV."""
 
 
-def parsed(mapping: RecordMapping, types: Types) -> dict[str, str]:
-    """SQL by field of a record, with `kept` (is it compared?) and `wrong` (which field has no such value?)."""
+def select_records(mapping: RecordMapping, types: Types, source: str, *, kept: str, also: str | None = None) -> str:
+    """The query of a file's records, with `wrong`: the field that has no such value; NULL where all is well."""
     columns = mapping.columns
-    currency, no_currency = _currency(mapping, types)
-    amount = _amount(mapping, types, currency)
-    moment, no_moment = _moment(mapping, types)
-    wrong = f"CASE WHEN ({amount}) IS NULL THEN 'amount' {no_moment} {no_currency} END"
-    kept = "true"
-    if mapping.filter.types:
-        listed = ", ".join(quoted(word.lower()) for word in mapping.filter.types)
-        kept = f"lower({_text(columns.type, types)}) IN ({listed})"
-    return {
+    currency, moment = _currency(mapping, types), _moment(mapping, types)
+    said = _text(columns.at, types)
+    fields = {
         "ref": _reference(mapping, types),
         "account": _text(columns.account, types),
-        "amount": amount,
+        "amount": _amount(mapping, types, currency),
         "currency": currency,
         "moment": moment,
         "status": _status(mapping, types),
         "id": _text(columns.id, types),
         "rate": _text(None, types),
-        "kept": kept,
-        "wrong": wrong,
+        "has_moment": "false" if columns.at is None else f"{said} IS NOT NULL",
     }
+    chosen = ", ".join([f"{fields[name]} AS {name}" for name in fields] + ([] if also is None else [also]))
+    known = "regexp_full_match(currency, '[A-Z]{3}')" if mapping.is_money else "true"
+    wrong = (
+        "CASE WHEN amount IS NULL THEN 'amount' WHEN has_moment AND moment IS NULL THEN 'at'"
+        f" WHEN NOT coalesce({known}, false) THEN 'currency' END"
+    )
+    return f"SELECT * EXCLUDE (has_moment), {wrong} AS wrong FROM (SELECT {chosen} FROM {source} WHERE {kept})"
+
+
+def kept_types(mapping: RecordMapping, types: Types) -> str:
+    """SQL that is true for the records that are compared."""
+    if not mapping.filter.types:
+        return "true"
+    listed = ", ".join(quoted(word.lower()) for word in mapping.filter.types)
+    return f"coalesce(lower({_text(mapping.columns.type, types)}) IN ({listed}), false)"
 
 
 def _text(column: str | None, types: Types) -> str:
@@ -94,9 +102,7 @@ def _amount(mapping: RecordMapping, types: Types, currency: str) -> str:
             plain = f"replace({plain}, {quoted(rule.decimal)}, '.')"
     scale = _MINOR_SCALE if rule.unit == "minor" else mapping.scale
     kind = "BIGINT" if mapping.scale <= 6 else "HUGEINT"
-    whole, decimals = f"split_part({plain}, '.', 1)", f"split_part({plain}, '.', 2)"
-    digits = f"{whole} || rpad(left({decimals}, {scale}), {scale}, '0')" if scale else whole
-    number = f"CAST({digits} AS {kind})"
+    number = _whole_number(plain, scale, kind)
     if rule.unit == "minor":
         number = f"{number} * {_minor_factor(currency)}"
     if rule.sign == "inverted":
@@ -111,6 +117,15 @@ def _amount(mapping: RecordMapping, types: Types, currency: str) -> str:
     return f"CASE WHEN regexp_full_match({text}, {pattern}) THEN {number} END"
 
 
+def _whole_number(plain: str, scale: int, kind: str) -> str:
+    """A plain number as a whole number of 10^-scale. It has been checked to have no digits beyond."""
+    if kind == "BIGINT":
+        return f"CAST(CAST({plain} AS DECIMAL(18, {scale})) * {10**scale} AS BIGINT)"
+    # No decimal type holds what a product of so many digits would be, so that the digits are put side by side.
+    whole, decimals = f"split_part({plain}, '.', 1)", f"split_part({plain}, '.', 2)"
+    return f"CAST({whole} || rpad(left({decimals}, {scale}), {scale}, '0') AS HUGEINT)"
+
+
 def _minor_factor(currency: str) -> str:
     cases = "".join(
         f" WHEN {currency} IN ({', '.join(map(quoted, codes.split()))}) THEN {10 ** (6 - decimals)}"
@@ -119,33 +134,28 @@ def _minor_factor(currency: str) -> str:
     return f"(CASE{cases} ELSE {10**4} END)"
 
 
-def _currency(mapping: RecordMapping, types: Types) -> tuple[str, str]:
-    """The currency, and when it is none."""
+def _currency(mapping: RecordMapping, types: Types) -> str:
     if not mapping.is_money:
-        return _text(None, types), ""
+        return _text(None, types)
     if mapping.columns.currency is None:
-        return quoted(mapping.amount.currency or ""), ""
+        return quoted(mapping.amount.currency or "")
     found = f"upper({_text(mapping.columns.currency, types)})"
-    if mapping.amount.currency is not None:
-        found = f"coalesce({found}, {quoted(mapping.amount.currency)})"
-    return found, f"WHEN NOT coalesce(regexp_full_match({found}, '[A-Z]{{3}}'), false) THEN 'currency'"
+    return found if mapping.amount.currency is None else f"coalesce({found}, {quoted(mapping.amount.currency)})"
 
 
-def _moment(mapping: RecordMapping, types: Types) -> tuple[str, str]:
-    """Microseconds since 1970 UTC, and when a text is no moment. Nothing at all is a moment that is not known."""
+def _moment(mapping: RecordMapping, types: Types) -> str:
+    """Microseconds since 1970 UTC. Nothing at all is a moment that is not known."""
     column = mapping.columns.at
     if column is None:
-        return "CAST(NULL AS BIGINT)", ""
+        return "CAST(NULL AS BIGINT)"
     zone = quoted(mapping.time.zone or "UTC")
     name, kind = types[column]
     if kind == "TIMESTAMP WITH TIME ZONE":
-        return f"epoch_us({named(name)})", ""
+        return f"epoch_us({named(name)})"
     if kind.startswith(("TIMESTAMP", "DATE")):
-        return f"epoch_us(timezone({zone}, CAST({named(name)} AS TIMESTAMP)))", ""
-    text = _text(column, types)
-    ways = ", ".join(_read_moment(text, form, zone) for form in mapping.time.formats)
-    moment = f"coalesce({ways})" if len(mapping.time.formats) > 1 else ways
-    return moment, f"WHEN {text} IS NOT NULL AND ({moment}) IS NULL THEN 'at'"
+        return f"epoch_us(timezone({zone}, CAST({named(name)} AS TIMESTAMP)))"
+    ways = [_read_moment(_text(column, types), form, zone) for form in mapping.time.formats]
+    return ways[0] if len(ways) == 1 else f"coalesce({', '.join(ways)})"
 
 
 def _read_moment(text: str, form: str, zone: str) -> str:
@@ -168,4 +178,4 @@ def _status(mapping: RecordMapping, types: Types) -> str:
     return f"CASE lower({text}){cases} ELSE {text} END"
 
 
-__all__ = ["amount_pattern", "parsed"]
+__all__ = ["amount_pattern", "kept_types", "select_records"]

@@ -16,9 +16,9 @@ from typing import IO, Any
 from estimator.issues import nearest
 from ledger.finance.reconciliation import diagnosis
 from ledger.finance.reconciliation.errors import RecordsUnreadable
-from ledger.finance.reconciliation.expressions import parsed
+from ledger.finance.reconciliation.expressions import kept_types, select_records
 from ledger.finance.reconciliation.mappings import RecordMapping
-from ledger.finance.reconciliation.scratch import FIELDS, Scratch, named, quoted
+from ledger.finance.reconciliation.scratch import Scratch, named, quoted
 
 LINE_MAX = 1_000_000
 """Bytes that a line may have."""
@@ -39,23 +39,21 @@ def read_records(scratch: Scratch, table: str, path: Path | str, mapping: Record
         raise RecordsUnreadable(path, "is a folder. Name one file of it.")
     source = _Parquet(scratch, path) if path.suffix.lower() == ".parquet" else _Csv(scratch, path, mapping)
     _require_columns(path, source, mapping)
-    columns = parsed(mapping, source.types)
-    kept = columns.pop("kept")
-    wrong = columns.pop("wrong")
-    chosen = ", ".join(f"{columns[name]} AS {name}" for name in FIELDS)
+    kept = kept_types(mapping, source.types)
+    query = select_records(mapping, source.types, source.sql, kept=kept)
     scratch.execute(f"SET TimeZone = {quoted(mapping.time.zone or 'UTC')}")
     try:
-        scratch.execute(f"CREATE TABLE {table} AS SELECT {chosen}, {wrong} AS wrong FROM {source.sql} WHERE {kept}")
+        scratch.execute(f"CREATE TABLE {table} AS {query}")
+        (total,) = scratch.one(f"SELECT count(*) FROM {source.sql}") if kept != "true" else (None,)
     except scratch.failures as error:
         raise source.explain(error) from None
-    if scratch.one(f"SELECT count(wrong) FROM {table}")[0]:
-        raise _wrong_value(scratch, source, mapping, wrong, kept)
-    (total,) = scratch.one(f"SELECT count(*) FROM {source.sql}") if kept != "true" else (None,)
-    (count,) = scratch.one(f"SELECT count(*) FROM {table}")
+    count, wrong = scratch.one(f"SELECT count(*), min(wrong) FROM {table}")
+    if wrong is not None:
+        raise _wrong_value(scratch, source, mapping, wrong)
     return 0 if total is None else int(total) - int(count)
 
 
-def _require_columns(path: Path, source: Any, mapping: RecordMapping) -> None:
+def _require_columns(path: Path, source: _Parquet | _Csv, mapping: RecordMapping) -> None:
     names = source.names
     for columns in mapping.columns.named.values():
         for column in columns:
@@ -68,17 +66,16 @@ def _require_columns(path: Path, source: Any, mapping: RecordMapping) -> None:
                 raise RecordsUnreadable(path, problem, line=source.header_line, column=column)
 
 
-def _wrong_value(scratch: Scratch, source: Any, mapping: RecordMapping, wrong: str, kept: str) -> RecordsUnreadable:
+def _wrong_value(scratch: Scratch, source: _Parquet | _Csv, mapping: RecordMapping, field: str) -> RecordsUnreadable:
     """The refusal of a value that is not what its column should have, with the first line that has such a one."""
-    (what,) = scratch.one(f"SELECT min(w) FROM (SELECT {wrong} AS w FROM {source.sql} WHERE {kept})")
-    (column,) = mapping.columns.named[what]
-    cell = f"coalesce(CAST({named(source.place(column))} AS VARCHAR), '')"
-    found = scratch.execute(
-        f"SELECT DISTINCT {cell} FROM {source.sql} WHERE {kept} AND {wrong} = $what ORDER BY 1 LIMIT {_EXAMPLES}",
-        {"what": what},
-    )
-    line, text = source.find(column, {row[0] for row in found})
-    return RecordsUnreadable(source.path, diagnosis.problem(mapping, what, text), line=line, column=column)
+    (column,) = mapping.columns.named[field]
+    place = named(source.types[column][0])
+    # The query again, beside the text of the column that is wrong.
+    beside = f"(SELECT *, coalesce(CAST({place} AS VARCHAR), '') AS said FROM {source.sql})"
+    query = select_records(mapping, source.types, beside, kept=kept_types(mapping, source.types), also="said")
+    rows = scratch.execute(f"SELECT DISTINCT said FROM ({query}) WHERE wrong = $field ORDER BY 1 LIMIT {_EXAMPLES}", {"field": field})
+    line, text = source.find(column, {row[0] for row in rows})
+    return RecordsUnreadable(source.path, diagnosis.problem(mapping, field, text), line=line, column=column)
 
 
 class _Parquet:
@@ -95,10 +92,6 @@ class _Parquet:
             raise self.explain(error) from None
         self.names = [row[0] for row in rows]
         self.types = {row[0]: (row[0], str(row[1])) for row in rows}
-
-    def place(self, column: str) -> str:
-        """The name of a column in `sql`."""
-        return column
 
     def find(self, _column: str, texts: set[str]) -> tuple[int | None, str]:
         """Where the first of some texts stands: rows of Parquet have no lines."""
@@ -132,10 +125,6 @@ class _Csv:
     def opened(self) -> IO[bytes]:
         """The file's bytes."""
         return gzip.open(self.path) if self.path.suffix.lower() == ".gz" else self.path.open("rb")  # type: ignore[return-value]
-
-    def place(self, column: str) -> str:
-        """The name of a column in `sql`."""
-        return self.types[column][0]
 
     def find(self, column: str, texts: set[str]) -> tuple[int | None, str]:
         """The first line that has one of some texts in a column, and which."""
