@@ -1,4 +1,4 @@
-"""`python -m tests.finance_year --accounts A --entries N --seed S`; ends with 1 when anything does not tie or is missed."""
+"""`python -m tests.finance_year --accounts A --entries N --seed S`; ends with 1 when a sum or a finding is not right."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--entries", type=int, default=1_000_000, metavar="N", help="at least")
     parser.add_argument("--seed", type=int, default=1, metavar="S")
     parser.add_argument("--discrepancies", type=int, default=500, metavar="N", help="a tenth of each kind")
-    parser.add_argument("--database-url", default=None, metavar="URL", help="an empty one; a new SQLite file if left out")
+    parser.add_argument(
+        "--database-url", default=None, metavar="URL", help="an empty one; a new SQLite file if left out"
+    )
     parser.add_argument("--keep", type=Path, default=None, metavar="FOLDER", help="a new folder for the files made")
     options = parser.parse_args(arguments)
     settings = Settings(options.seed, options.accounts, options.entries, options.discrepancies)

@@ -162,12 +162,12 @@ class Customer:
         currency = "EUR" if self.number % 2 else "USD"
         if self.number % 7 == 0:
             currency = random.choice(["EUR", "USD"])
-        credits, price = random.choice(_PACKAGES[currency])
-        credits *= random.choice([1, 1, 1, 2])
+        amount, price = random.choice(_PACKAGES[currency])
+        amount *= random.choice([1, 1, 1, 2])
         ends = at + timedelta(days=random.choice([60, 180, 365])) if random.random() < 0.6 else None
         self._last_purchase = ledger.GrantCredits(
             self.account_id,
-            credits,
+            amount,
             self._key(),
             expires_at=ends,
             at=at,

@@ -14,7 +14,9 @@ from pyarrow import parquet
 
 from tests.finance_year.figures import BUCKETS, MONTHS, Figures, Month, every_month, month_of, roll
 
-_POSTING = re.compile(r" +(?:Assets|Equity):Credits:A-([A-Za-z0-9-]+):(\w+)  (-?[\d.]+) CREDIT(?: = (-?[\d.]+) CREDIT)?\n")
+_POSTING = re.compile(
+    r" +(?:Assets|Equity):Credits:A-([A-Za-z0-9-]+):(\w+)  (-?[\d.]+) CREDIT(?: = (-?[\d.]+) CREDIT)?\n"
+)
 _BALANCE = re.compile(r"(\S+) balance (?:Assets|Equity):Credits:A-([A-Za-z0-9-]+):(\w+)  (-?[\d.]+) ~ 0 CREDIT\n")
 _OTHER = re.compile(
     r"\n|option .*\n|1970-01-01 commodity CREDIT\n|\S+ open \S+ CREDIT\n"
@@ -120,7 +122,14 @@ def read_journal_csv(path: Path, accounts: Iterable[str]) -> Figures:
     with path.open(encoding="utf-8", newline="") as file:
         lines = csv.DictReader(file)
         moves = (
-            (row["account_id"], int(row["sequence"]), row["at"][:7], row["source"], row["target"], _micro(row["credits"]))
+            (
+                row["account_id"],
+                int(row["sequence"]),
+                row["at"][:7],
+                row["source"],
+                row["target"],
+                _micro(row["credits"]),
+            )
             for row in lines
             if row["credits"]
         )

@@ -61,7 +61,7 @@ def every_month(accounts: Iterable[str]) -> Iterator[Key]:
 
 
 def roll(found: Figures, accounts: Iterable[str]) -> Figures:
-    """The figures of all months, each closing worked out from the moves up to it; those of no month stay as they are."""
+    """The figures of all months, each closing worked out from the moves up to it; those of no month stay."""
     rolled: Figures = {}
     closing: Buckets = ()
     for name, month in every_month(accounts):

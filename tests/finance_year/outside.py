@@ -164,7 +164,7 @@ def write_usage(file: OutsideFile, lines: Iterable[Line]) -> None:
 
 
 def write_charges(file: OutsideFile, lines: Iterable[Line]) -> None:
-    """The columns of Stripe's balance transactions, with fees, refunds of others and payouts among the charges."""
+    """The columns of Stripe's balance transactions, with payouts among the charges."""
     columns = ["id", "Type", "Source", "Amount", "Fee", "Net", "Currency", "Created (UTC)", "Description"]
     with file.path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out)
@@ -177,7 +177,9 @@ def write_charges(file: OutsideFile, lines: Iterable[Line]) -> None:
             charged = [f"txn_{number:07d}", "charge", line.reference, f"{line.amount:.2f}", fee, net, currency, created]
             writer.writerow([*charged, f"Credits, {line.account_id}"])
             if number % 50 == 49:
-                writer.writerow([f"txn_p{number:06d}", "payout", f"po_{number}", "-5000.00", 0, -5000, "eur", created, ""])
+                writer.writerow(
+                    [f"txn_p{number:06d}", "payout", f"po_{number}", "-5000.00", 0, -5000, "eur", created, ""]
+                )
 
 
 def write_second_ledger(file: OutsideFile, lines: Iterable[Line]) -> None:

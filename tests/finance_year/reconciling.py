@@ -46,10 +46,8 @@ class Reconciled:
     def __str__(self) -> str:
         """Figures for a person."""
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(self.found.items()))
-        lines = [
-            f"found {self.found.total():,} of {len(self.plan.expected):,} discrepancies,"
-            f" {self.false_findings:,} false findings ({kinds})"
-        ]
+        lines = [f"found {self.found.total():,} of {len(self.plan.expected):,} discrepancies"]
+        lines[0] += f", {self.false_findings:,} false findings ({kinds})"
         for name, summary in self.summaries.items():
             shapes = ", ".join(f"{shape} {count:,}" for shape, count in summary.matched_as.items() if count)
             lines.append(

@@ -16,13 +16,20 @@ from tests.finance_year.figures import BUCKETS, MONTHS, Figures, Month, every_mo
 
 _DEFERRED = ("available", "held", "scheduled")
 _MOVED = FLOWS[1:-1]
-_FLOW_OF_SOURCE = {"issued": ("sold", 1), "consumed": ("refunded", 1), "expired": ("breakage", -1), "revoked": ("revoked", -1)}
+_FLOW_OF_SOURCE = {
+    "issued": ("sold", 1),
+    "consumed": ("refunded", 1),
+    "expired": ("breakage", -1),
+    "revoked": ("revoked", -1),
+}
 _FLOW_OF_TARGET = {"issued": "returned", "consumed": "recognised", "expired": "breakage", "revoked": "revoked"}
 
 Sums = dict[tuple[str, str | None], RevenueTotal]
 
 
-def revenue_problems(session: Session, figures: Figures, purchases: Iterable[Purchase], accounts: list[str]) -> list[str]:
+def revenue_problems(
+    session: Session, figures: Figures, purchases: Iterable[Purchase], accounts: list[str]
+) -> list[str]:
     """Whatever of twelve months and the year does not add up."""
     charged = Counter[tuple[str, str]]()
     for bought in purchases:
@@ -38,7 +45,9 @@ def revenue_problems(session: Session, figures: Figures, purchases: Iterable[Pur
             if sold != charged[month, currency]:
                 problems.append(f"{month}: {sold} {currency} of purchases sold, {charged[month, currency]} charged")
         missing = {pair for pair in charged if pair[0] == month and pair[1] not in tally.sold}
-        problems += [f"{month}: nothing sold in {currency}, though there are charges" for _, currency in sorted(missing)]
+        problems += [
+            f"{month}: nothing sold in {currency}, though there are charges" for _, currency in sorted(missing)
+        ]
     year = _Tally().total(stream_revenue(session, AccountingPeriod.parse(str(YEAR))))
     return [
         *problems,
@@ -100,7 +109,9 @@ def _summed(months: list[Sums], year: Sums) -> list[str]:
             money = year[key].money.get(flow, Decimal(0)) if key in year else Decimal(0)
             money_summed = sum((part.money.get(flow, Decimal(0)) for part in parts), Decimal(0))
             if (whole, money) != (summed, money_summed):
-                problems.append(f"{key} {flow}: {whole} and {money} in the year, {summed} and {money_summed} in its months")
+                problems.append(
+                    f"{key} {flow}: {whole} and {money} in the year, {summed} and {money_summed} in its months"
+                )
         last = months[-1].get(key)
         if (year[key].flows.closing if key in year else 0) != (last.flows.closing if last else 0):
             problems.append(f"{key}: the year closes with another amount than its last month")

@@ -30,7 +30,7 @@ _LAST_OF_JUNE = (
     " WHERE account_id = 'customer-0003' AND at < 1751328000000000)"
 )
 _BOUGHT = (
-    "UPDATE ledger_entry SET details = replace(details, '\"per_credit\"\\:\"0.0', '\"per_credit\"\\:\"0.1')"
+    'UPDATE ledger_entry SET details = replace(details, \'"per_credit"\\:"0.0\', \'"per_credit"\\:"0.1\')'
     " WHERE account_id = 'customer-0003' AND sequence = (SELECT min(sequence) FROM ledger_entry"
     " WHERE account_id = 'customer-0003' AND details LIKE '%external_ref%')"
 )

@@ -1,4 +1,4 @@
-"""A short year in the suite: every sum ties, and of what was altered in the records of others each is found as it is."""
+"""A short year in the suite: every sum ties, and whatever was altered in the records of others is found as it is."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 import ledger
+from ledger.finance import reconcile
 from ledger.values import EntryKind
 from tests.finance_year.__main__ import main
-from tests.finance_year.discrepancies import KINDS, SHARES, compare
+from tests.finance_year.discrepancies import KINDS, SHARES, Expected, compare
 from tests.finance_year.outside import OutsideFile
 from tests.finance_year.reconciling import reconcile_files, reconcile_year, write_outside
 from tests.finance_year.run import run_year
@@ -85,15 +86,11 @@ def test_one_altered_line_is_one_finding(files: tuple[Engine, dict[str, OutsideF
 
 
 def _count(session: Session, name: str, outside: dict[str, OutsideFile]) -> int:
-    from ledger.finance import reconcile
-
     with reconcile(session, outside[name].path, outside[name].mapping) as found:
         return found.summary.findings
 
 
 def test_a_finding_that_is_missing_too_much_or_of_another_kind_is_told(tmp_path: Path) -> None:
-    from tests.finance_year.discrepancies import Expected
-
     one, other = Expected("usage", "timing", "r1"), Expected("usage", "timing", "r2")
     assert list(compare({one, other}, [one, other])) == []
     assert [line.partition(":")[0] for line in compare({one}, [other, other])] == [

@@ -102,7 +102,9 @@ class Ties:
         statement = text(f"SELECT account_id, {', '.join(BUCKETS)} FROM ledger_account ORDER BY 1")
         rows = {row[0]: tuple(row[1:]) for row in self.session.execute(statement)}
         last = {name: self.book[name, MONTHS[-1]].closing for name in self.accounts}
-        return [f"{name}: its row says {rows[name]}, the book {last[name]}" for name in last if rows[name] != last[name]]
+        return [
+            f"{name}: its row says {rows[name]}, the book {last[name]}" for name in last if rows[name] != last[name]
+        ]
 
     def audit(self) -> list[str]:
         """The audit is clean."""
@@ -129,7 +131,9 @@ class Ties:
                 problems.append(f"{name}: the feed ends at entry {last.get(name, 0)} of {size}")
             expected = sum(self.book[name, month].entries for month in MONTHS)
             if moved.get(name, 0) != expected:
-                problems.append(f"{name}: the feed has {moved.get(name, 0)} entries that move credits, the book {expected}")
+                problems.append(
+                    f"{name}: the feed has {moved.get(name, 0)} entries that move credits, the book {expected}"
+                )
         return problems
 
 

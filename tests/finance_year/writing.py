@@ -112,9 +112,7 @@ def _write_day(engine: Engine, year: Year, customers: list[Customer], day: datet
     _carry_out(engine, year, asked, day)
 
 
-def _carry_out(
-    engine: Engine, year: Year, asked: list[tuple[Customer, ledger.Command]], recorded_at: datetime
-) -> None:
+def _carry_out(engine: Engine, year: Year, asked: list[tuple[Customer, ledger.Command]], recorded_at: datetime) -> None:
     """One batch, committed; what it was answered goes to those who asked."""
     with Session(engine) as session, session.begin(), _clock(recorded_at + timedelta(days=1)):
         results = ledger.execute(session, [command for _, command in asked])
@@ -137,5 +135,5 @@ def _clock(moment: datetime) -> Iterator[None]:
 
 
 def _without_waiting(connection: Any, _record: object) -> None:
-    """Leave it to the operating system when what was committed reaches the disk: nobody needs this book after a crash."""
+    """Leave it to the system when what was committed reaches the disk: nobody needs this book after a crash."""
     connection.execute("PRAGMA synchronous = OFF").close()

@@ -135,7 +135,7 @@ class ReferenceRule(_Section):
 
 
 class AmountRule(_Section):
-    """What the amounts are, and how they are written. `negative_types` count below zero."""
+    """What the amounts are, and how they are written. `negative_types` count below zero; `empty` ones are refused, or 0."""
 
     unit: Unit = "credits"
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = None
@@ -144,6 +144,7 @@ class AmountRule(_Section):
     sign: Literal["as_is", "inverted", "absolute"] = "as_is"
     negative_types: Names = ()
     net_of_refunds: bool = False
+    empty: Literal["refused", "zero"] = "refused"
 
 
 class TimeRule(_Section):
