@@ -1,4 +1,4 @@
-"""`python -m tests.finance_year --accounts A --entries N --seed S`; ends with 1 when a sum or a finding is not right."""
+"""`python -m tests.finance_year --accounts A --entries N --seed S`; ends with 1 when a sum or a finding is wrong."""
 
 from __future__ import annotations
 
