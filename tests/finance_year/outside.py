@@ -74,7 +74,10 @@ USAGE = {
         "status": "status",
     },
     "time": {"zone": "UTC"},
-    "status": {"words": {"succeeded": "succeeded", "failed": "failed", "cancelled": "cancelled"}},
+    "status": {
+        "of": "outcome",
+        "words": {"succeeded": "succeeded", "failed": "failed", "cancelled": "cancelled"},
+    },
     "filter": {"here": ["succeeded", "failed", "cancelled"]},
     "tolerance": {"time": "1h", "window": "1d"},
 }

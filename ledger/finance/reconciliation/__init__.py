@@ -1,4 +1,4 @@
-"""Reconciliation of the ledger with outside records, payment providers' exports, pipelines' usage, and other ledgers."""
+"""Reconciliation of the ledger with payment providers' exports, pipelines' usage, and other ledgers."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The comparison of two sides that have been read: judge what the join found not to be well, and pair what stands alone."""
+"""The comparison of two sides that were read: what does not agree is judged, what stands alone is paired."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,7 @@ from ledger.finance.reconciliation.pairing import Pairing, Unit
 from ledger.finance.reconciliation.periods import Period
 from ledger.finance.reconciliation.results import RECORDS_SHOWN, Basis, ReconciliationSummary, ResultKind
 from ledger.finance.reconciliation.scratch import FIELDS, Scratch
+from ledger.finance.reconciliation.sums import Alone, find_sums
 
 Progress = Callable[[str, int], None]
 """Told what is being done, and how many records of it are done."""
@@ -92,26 +93,51 @@ class Comparison:
     def _pair_units(self) -> int:
         """Match by amount and time what no reference brought together; answers how many came together so."""
         by_account = all(self._scratch.one(f"SELECT count(account) FROM {side}")[0] for side in ("here", "there"))
-        pairing = Pairing(self._judge.amount, micros(self._mapping.tolerance.window), by_account)
-        order = ", ".join(
-            f"{name} NULLS LAST" for name in ("moment", "side", "amount", "account", "ref", "status", "id")
-        )
-        rows = self._scratch.stream(f"SELECT * FROM units ORDER BY {order}")
-        units = (Unit(row[0], Item._make(row[1:-2]), row[-2], row[-1]) for row in rows)
-        count = 0
-        for first, second in pairing.pair(units):
-            if isinstance(second, bool):
-                self._alone(first, is_copy=second)
-            else:
-                count += 1
-                self._together(first, second)
-        return count
+        window = micros(self._mapping.tolerance.window)
+        pairing = Pairing(self._judge.amount, window, by_account)
+        paired = 0
 
-    def _together(self, ours: Unit, theirs: Unit) -> None:
+        def alone() -> Iterator[tuple[Any, ...]]:
+            nonlocal paired
+            for first, second in pairing.pair(self._stored_units("units", ("moment", "side"))):
+                if isinstance(second, bool):
+                    yield first.side, *first.item, first.size, first.records, int(second)
+                else:
+                    paired += 1
+                    self._together([first], [second])
+
+        columns = self._unit_columns | {"is_copy": "INTEGER"}
+        self._scratch.create("alone", columns)
+        self._scratch.fill("alone", columns, alone())
+        order = ("account", "currency", "moment", "side") if by_account else ("currency", "moment", "side")
+        left = (Alone(unit, bool(is_copy)) for unit, is_copy in self._stored("alone", order))
+        for found in find_sums(left, self._judge.amount, window, by_account=by_account):
+            if isinstance(found, Alone):
+                self._alone(found.unit, is_copy=found.is_copy)
+            else:
+                paired += 1
+                sides = ([found.whole], found.parts)
+                self._together(*(sides if found.whole.side == 0 else sides[::-1]))
+        return paired
+
+    def _stored_units(self, table: str, first: tuple[str, ...]) -> Iterator[Unit]:
+        return (unit for unit, _ in self._stored(table, first))
+
+    def _stored(self, table: str, first: tuple[str, ...]) -> Iterator[tuple[Unit, int]]:
+        """The units of a table by some columns, and then by all others, so that their order is always the same."""
+        rest = ("amount", "account", "ref", "status", "id", "currency")
+        order = ", ".join(f"{name} NULLS LAST" for name in dict.fromkeys((*first, *rest)))
+        size = 1 + len(FIELDS)
+        for row in self._scratch.stream(f"SELECT * FROM {table} ORDER BY {order}"):
+            unit = Unit(row[0], Item._make(row[1:size]), row[size], row[size + 1])
+            yield unit, row[-1] if len(row) > size + 2 else 0
+
+    def _together(self, ours: list[Unit], theirs: list[Unit]) -> None:
+        """What came together by amount and time: both sides agree in all that they say, or nearly."""
         group = _group_of_units(ours, theirs)
         kind, cause = self._judge.judge(group)
-        mine, other = ours.item.ref, theirs.item.ref
-        if kind is ResultKind.MATCHED and mine is not None and other is not None:
+        mine, other = ours[0].item.ref, theirs[0].item.ref
+        if kind is ResultKind.MATCHED and len(ours) == len(theirs) and mine is not None and other is not None:
             kind = ResultKind.REFERENCE_DIFFERS
             cause = f"Here its reference is {mine!r}, there {other!r}; all else agrees."
         if self._is_inside(group):
@@ -120,7 +146,7 @@ class Comparison:
     def _alone(self, unit: Unit, *, is_copy: bool) -> None:
         """What has no counterpart: a copy of something that has one, or something that the other side lacks."""
         is_ours = unit.side == 0
-        group = _group_of_units(unit, None) if is_ours else _group_of_units(None, unit)
+        group = _group_of_units([unit], []) if is_ours else _group_of_units([], [unit])
         if not self._is_inside(group):
             return
         basis = Basis.AMOUNT_AND_TIME if unit.item.ref is None else Basis.REFERENCE
@@ -128,17 +154,24 @@ class Comparison:
             kind = ResultKind.DUPLICATE_HERE if is_ours else ResultKind.DUPLICATE_THERE
         else:
             kind = ResultKind.MISSING_THERE if is_ours else ResultKind.MISSING_HERE
-        self._findings.add(kind, basis, self._judge.say_alone(unit.item, unit.count, is_ours, is_copy), group)
+        self._findings.add(kind, basis, self._judge.say_alone(unit.item, unit.size, is_ours, is_copy), group)
 
     def _summarise(self, left_out: int, by_amount: int) -> ReconciliationSummary:
         clean = self._join.count_clean()
-        shapes = Counter(clean)
-        shapes["one to one"] += self._matched.counts[ResultKind.MATCHED]
+        shapes = Counter(clean) + self._matched.shapes
         counts = {kind: self._findings.counts[kind] for kind in ResultKind}
         counts[ResultKind.MATCHED] = shapes.total()
         records, amounts = zip(*(self._sums(table) for table in ("here", "there")), strict=True)
         return ReconciliationSummary(
-            self._mapping.amount.unit, *records, left_out, counts, dict(shapes), by_amount, *amounts
+            unit=self._mapping.amount.unit,
+            records_here=records[0],
+            records_there=records[1],
+            left_out=left_out,
+            counts=counts,
+            matched_as={name: shapes[name] for name in clean},
+            by_amount_and_time=by_amount,
+            amounts_here=amounts[0],
+            amounts_there=amounts[1],
         )
 
     def _sums(self, table: str) -> tuple[int, dict[str | None, Decimal]]:
@@ -162,24 +195,21 @@ def _unit_row(group: Group) -> tuple[Any, ...]:
     return side, *whole, group.count_here + group.count_there, json.dumps(shown)
 
 
-def _items(unit: Unit | None) -> list[Item]:
-    if unit is None:
-        return []
-    if unit.records is None:
-        return [unit.item]
-    read = [Item._make(values) for values in json.loads(unit.records)]
-    return [item._replace(amount=int(item.amount)) for item in read]
+def _items(units: list[Unit]) -> list[Item]:
+    items: list[Item] = []
+    for unit in units:
+        if unit.records is None:
+            items.append(unit.item)
+        else:
+            read = (Item._make(values) for values in json.loads(unit.records))
+            items += [item._replace(amount=int(item.amount)) for item in read]
+    return items
 
 
-def _group_of_units(ours: Unit | None, theirs: Unit | None) -> Group:
-    return Group(
-        _items(ours),
-        _items(theirs),
-        ours.count if ours else 0,
-        theirs.count if theirs else 0,
-        int(ours.item.amount) if ours else 0,
-        int(theirs.item.amount) if theirs else 0,
-    )
+def _group_of_units(ours: list[Unit], theirs: list[Unit]) -> Group:
+    counts = (sum(unit.size for unit in side) for side in (ours, theirs))
+    amounts = (sum(unit.item.amount for unit in side) for side in (ours, theirs))
+    return Group(_items(ours), _items(theirs), *counts, *amounts)
 
 
 __all__ = ["Comparison", "Progress"]

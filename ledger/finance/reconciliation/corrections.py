@@ -31,11 +31,11 @@ def suggest(result: ReconciliationResult, mapping: RecordMapping, rate: str | No
     account = result.account_id
     if result.kind not in _OURS_IS_WRONG or account is None or mapping.side == "entries":
         return None
-    credits = _credits(result.difference, mapping, rate)
-    if not credits:
+    more = _credits(result.difference, mapping, rate)
+    if not more:
         return None
     # More used means fewer credits left; more granted means more of them.
-    amount = credits if mapping.side == "grants" else -credits
+    amount = more if mapping.side == "grants" else -more
     about = result.reference or next((r.record_id for r in (*result.here, *result.there) if r.record_id), None)
     named = f" {about}" if about else ""
     reason = f"reconciliation of {mapping.side}:{named} {result.kind.value.replace('_', ' ')}"

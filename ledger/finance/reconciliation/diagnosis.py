@@ -1,11 +1,11 @@
-"""What is wrong with a file of records, and on which line and in which column: read slowly, once it is known to be bad."""
+"""What is wrong with a file of records, on which line and in which column: read slowly, once known to be bad."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from estimator.issues import shown
 from ledger.finance.reconciliation.mappings import FileFormat, RecordMapping
@@ -25,7 +25,10 @@ def problem(mapping: RecordMapping, field: str, text: str) -> str:
     """The sentence for a text that is not what its column should have."""
     if field == "amount":
         if not text.strip():
-            return "is empty. Every record needs an amount; leave other lines out with filter.types, or set amount.empty = 'zero'."
+            return (
+                "is empty. Every record needs an amount; leave other lines out with filter.types,"
+                ' or set amount.empty = "zero".'
+            )
         rule = mapping.amount
         groups = f" and {shown(rule.thousands)} between thousands" if rule.thousands else ""
         most = {"rows": "no decimals", "credits": "at most six decimals"}.get(rule.unit, "at most eighteen decimals")
@@ -61,17 +64,27 @@ def _whole_lines(reader: codecs.StreamReader) -> Iterator[str]:
         yield rest
 
 
+def fields_of(lines: Iterator[str], form: FileFormat) -> Any:
+    """The fields of each record, as the format has it."""
+    return csv.reader(lines, delimiter=form.delimiter, quotechar=form.quote, strict=True)
+
+
+class _BrokenRecord(Exception):
+    """A record whose quotes do not match: the line on which it begins, and what is wrong."""
+
+
 def _records(file: IO[bytes], form: FileFormat) -> Iterator[tuple[int, list[str]]]:
     """Each record below the header, with the line on which it begins."""
     csv.field_size_limit(_FIELD_MAX)
-    reader = csv.reader(
-        text_lines(file, form, is_lenient=True), delimiter=form.delimiter, quotechar=form.quote, strict=True
-    )
-    begins = form.skip_lines + 1
-    for fields in reader:
-        if fields and begins > form.skip_lines + 1:
-            yield begins, fields
-        begins = form.skip_lines + reader.line_num + 1
+    reader = fields_of(text_lines(file, form, is_lenient=True), form)
+    header = begins = form.skip_lines + 1
+    try:
+        for fields in reader:
+            if fields and begins > header:
+                yield begins, fields
+            begins = form.skip_lines + reader.line_num + 1
+    except csv.Error as error:
+        raise _BrokenRecord(begins, str(error)) from None
 
 
 def find_text(file: IO[bytes], form: FileFormat, place: int, texts: set[str]) -> tuple[int | None, str]:
@@ -93,8 +106,9 @@ def find_fault(file: IO[bytes], form: FileFormat, names: list[str], line_max: in
             if len(fields) != len(names):
                 found.append(_wrong_count(line, fields, names))
                 break
-    except csv.Error as error:
-        found.append(_broken_quotes(file, form, error))
+    except _BrokenRecord as error:
+        line, why = error.args
+        found.append(Fault(f"has quotes that do not match ({why}). Double a quote within a field.", line, None))
     return min(found, key=lambda fault: fault.line) if found else None
 
 
@@ -145,16 +159,4 @@ def _long_line(file: IO[bytes], form: FileFormat, line_max: int) -> Fault | None
     return None
 
 
-def _broken_quotes(file: IO[bytes], form: FileFormat, error: csv.Error) -> Fault:
-    """Where the record begins whose quotes do not close."""
-    file.seek(0)
-    line = form.skip_lines + 1
-    try:
-        for line, _ in _records(file, form):
-            pass
-    except csv.Error:
-        line += 1
-    return Fault(f"has quotes that do not match ({error}). Double a quote within a field, and close each.", line, None)
-
-
-__all__ = ["Fault", "find_fault", "find_text", "problem", "text_lines"]
+__all__ = ["Fault", "fields_of", "find_fault", "find_text", "problem", "text_lines"]

@@ -93,8 +93,9 @@ def write_csv(results: Iterable[ReconciliationResult], out: TextIO) -> int:
     writer = csv.writer(out)
     writer.writerow(CSV_COLUMNS)
     count = 0
-    for count, result in enumerate(results, 1):
+    for result in results:
         writer.writerow(_line(result))
+        count += 1
     return count
 
 

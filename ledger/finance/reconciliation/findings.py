@@ -31,6 +31,7 @@ class Findings:
 
     def __init__(self, scratch: Scratch, mapping: RecordMapping, judge: Judge, table: str) -> None:
         self.counts: Counter[ResultKind] = Counter()
+        self.shapes: Counter[str] = Counter()
         self._scratch = scratch
         self._mapping = mapping
         self.judge = judge
@@ -41,6 +42,8 @@ class Findings:
     def add(self, kind: ResultKind, basis: Basis, cause: str, group: Group) -> None:
         """Keep a result."""
         self.counts[kind] += 1
+        ours, theirs = ("one" if count == 1 else "many" for count in (group.count_here, group.count_there))
+        self.shapes[f"{ours} to {theirs}"] += 1
         self._rows.append((*order_of(group), kind.value, to_document(kind, basis, cause, group)))
         if len(self._rows) == _AT_ONCE:
             self.flush()
@@ -61,15 +64,17 @@ class Findings:
         """The public value of a kept result."""
         kind, basis, cause, here, there, counts, amounts = json.loads(document)
         ours, theirs = ([Item._make(values) for values in side] for side in (here, there))
-        amount = self.judge.amount_of
+        amount_here, amount_there = (self.judge.amount_of(int(whole)) for whole in amounts)
         found = ReconciliationResult(
-            ResultKind(kind),
-            Basis(basis),
-            tuple(self._record(item) for item in ours),
-            tuple(self._record(item) for item in theirs),
-            *counts,
-            *(amount(int(whole)) for whole in amounts),
-            cause,
+            kind=ResultKind(kind),
+            basis=Basis(basis),
+            here=tuple(self._record(item) for item in ours),
+            there=tuple(self._record(item) for item in theirs),
+            count_here=counts[0],
+            count_there=counts[1],
+            amount_here=amount_here,
+            amount_there=amount_there,
+            cause=cause,
         )
         rate = next((item.rate for item in ours if item.rate is not None), None)
         suggestion = suggest(found, self._mapping, rate)

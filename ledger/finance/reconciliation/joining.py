@@ -170,7 +170,7 @@ class Join:
             sides: tuple[list[Item], list[Item]] = ([], [])
             for row in found:
                 sides[row[4]].append(Item._make(row[5:]))
-            yield Group(*sides, *(int(value) for value in sums))  # type: ignore[arg-type]
+            yield Group(*sides, *(int(value) for value in sums))
 
     def put_units(self, units: str) -> None:
         """Add to a table of units the records that stand alone: no reference, or one that the other side has not."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from itertools import pairwise
 
 from ledger.finance.reconciliation.joining import GROUP_MAX, Group, Item, micros
 from ledger.finance.reconciliation.mappings import RecordMapping
@@ -119,7 +119,7 @@ class Judge:
             if not 1 <= copies <= min(count - 1, at_most):
                 continue
             moments = sorted(i.moment for i in items if (i.amount, i.status) == (size, status) and i.moment is not None)
-            close = sum(1 for a, b in zip(moments, moments[1:], strict=False) if b - a <= self.time)
+            close = sum(1 for a, b in pairwise(moments) if b - a <= self.time)
             if not moments or close >= copies:
                 return copies, size
         return None

@@ -1,7 +1,7 @@
 """The ledger as records to be compared: its runs, captures, grants or entries, worked out from the book alone.
 
-A record is (reference, account, amount, currency, moment, status, id, cost of a credit). What has lapsed and has not been recorded yet
-is no entry: run `ledger.expire_due` first.
+A record is (reference, account, amount, currency, moment, status, id, cost of a credit). What has lapsed and has not
+been recorded yet is no entry: run `ledger.expire_due` first.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from ledger.finance.book import ROWS_AT_ONCE
 from ledger.finance.reconciliation.mappings import RecordMapping
 from ledger.ids import format_grant_id, format_reservation_id, format_run_id
+from ledger.runs import RunState
 
 Row = tuple[str | None, str, int, str | None, int, str, str, str | None]
 _MONEY = 10**12
@@ -70,26 +71,30 @@ _RUNS = f"""
 
 
 def _runs(session: Session, mapping: RecordMapping, of_one: str, values: dict[str, Any]) -> Iterator[Row]:
-    processed, outcome = "0", "CAST(NULL AS text)"
-    is_rows = mapping.amount.unit == "rows"
-    if mapping.columns.status is not None or mapping.filter.here:
-        said = _json(session, "e.details", "outcome", "status")
-        outcome = f"max(CASE WHEN {_ENDS} AND e.at < :until THEN {said} END)"
+    processed = outcome = "NULL"
+    is_rows, is_of_outcomes = mapping.amount.unit == "rows", mapping.status.of == "outcome"
     if is_rows:
         rows = _json(session, "e.details", "outcome", "rows_processed")
         processed = f"max(CASE WHEN {_ENDS} AND e.at < :until THEN CAST({rows} AS BIGINT) END)"
+    if is_of_outcomes:
+        outcome = f"max(CASE WHEN {_ENDS} THEN {_json(session, 'e.details', 'outcome', 'status')} END)"
     statement = _RUNS.format(
         processed=processed, outcome=outcome, of_entries=of_one.format("e"), of_runs=of_one.format("r")
     )
-    for account, number, dataset, started, reserved, state, ended, taken, refunded, counted, outcome in _rows(
+    for account, number, dataset, started, reserved, state, ended, taken, refunded, counted, ended_as in _rows(
         session, statement, values
     ):
         is_open = state == "held" or ended is None or ended >= values["until"]
         amount = counted if is_rows else taken - refunded if mapping.amount.net_of_refunds else taken
-        moment, status = (reserved, "held") if is_open else (ended, outcome or state)
+        moment, status = (reserved, "held") if is_open else (ended, state)
+        if is_of_outcomes:
+            # As `ledger.runs` has it: captured by hand, without an outcome, it did what was charged.
+            status = _OUTCOMES.get(status, status) if is_open or ended_as is None else ended_as
         run = format_run_id(dataset, started)
         yield run, account, amount, None, moment, status, format_reservation_id(account, number), None
 
+
+_OUTCOMES = {"held": RunState.ACTIVE.value, "captured": RunState.SUCCEEDED.value}
 
 _CAPTURES = """
     SELECT e.account_id, e.sequence, e.at, r.number, r.dataset_id, r.started_ms,

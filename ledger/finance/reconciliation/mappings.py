@@ -1,14 +1,15 @@
-"""Mappings: what the columns of an outside file mean, written in TOML, and what of the ledger they are compared with."""
+"""Mappings: what the columns of a file mean, written in TOML, and what of the ledger they are compared with."""
 
 from __future__ import annotations
 
 import codecs
 import tomllib
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -18,6 +19,7 @@ from estimator.errors import Issue
 from estimator.issues import issues_of, nearest, problems_error, shown
 from ledger.cli_arguments import parse_duration
 from ledger.finance.reconciliation.errors import MappingInvalid
+from ledger.runs import RunState
 
 SHIPPED = ("journal", "stripe", "usage")
 """The mappings that ship with the package, usable by name."""
@@ -28,16 +30,12 @@ SCALES = {"credits": 6, "rows": 0, "money": 18, "minor": 18}
 Side = Literal["runs", "captures", "grants", "entries"]
 Unit = Literal["credits", "rows", "money", "minor"]
 STATUSES: dict[str, tuple[str, ...]] = {
-    "runs": ("held", "succeeded", "failed", "cancelled", "captured", "released", "expired"),
+    "runs": ("held", "captured", "released", "expired"),
     "captures": ("capture",),
     "grants": ("paid", "promotional"),
     "entries": (),
 }
-"""The words that a side has for its records; any kind of entry has its own.
-
-A run that was settled ended as its outcome says, whatever of it was charged; one that was captured or released by hand
-is in the state of its hold.
-"""
+"""The words that a side has for its records; any kind of entry has its own."""
 
 
 class _Section(BaseModel):
@@ -135,7 +133,10 @@ class ReferenceRule(_Section):
 
 
 class AmountRule(_Section):
-    """What the amounts are, and how they are written. `negative_types` count below zero; `empty` ones are refused, or 0."""
+    """What the amounts are, and how they are written.
+
+    `negative_types` count below zero. An `empty` amount is refused, or is 0.
+    """
 
     unit: Unit = "credits"
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = None
@@ -177,8 +178,12 @@ class TimeRule(_Section):
 
 
 class StatusRule(_Section):
-    """Their words for what the ledger calls otherwise: theirs -> the ledger's."""
+    """Their words for what the ledger calls otherwise: theirs -> the ledger's.
 
+    A run is called by what became of its hold, or by its outcome (`of`).
+    """
+
+    of: Literal["hold", "outcome"] = "hold"
     words: dict[str, str] = {}
 
 
@@ -190,7 +195,7 @@ class Filter(_Section):
 
 
 class Tolerance(_Section):
-    """What is no finding: `amount` and `time` apart. `window`: how far apart an amount may match without a reference."""
+    """What is no finding: `amount` and `time` apart. `window`: how far apart amounts may match without a reference."""
 
     amount: Exact = Decimal(0)
     time: Duration = timedelta(days=1)
@@ -221,6 +226,12 @@ class RecordMapping(_Section):
     def scale(self) -> int:
         """Decimals that its amounts are kept with."""
         return SCALES[self.amount.unit]
+
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        """The words that its side has for its records; any, where there are none."""
+        is_of_outcomes = self.side == "runs" and self.status.of == "outcome"
+        return tuple(RunState) if is_of_outcomes else STATUSES[self.side]
 
     @property
     def is_money(self) -> bool:
@@ -260,36 +271,44 @@ class RecordMapping(_Section):
             raise MappingInvalid([Issue("", "encoding", message)]) from None
 
 
-def _contradictions(mapping: RecordMapping) -> list[Issue]:
+def _contradictions(mapping: RecordMapping) -> Iterator[Issue]:
     """What is wrong between the parts of a mapping, each of which is well written."""
-    found = []
-    amount, columns = mapping.amount, mapping.columns
-    if columns.at is not None and mapping.time.zone is None:
-        found.append(Issue("time.zone", "missing", "is required with a column `at`. Write one such as 'UTC'."))
-    if not columns.references and columns.at is None:
-        message = "needs a reference, or a moment (`at`) to match amounts by. Name one of both columns."
-        found.append(Issue("columns", "missing", message))
-    if mapping.is_money and columns.currency is None and amount.currency is None:
-        message = f"is required where the unit is {amount.unit}: here, or as a column in columns.currency."
-        found.append(Issue("amount.currency", "missing", message))
+    yield from _missing(mapping)
+    amount, tolerance = mapping.amount, mapping.tolerance
     if amount.thousands == amount.decimal:
-        found.append(Issue("amount.thousands", "contradiction", "is the decimal mark too. Write them apart."))
-    if columns.type is None and (mapping.filter.types or amount.negative_types):
-        found.append(Issue("columns.type", "missing", "is required where types are named. Name its column."))
-    sides = {"rows": ("runs",), "money": ("grants",), "minor": ("grants",)}.get(amount.unit)
-    if sides is not None and mapping.side not in sides:
-        message = f"is {amount.unit}, which only {sides[0]} have. Set side = {sides[0]!r}, or the unit to credits."
-        found.append(Issue("amount.unit", "contradiction", message))
-    known = STATUSES[mapping.side]
+        yield Issue("amount.thousands", "contradiction", "is the decimal mark too. Write them apart.")
+    sides = {"rows": "runs", "money": "grants", "minor": "grants"}
+    if amount.unit in sides and mapping.side != sides[amount.unit]:
+        side = sides[amount.unit]
+        message = f"is {amount.unit}, which only {side} have. Set side = {side!r}, or the unit to credits."
+        yield Issue("amount.unit", "contradiction", message)
+    known = mapping.statuses
     for place, words in (("status.words", mapping.status.words.values()), ("filter.here", mapping.filter.here)):
         for word in words:
             if known and word not in known:
                 message = f"has {word!r}, which is no status of {mapping.side}. {nearest(word, known)}"
-                found.append(Issue(place, "unknown_value", message))
-    if mapping.tolerance.time > mapping.tolerance.window:
+                yield Issue(place, "unknown_value", message)
+    if tolerance.time > tolerance.window:
         message = "is shorter than tolerance.time. Give a window of at least that."
-        found.append(Issue("tolerance.window", "contradiction", message))
-    return found
+        yield Issue("tolerance.window", "contradiction", message)
+    if tolerance.amount.as_tuple().exponent < -mapping.scale:  # type: ignore[operator]
+        message = f"has more than {mapping.scale} decimals, which no amount in {amount.unit} has. Round it."
+        yield Issue("tolerance.amount", "contradiction", message)
+
+
+def _missing(mapping: RecordMapping) -> Iterator[Issue]:
+    """What another part of the mapping makes necessary."""
+    amount, columns = mapping.amount, mapping.columns
+    if columns.at is not None and mapping.time.zone is None:
+        yield Issue("time.zone", "missing", "is required with a column `at`. Write one such as 'UTC'.")
+    if not columns.references and columns.at is None:
+        message = "needs a reference, or a moment (`at`) to match amounts by. Name one of both columns."
+        yield Issue("columns", "missing", message)
+    if mapping.is_money and columns.currency is None and amount.currency is None:
+        message = f"is required where the unit is {amount.unit}: here, or as a column in columns.currency."
+        yield Issue("amount.currency", "missing", message)
+    if columns.type is None and (mapping.filter.types or amount.negative_types):
+        yield Issue("columns.type", "missing", "is required where types are named. Name its column.")
 
 
 __all__ = ["SHIPPED", "STATUSES", "RecordMapping"]

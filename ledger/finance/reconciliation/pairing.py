@@ -19,11 +19,11 @@ SLIPS_MAX = 2
 
 
 class Unit(NamedTuple):
-    """Records of one side that stand together: their sum, first moment, and the records themselves as JSON."""
+    """Records of one side that stand together: their sum and first moment, how many, and as JSON where several."""
 
     side: int
     item: Item
-    count: int
+    size: int
     records: str | None
 
 

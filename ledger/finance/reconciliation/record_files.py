@@ -11,7 +11,7 @@ import csv
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from estimator.issues import nearest
 from ledger.finance.reconciliation import diagnosis
@@ -73,7 +73,9 @@ def _wrong_value(scratch: Scratch, source: _Parquet | _Csv, mapping: RecordMappi
     # The query again, beside the text of the column that is wrong.
     beside = f"(SELECT *, coalesce(CAST({place} AS VARCHAR), '') AS said FROM {source.sql})"
     query = select_records(mapping, source.types, beside, kept=kept_types(mapping, source.types), also="said")
-    rows = scratch.execute(f"SELECT DISTINCT said FROM ({query}) WHERE wrong = $field ORDER BY 1 LIMIT {_EXAMPLES}", {"field": field})
+    rows = scratch.execute(
+        f"SELECT DISTINCT said FROM ({query}) WHERE wrong = $field ORDER BY 1 LIMIT {_EXAMPLES}", {"field": field}
+    )
     line, text = source.find(column, {row[0] for row in rows})
     return RecordsUnreadable(source.path, diagnosis.problem(mapping, field, text), line=line, column=column)
 
@@ -109,7 +111,6 @@ class _Csv:
     def __init__(self, scratch: Scratch, path: Path, mapping: RecordMapping) -> None:
         self.path = path
         self._format = mapping.file
-        self._dialect = {"delimiter": mapping.file.delimiter, "quotechar": mapping.file.quote, "strict": True}
         self.header_line = mapping.file.skip_lines + 1
         plain = self._plain(scratch)
         self.names = self._header()
@@ -161,7 +162,7 @@ class _Csv:
         with self.opened() as file:
             try:
                 lines = diagnosis.text_lines(file, self._format)
-                names = next(csv.reader(lines, **self._dialect), None)
+                names = next(diagnosis.fields_of(lines, self._format), None)
             except UnicodeError:
                 raise self.explain(ValueError("its encoding")) from None
             except csv.Error as error:

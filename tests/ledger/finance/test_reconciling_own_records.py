@@ -45,7 +45,7 @@ def usage(session: Session, tmp_path: Path) -> Path:
         for number, (dataset, outcome) in enumerate(OUTCOMES.items()):
             run = launch(session, cards=RateCardBook([DELIVERED]), dataset_id=dataset, at=later(number))
             settle(session, run.run_id, outcome, at=later(number))
-            writer.writerow([run.run_id, outcome.rows_processed, outcome.status.upper(), later(number).isoformat()])
+            writer.writerow([run.run_id, outcome.rows_processed, outcome.status, later(number).isoformat()])
     by_hand = launch(session, cards=RateCardBook([DELIVERED]), dataset_id="by hand", at=later(9))
     assert by_hand.reservation_id is not None
     ledger.capture(session, by_hand.reservation_id, at=later(9))
@@ -59,7 +59,7 @@ def test_a_run_is_as_its_outcome_says_also_where_part_of_it_was_charged(session:
 
 
 def test_another_outcome_is_a_status_that_differs(session: Session, usage: Path) -> None:
-    usage.write_text(usage.read_text(encoding="utf-8").replace("CANCELLED", "FAILED"), encoding="utf-8")
+    usage.write_text(usage.read_text(encoding="utf-8").replace("cancelled", "failed"), encoding="utf-8")
     with reconcile(session, usage, "usage") as found:
         (finding,) = found
     assert finding.kind is ResultKind.STATUS_DIFFERS
