@@ -114,8 +114,7 @@ def _amount(mapping: RecordMapping, types: Types, currency: str) -> str:
         kind_of = f"lower({_text(mapping.columns.type, types)})"
         number = f"CASE WHEN {kind_of} IN ({listed}) THEN -abs({number}) ELSE {number} END"
     pattern = quoted(amount_pattern(mapping, is_plain=is_plain))
-    nothing = f"WHEN {text} IS NULL THEN 0 " if rule.empty == "zero" else ""
-    return f"CASE {nothing}WHEN regexp_full_match({text}, {pattern}) THEN {number} END"
+    return f"CASE WHEN regexp_full_match({text}, {pattern}) THEN {number} END"
 
 
 def _whole_number(plain: str, scale: int, kind: str) -> str:

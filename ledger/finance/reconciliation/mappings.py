@@ -133,10 +133,7 @@ class ReferenceRule(_Section):
 
 
 class AmountRule(_Section):
-    """What the amounts are, and how they are written.
-
-    `negative_types` count below zero. An `empty` amount is refused, or is 0.
-    """
+    """What the amounts are, and how they are written. `negative_types` count below zero."""
 
     unit: Unit = "credits"
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = None
@@ -145,7 +142,6 @@ class AmountRule(_Section):
     sign: Literal["as_is", "inverted", "absolute"] = "as_is"
     negative_types: Names = ()
     net_of_refunds: bool = False
-    empty: Literal["refused", "zero"] = "refused"
 
 
 class TimeRule(_Section):
