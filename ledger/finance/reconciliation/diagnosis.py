@@ -25,7 +25,7 @@ def problem(mapping: RecordMapping, field: str, text: str) -> str:
     """The sentence for a text that is not what its column should have."""
     if field == "amount":
         if not text.strip():
-            return "is empty. Every record needs an amount; leave other lines out with filter.types."
+            return "is empty. Set amount.empty_is_zero, or leave such lines out with filter.types."
         rule = mapping.amount
         groups = f" and {shown(rule.thousands)} between thousands" if rule.thousands else ""
         most = {"rows": "no decimals", "credits": "at most six decimals"}.get(rule.unit, "at most eighteen decimals")

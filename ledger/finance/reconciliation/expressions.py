@@ -114,13 +114,16 @@ def _amount(mapping: RecordMapping, types: Types, currency: str) -> str:
         kind_of = f"lower({_text(mapping.columns.type, types)})"
         number = f"CASE WHEN {kind_of} IN ({listed}) THEN -abs({number}) ELSE {number} END"
     pattern = quoted(amount_pattern(mapping, is_plain=is_plain))
-    return f"CASE WHEN regexp_full_match({text}, {pattern}) THEN {number} END"
+    nothing = f" WHEN {text} IS NULL THEN 0" if rule.empty_is_zero else ""
+    return f"CASE WHEN regexp_full_match({text}, {pattern}) THEN {number}{nothing} END"
 
 
 def _whole_number(plain: str, scale: int, kind: str) -> str:
     """A plain number as a whole number of 10^-scale. It has been checked to have no digits beyond."""
     if kind == "BIGINT":
-        return f"CAST(CAST({plain} AS DECIMAL(18, {scale})) * {10**scale} AS BIGINT)"
+        # Both types are said, and wide: a product of narrow ones overflows, and of integers differs between releases.
+        factor = f"CAST({10**scale} AS DECIMAL({scale + 1}, 0))"
+        return f"CAST(CAST({plain} AS DECIMAL(24, {scale})) * {factor} AS BIGINT)"
     # No decimal type holds what a product of so many digits would be, so that the digits are put side by side.
     whole, decimals = f"split_part({plain}, '.', 1)", f"split_part({plain}, '.', 2)"
     return f"CAST({whole} || rpad(left({decimals}, {scale}), {scale}, '0') AS HUGEINT)"

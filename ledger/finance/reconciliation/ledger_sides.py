@@ -71,7 +71,7 @@ _RUNS = f"""
 
 
 def _runs(session: Session, mapping: RecordMapping, of_one: str, values: dict[str, Any]) -> Iterator[Row]:
-    processed = outcome = "NULL"
+    processed, outcome = "CAST(NULL AS BIGINT)", "CAST(NULL AS TEXT)"
     is_rows, is_of_outcomes = mapping.amount.unit == "rows", mapping.status.of == "outcome"
     if is_rows:
         rows = _json(session, "e.details", "outcome", "rows_processed")

@@ -133,7 +133,10 @@ class ReferenceRule(_Section):
 
 
 class AmountRule(_Section):
-    """What the amounts are, and how they are written. `negative_types` count below zero."""
+    """What the amounts are, and how they are written. `negative_types` count below zero.
+
+    A run's amount is what was captured, less refunds only with `net_of_refunds`.
+    """
 
     unit: Unit = "credits"
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = None
@@ -141,6 +144,7 @@ class AmountRule(_Section):
     thousands: Annotated[str, Field(max_length=1)] = ""
     sign: Literal["as_is", "inverted", "absolute"] = "as_is"
     negative_types: Names = ()
+    empty_is_zero: bool = False
     net_of_refunds: bool = False
 
 

@@ -112,8 +112,8 @@ class _Csv:
         self.path = path
         self._format = mapping.file
         self.header_line = mapping.file.skip_lines + 1
-        plain = self._plain(scratch)
         self.names = self._header()
+        plain = self._plain(scratch)
         self.types = {name: (f"c{place}", "TEXT") for place, name in enumerate(self.names)}
         columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(self.names)))
         self.sql = (
@@ -161,10 +161,8 @@ class _Csv:
         """The names in the header."""
         with self.opened() as file:
             try:
-                lines = diagnosis.text_lines(file, self._format)
+                lines = diagnosis.text_lines(file, self._format, is_lenient=True)
                 names = next(diagnosis.fields_of(lines, self._format), None)
-            except UnicodeError:
-                raise self.explain(ValueError("its encoding")) from None
             except csv.Error as error:
                 problem = f"is no header ({error}). Check delimiter and quote."
                 raise RecordsUnreadable(self.path, problem, line=self.header_line) from None

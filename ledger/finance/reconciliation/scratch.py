@@ -43,6 +43,7 @@ class Scratch:
             "temp_directory": str(self.folder / "spilled"),
             "preserve_insertion_order": False,
             "autoinstall_known_extensions": False,
+            "enable_progress_bar": False,  # it would print among what a command prints
             "TimeZone": "UTC",
         }.items():
             self.connection.execute(f"SET {name} = $value", {"value": value})

@@ -34,6 +34,7 @@ class Summed(NamedTuple):
 
 def find_sums(found: Iterable[Alone], amount: int, window: int, *, by_account: bool) -> Iterator[Alone | Summed]:
     """Units by account (if all have one), currency and moment -> sums, and what stays alone."""
+
     def account(one: Alone) -> tuple[str | None, str | None]:
         return one.unit.item.account if by_account else None, one.unit.item.currency
 
