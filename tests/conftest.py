@@ -80,7 +80,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         stack.close()
 
 
-_NOT_BRIEF = ("processes", "simulation", "cases", "benchmarks")
+_NOT_BRIEF = ("processes", "simulation", "finance_year", "cases", "benchmarks")
 """Folders of tests that say little of the versions they run on, and take long."""
 
 
