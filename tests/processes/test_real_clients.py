@@ -32,6 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
 
 CALLS = Path(__file__).with_name("client_calls.py")
 _PATIENCE_SECONDS = 120
+_INSTALL_SECONDS = 280
 
 
 def call(python: str, url: str) -> dict[str, Any]:
@@ -98,7 +99,7 @@ def install(folder: Path, requirement: str) -> Path:
     """An environment with one package and what it needs; answers the folder of its programs."""
     venv.create(folder, with_pip=True)
     command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*command, requirement], check=True, timeout=_PATIENCE_SECONDS)
+    subprocess.run([*command, requirement], check=True, timeout=_INSTALL_SECONDS)
     return folder / "bin"
 
 
