@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from estimator import RateCard, shipped_card
+from estimator import RateCard, RunPlan, price_micro, shipped_card
 from estimator.graphs import Graph, common_scale, degrees
 from estimator.kernel import Kernel, Pricing, Workspace
 from estimator.programs import INT64_MAX, Op, Step
@@ -135,3 +135,10 @@ def test_cards_of_other_limits_tiers_and_quanta_are_priced_together_as_apart(car
     assert results is not None
     together = [np.broadcast_to(prices.amounts, 8).tolist() for prices in results]
     assert together == [Kernel(each).price(runs).tolist() for each in cards]
+
+
+@pytest.mark.parametrize("rows", [9, 10, 11, 100_000, 100_001, 150_000, 1_000_001, 1_900_000, 50_000_000])
+def test_what_is_left_out_for_the_largest_run_of_a_block_is_not_needed_by_it(card: RateCard, rows: int) -> None:
+    plan = RunPlan("text", rows, 0, 0, "minimal", (), "instruction_dataset", True, False)
+    runs = pa.record_batch({"rows": [rows], "length": ["minimal"], "grounding": [True], "deduplication": [False]})
+    assert Kernel(card).price(runs).tolist() == [price_micro(plan, card)]
