@@ -35,7 +35,7 @@ def test_the_exported_journal_reconciles_with_its_ledger_entries_that_move_nothi
 
 @pytest.fixture
 def usage(session: Session, tmp_path: Path) -> Path:
-    """Runs that ended in every way, one of them captured by hand, and the pipeline's own record of the others."""
+    """Runs that ended in every way, and the pipeline's own record of them."""
     ledger.open_account(session, "acme", at=START)
     ledger.grant_credits(session, "acme", 100, at=START)
     path = tmp_path / "usage.csv"
@@ -46,9 +46,6 @@ def usage(session: Session, tmp_path: Path) -> Path:
             run = launch(session, cards=RateCardBook([DELIVERED]), dataset_id=dataset, at=later(number))
             settle(session, run.run_id, outcome, at=later(number))
             writer.writerow([run.run_id, outcome.rows_processed, outcome.status, later(number).isoformat()])
-    by_hand = launch(session, cards=RateCardBook([DELIVERED]), dataset_id="by hand", at=later(9))
-    assert by_hand.reservation_id is not None
-    ledger.capture(session, by_hand.reservation_id, at=later(9))
     return path
 
 
@@ -65,15 +62,3 @@ def test_another_outcome_is_a_status_that_differs(session: Session, usage: Path)
     assert finding.kind is ResultKind.STATUS_DIFFERS
     assert finding.reference is not None
     assert finding.reference.startswith("dataset-some-")
-
-
-def test_a_run_without_an_outcome_has_the_state_of_its_hold(session: Session, usage: Path) -> None:
-    mapping = {
-        "side": "runs",
-        "columns": {"reference": "run_id", "amount": "rows", "status": "status"},
-        "amount": {"unit": "rows"},
-        "filter": {"here": ["captured"]},
-    }
-    with reconcile(session, usage, mapping) as found:
-        ours = [result.here[0] for result in found if result.here]
-    assert [(record.status, str(record.reference)[:16]) for record in ours] == [("captured", "dataset-by hand-")]
