@@ -220,4 +220,14 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON value")
 
 
-__all__ = ["CARD_DEFAULT", "RequestOptions", "card_in_force", "parse_moment", "read_book", "read_card"]
+def check_place(path: Path | None) -> None:
+    """Refuse a file that cannot be written: better known before a long reading than after. Raises `CommandFailed`."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise CommandFailed("unwritable", f"{str(path)!r} is a folder. Name a file to write.")
+    if not path.parent.is_dir():
+        raise CommandFailed("unwritable", f"The folder {str(path.parent)!r} does not exist. Make it, or name another.")
+
+
+__all__ = ["CARD_DEFAULT", "RequestOptions", "card_in_force", "check_place", "parse_moment", "read_book", "read_card"]

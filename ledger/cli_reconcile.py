@@ -9,20 +9,19 @@ from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy.orm import Session
 
-from estimator.cli_options import JsonOption, parse_moment
+from estimator.cli_options import JsonOption, check_place, parse_moment
 from estimator.files import written_whole
 from estimator.rendering import code, line
 from estimator.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus, emit
-from ledger.cli_arguments import AccountOption, AtOption
+from ledger.cli_arguments import AccountOption, AtOption, ZoneOption
 from ledger.database import DatabaseOption, in_database, opened
-from ledger.finance.calendar import AccountingPeriod
+from ledger.finance.calendar import AccountingPeriod, named_zone
 from ledger.finance.reconciliation import Reconciliation, ReconciliationResult, RecordMapping, reconcile
 from ledger.finance.reconciliation.documents import render_page, result_to_dict, summary_to_dict, write_csv
 from ledger.finance.reconciliation.judgement import span
@@ -56,7 +55,7 @@ def reconcile_command(
         str | None,
         typer.Option("--period", metavar="PERIOD", help="Only 2026, 2026-Q4, 2026-11, 2026-11-05, or A..B."),
     ] = None,
-    zone: Annotated[str, typer.Option("--zone", metavar="NAME", help="Whose days, such as Europe/Berlin.")] = "UTC",
+    zone: ZoneOption = "UTC",
     account: AccountOption = None,
     at: AtOption = None,
     html: Annotated[
@@ -80,10 +79,10 @@ def reconcile_command(
     if matched and to_csv is None:
         raise CommandFailed("option_missing", "--matched adds to a file. Name it with --csv, or leave --matched out.")
     for path in (html, to_csv):
-        _check_place(path)
+        check_place(path)
     rules = RecordMapping.named(mapping)
     ours = None if here_mapping is None else RecordMapping.named(here_mapping)
-    asked = None if period is None else AccountingPeriod.parse(period, _zone(zone))
+    asked = None if period is None else AccountingPeriod.parse(period, named_zone(zone))
     moment = parse_moment(at)
 
     with ExitStack() as stack:
@@ -180,24 +179,6 @@ def _name(source: str) -> str:
     """A source as it may be shown: a URL without its user and password."""
     scheme, mark, rest = source.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}" if mark else source
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        message = f"--zone: {name!r} is no time zone that this machine knows. Name one such as UTC or Europe/Berlin."
-        raise CommandFailed("zone_unknown", message) from None
-
-
-def _check_place(path: Path | None) -> None:
-    """A file that cannot be written is better known before a million records have been read."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise CommandFailed("unwritable", f"{str(path)!r} is a folder. Name a file to write.")
-    if not path.parent.is_dir():
-        raise CommandFailed("unwritable", f"The folder {str(path.parent)!r} does not exist. Make it, or name another.")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import typer
 from rich.console import RenderableType
 from sqlalchemy.orm import Session
 
-from estimator.cli_options import JsonOption, parse_moment
+from estimator.cli_options import JsonOption, check_place, parse_moment
 from estimator.files import beside
 from estimator.rendering import line
 from estimator.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus, emit, emit_file
@@ -221,13 +221,9 @@ def _check_places(writers: Iterable[_Writer]) -> None:
     """A file that cannot be written is better known before a long book has been read."""
     for writer in writers:
         path = cast(Path, writer.path)
-        if not path.parent.is_dir():
-            message = f"The folder {str(path.parent)!r} does not exist. Make it, or name another."
-            raise CommandFailed("unwritable", message)
         if writer.is_folder and path.exists():
             raise CommandInvalid("path", f"{str(path)!r} exists. Give a folder that does not, so that nothing is lost.")
-        if path.is_dir():
-            raise CommandFailed("unwritable", f"{str(path)!r} is a folder. Name a file to write.")
+        check_place(path)
 
 
 def _listed(found: AccountStatement) -> Statement:

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from estimator.cli_options import JsonOption, read_card
+from estimator.cli_options import JsonOption, check_place, read_card
 from estimator.files import written_whole
 from estimator.scenarios.comparison import MOVERS, compare
 from estimator.scenarios.pieces import Source
@@ -82,7 +82,7 @@ def whatif(
     cards = [read_card(source) for source in (baseline, *(candidate or ()))]
     asked = None if by is None else [name.strip() for name in by.split(",") if name.strip()]
     for path in (to_csv, html):
-        _check_place(path)
+        check_place(path)
     if to_csv is not None and html is not None and to_csv.resolve() == html.resolve():
         raise CommandFailed("usage", f"--csv and --html both name {str(html)!r}. Give each a file of its own.")
     source = open_runs(runs)
@@ -99,16 +99,6 @@ def whatif(
         with written_whole(to_csv, newline="") as file:
             write_groups(found, file)
     emit(found.to_dict(), *comparison_parts(found, shown), as_json=as_json)
-
-
-def _check_place(path: Path | None) -> None:
-    """A file that cannot be written is better known before ten million runs have been read."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise CommandFailed("unwritable", f"{str(path)!r} is a folder. Name a file to write.")
-    if not path.parent.is_dir():
-        raise CommandFailed("unwritable", f"The folder {str(path.parent)!r} does not exist. Make it, or name another.")
 
 
 class _LateBar:
