@@ -20,7 +20,7 @@ from tests.finance_year.run import run_year
 from tests.finance_year.ties import NAMES
 from tests.finance_year.writing import Settings, write_year
 
-SETTINGS = Settings(seed=1, accounts=24, entries=2_400, discrepancies=100)
+SETTINGS = Settings(seed=1, accounts=24, entries=3_000, discrepancies=100)
 
 
 def test_every_sum_ties_and_every_discrepancy_is_found(engine: Engine, database_url: str, tmp_path: Path) -> None:
