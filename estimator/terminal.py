@@ -196,7 +196,8 @@ def _write(pieces: Iterable[str]) -> None:
     if sys.stdout is None:  # the caller closed it
         return
     try:
-        sys.stdout.writelines(pieces)
+        for piece in pieces:
+            sys.stdout.write(piece)
         sys.stdout.flush()
     except BrokenPipeError:
         _stop_writing(sys.stdout)

@@ -122,8 +122,8 @@ def stream_revenue(
     """The revenue of every account, or of one, that had anything deferred or owed, or moved, in a period; in order.
 
     The lines of a closed period are worked out from the entries that its closing counted. Raises `AuditFailed` where
-    they are not what the closing says, and `AccountNotFound`. What has lapsed and has not been recorded yet is not in
-    the book: run `ledger.expire_due` first.
+    they are not what the closing says, or move credits of a grant that has no row, and `AccountNotFound`. What has
+    lapsed and has not been recorded yet is not in the book: run `ledger.expire_due` first.
     """
     if account_id is not None:
         require_account(session, account_id)
@@ -260,6 +260,9 @@ def revenue_of(session: Session, counted: Counted) -> AccountRevenue:
         if number in counted.moves:
             basis = Basis.of(json.loads(details)) if "cost_basis" in details else None
             terms[number] = Terms(kind, basis)
+    for number in sorted(counted.moves.keys() - terms.keys()):
+        message = f"its entries move credits of {format_grant_id(counted.account_id, number)}, which has no row"
+        raise AuditFailed([Finding(counted.account_id, None, "grant_missing", f"{message}. Run `credits audit`")])
     sheets = sheets_of(counted.moves, {number: each.kind for number, each in terms.items()})
     figures = Figures()
     lines: list[RevenueLine] = []

@@ -330,7 +330,7 @@ def test_a_name_that_would_give_rights_to_others_is_refused_in_a_sentence(comman
 def test_triggers_can_be_left_out_of_an_upgrade(tmp_path: Path) -> None:
     path = tmp_path / "new.sqlite"
     new = Credits(f"sqlite:///{path}")
-    for options, count in (((), 6), (("--no-triggers",), 0), (("--triggers",), 6)):
+    for options, count in (((), 8), (("--no-triggers",), 0), (("--triggers",), 8)):
         new("db", "upgrade", *options)
         with sqlite3.connect(path) as connection:
             assert connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'trigger'").fetchone() == (

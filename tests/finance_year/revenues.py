@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
-from ledger.finance import AccountingPeriod, Flows, RevenueTotal, stream_revenue, total_revenue
-from ledger.finance.revenue import FLOWS, RevenueLine
+from ledger.finance import AccountingPeriod, AccountRevenue, Figures, stream_revenue
+from ledger.flows import DEFERRED, FLOWS, LENDING
+from tests.finance_year import figures as book
 from tests.finance_year.cards import YEAR
 from tests.finance_year.customers import SUBSCRIPTION_PRICE, Purchase
-from tests.finance_year.figures import BUCKETS, MONTHS, Figures, Month, every_month
+from tests.finance_year.figures import BUCKETS, MONTHS, Month, every_month
 
-_DEFERRED = ("available", "held", "scheduled")
-_MOVED = FLOWS[1:-1]
-_FLOW_OF_SOURCE = {
-    "issued": ("sold", 1),
-    "consumed": ("refunded", 1),
-    "expired": ("breakage", -1),
-    "revoked": ("revoked", -1),
-}
-_FLOW_OF_TARGET = {"issued": "returned", "consumed": "recognised", "expired": "breakage", "revoked": "revoked"}
+OWED = "owed by credit lines"
 
-Sums = dict[tuple[str, str | None], RevenueTotal]
+Sums = dict[str, dict[str, Decimal]]
+"""Amounts by flow, of each kind and currency in credits and in money, and of what credit lines are owed."""
 
 
 def revenue_problems(
-    session: Session, figures: Figures, purchases: Iterable[Purchase], accounts: list[str]
+    session: Session, figures: book.Figures, purchases: Iterable[Purchase], accounts: list[str]
 ) -> list[str]:
     """Whatever of twelve months and the year does not add up."""
     charged = Counter[tuple[str, str]]()
@@ -36,11 +30,11 @@ def revenue_problems(
         charged[f"{bought.at:%Y-%m}", bought.currency] += bought.amount  # type: ignore[assignment]
     problems: list[str] = []
     months: list[Sums] = []
-    flows_by_account: dict[tuple[str, str], Flows] = {}
+    by_account: dict[tuple[str, str], Figures] = {}
     for month in MONTHS:
         tally = _Tally()
         months.append(tally.total(stream_revenue(session, AccountingPeriod.parse(month))))
-        flows_by_account |= {(name, month): flows for name, flows in tally.accounts.items()}
+        by_account |= {(name, month): found for name, found in tally.accounts.items()}
         for currency, sold in sorted(tally.sold.items()):
             if sold != charged[month, currency]:
                 problems.append(f"{month}: {sold} {currency} of purchases sold, {charged[month, currency]} charged")
@@ -53,100 +47,119 @@ def revenue_problems(
         *problems,
         *_rolled(months),
         *_summed(months, year),
-        *_tied_to_book(flows_by_account, figures, accounts),
+        *_tied_to_book(by_account, figures, accounts),
     ]
 
 
 class _Tally:
-    """What a period's lines add up to: by account, and what of purchases was sold by currency."""
+    """What a period's accounts add up to: each by itself, all of them, and what of purchases was sold by currency."""
 
     def __init__(self) -> None:
-        self.accounts: dict[str, Flows] = {}
+        self.accounts: dict[str, Figures] = {}
         self.sold: dict[str, Decimal] = {}
+        self._all = Figures()
 
-    def total(self, lines: Iterable[RevenueLine]) -> Sums:
-        """The totals of some lines, which are looked at on their way."""
-        return {(total.kind, total.currency): total for total in total_revenue(self._seen(line) for line in lines)}
+    def total(self, found: Iterable[AccountRevenue]) -> Sums:
+        """The sums of some accounts."""
+        for account in found:
+            self.accounts[account.account_id] = account.figures
+            self._all.add(account.figures)
+            for line in account.lines:
+                money = line.money("sold")
+                if money and line.currency is not None and line.per_credit != SUBSCRIPTION_PRICE:
+                    self.sold[line.currency] = self.sold.get(line.currency, Decimal(0)) + money
+        return _sums_of(self._all)
 
-    def _seen(self, line: RevenueLine) -> RevenueLine:
-        self.accounts.setdefault(line.account_id, Flows()).add(line.flows)
-        money = line.money("sold")
-        if money and line.currency is not None and line.per_credit != SUBSCRIPTION_PRICE:
-            self.sold[line.currency] = self.sold.get(line.currency, Decimal(0)) + money
-        return line
+
+def _sums_of(figures: Figures) -> Sums:
+    sums: Sums = {OWED: {flow: figures.owed(flow) for flow in LENDING}}
+    for total in figures.totals:
+        name = f"{total.kind} {total.currency}"
+        sums[name] = {flow: total.credits(flow) for flow in FLOWS}
+        if total.priced is not None:
+            sums[f"{name}, money"] = {flow: total.money(flow) or Decimal(0) for flow in FLOWS}
+    return sums
 
 
 def _rolled(months: list[Sums]) -> list[str]:
     """Opening and movements are the closing, and the closing is the next opening: in credits, and in money."""
     problems: list[str] = []
     for name, before, month in zip(MONTHS, [{}, *months], months, strict=False):
-        for key in sorted(before.keys() | month.keys(), key=str):
-            ended, began = before.get(key), month.get(key)
-            closed = ended.flows.closing if ended else 0
-            opened = began.flows.opening if began else 0
+        for key in sorted(before.keys() | month.keys()):
+            closed = before.get(key, {}).get("closing", Decimal(0))
+            opened = month.get(key, {}).get("opening", Decimal(0))
             if closed != opened:
                 problems.append(f"{name} {key}: opens with {opened}, the month before closes with {closed}")
-            if (ended.money.get("closing", 0) if ended else 0) != (began.money.get("opening", 0) if began else 0):
-                problems.append(f"{name} {key}: its money opens with another amount than the month before closes")
-            if began is not None and began.money and _closing(began.money) != began.money["closing"]:
-                problems.append(f"{name} {key}: {began.money} does not roll forward")
+            if key in month and _closing(month[key]) != month[key]["closing"]:
+                problems.append(f"{name} {key}: {month[key]} does not roll forward")
     return problems
 
 
-def _closing(money: dict[str, Decimal]) -> Decimal:
-    gained = money["opening"] + money["sold"] + money["refunded"]
-    return gained - money["recognised"] - money["breakage"] - money["revoked"] - money["returned"]
+def _closing(flows: dict[str, Decimal]) -> Decimal:
+    gained = ("opening", "lent") if "lent" in flows else ("opening", "sold", "refunded")
+    return 2 * sum(flows[flow] for flow in gained) - sum(flows[flow] for flow in flows if flow != "closing")
 
 
 def _summed(months: list[Sums], year: Sums) -> list[str]:
-    """The movements of the year are those of its months."""
+    """The movements of the year are those of its months, and it closes as the last of them does."""
     problems: list[str] = []
-    for key in sorted({key for sums in [*months, year] for key in sums}, key=str):
-        parts = [sums[key] for sums in months if key in sums]
-        for flow in _MOVED:
-            whole = getattr(year[key].flows, flow) if key in year else 0
-            summed = sum(getattr(part.flows, flow) for part in parts)
-            money = year[key].money.get(flow, Decimal(0)) if key in year else Decimal(0)
-            money_summed = sum((part.money.get(flow, Decimal(0)) for part in parts), Decimal(0))
-            if (whole, money) != (summed, money_summed):
-                problems.append(
-                    f"{key} {flow}: {whole} and {money} in the year, {summed} and {money_summed} in its months"
-                )
-        last = months[-1].get(key)
-        if (year[key].flows.closing if key in year else 0) != (last.flows.closing if last else 0):
-            problems.append(f"{key}: the year closes with another amount than its last month")
+    for key in sorted({key for sums in [*months, year] for key in sums}):
+        for flow in LENDING if key == OWED else FLOWS:
+            parts = [sums.get(key, {}).get(flow, Decimal(0)) for sums in months]
+            expected = {"opening": parts[0], "closing": parts[-1]}.get(flow, sum(parts, Decimal(0)))
+            whole = year.get(key, {}).get(flow, Decimal(0))
+            if whole != expected:
+                problems.append(f"{key} {flow}: {whole} in the year, {expected} by its months")
     return problems
 
 
-def _tied_to_book(found: dict[tuple[str, str], Flows], figures: Figures, accounts: list[str]) -> list[str]:
-    """Each account's flows are the moves of the book between what is deferred and what is not."""
+def _tied_to_book(found: dict[tuple[str, str], Figures], figures: book.Figures, accounts: list[str]) -> list[str]:
+    """Each account's flows are the moves of the book, and what is deferred or held on credit stands in its buckets."""
     problems: list[str] = []
     opening = 0
     for name, month in every_month(accounts):
         if month == MONTHS[0]:
             opening = 0
         figure = figures[name, month]
-        flows = found.get((name, month), Flows())
-        expected = _flows(figure) | {"opening": opening, "closing": _deferred(figure)}
-        said = {flow: getattr(flows, flow) for flow in FLOWS}
+        expected = _moves(figure) | {"opening": opening, "closing": _unused(figure)}
+        said = _said(found.get((name, month), Figures()))
         if said != expected:
             problems.append(f"{name} {month}: revenue says {said}, the book {expected}")
-        opening = _deferred(figure)
+        opening = _unused(figure)
     return problems
 
 
-def _flows(figure: Month) -> dict[str, int]:
-    flows = dict.fromkeys(FLOWS, 0)
-    for (source, target), amount in figure.moves.items():
-        if source in _DEFERRED and target in _DEFERRED:
-            continue
-        if source in _FLOW_OF_SOURCE:
-            flow, sign = _FLOW_OF_SOURCE[source]
-            flows[flow] += sign * amount
-        if target in _FLOW_OF_TARGET:
-            flows[_FLOW_OF_TARGET[target]] += amount
-    return flows
+def _said(figures: Figures) -> dict[str, int]:
+    owed = figures.receivable
+    sheets = [total.deferral for total in figures.totals]
+    return {
+        "issued": sum(sheet.flows.sold for sheet in sheets) + owed.flows.lent,
+        "used": sum(sheet.flows.recognised for sheet in sheets) + owed.flows.drawn,
+        "refunded": sum(sheet.flows.refunded for sheet in sheets),
+        "given back": owed.flows.freed + owed.flows.refunded + owed.flows.repaid,
+        "breakage": sum(sheet.flows.breakage for sheet in sheets),
+        "revoked": sum(sheet.flows.revoked for sheet in sheets),
+        "opening": sum(sheet.opening for sheet in sheets) + owed.opening - owed.used_opening,
+        "closing": sum(sheet.closing for sheet in sheets) + owed.closing - owed.used_closing,
+    }
 
 
-def _deferred(figure: Month) -> int:
-    return sum(figure.closing[BUCKETS.index(name)] for name in _DEFERRED)
+def _moves(figure: Month) -> dict[str, int]:
+    def moved(is_one: Callable[[str, str], bool]) -> int:
+        return sum(amount for (source, target), amount in figure.moves.items() if is_one(source, target))
+
+    def gained(bucket: str) -> int:
+        return moved(lambda _, target: target == bucket) - moved(lambda source, _: source == bucket)
+
+    return {
+        "issued": moved(lambda source, _: source == "issued"),
+        "used": moved(lambda _, target: target == "consumed"),
+        "refunded": moved(lambda source, target: source == "consumed" and target != "issued"),
+        "given back": moved(lambda _, target: target == "issued"),
+        "breakage": gained("expired"),
+        "revoked": gained("revoked"),
+    }
+
+
+def _unused(figure: Month) -> int:
+    return sum(figure.closing[BUCKETS.index(name)] for name in DEFERRED)
