@@ -20,8 +20,9 @@ _POSTING = re.compile(
 _BALANCE = re.compile(r"(\S+) balance (?:Assets|Equity):Credits:A-([A-Za-z0-9-]+):(\w+)  (-?[\d.]+) ~ 0 CREDIT\n")
 _OTHER = re.compile(
     r"\n|option .*\n|1970-01-01 commodity CREDIT\n|\S+ open \S+ CREDIT\n"
-    r"|  (?:account-id|sequence|reservation-id|key): \".*\"\n|    ; (?:account-id|sequence|reservation-id|key): .*\n"
+    r"|  (?:sequence|reservation-id|key): \".*\"\n|    ; (?:sequence|reservation-id|key): .*\n"
 )
+_OWNER = re.compile(r' +(?:; )?account-id: "?([A-Za-z0-9-]+)"?\n')
 _HEAD = re.compile(r"(\d{4}-\d\d)-\d\d \* ")
 
 
@@ -70,17 +71,16 @@ class _Journal:
 
 def read_beancount(path: Path, accounts: Iterable[str]) -> tuple[Figures, list[str]]:
     """The figures of a beancount file, and what does not add up within it."""
-    journal, month, where, is_new = _Journal(), "", "", False
+    journal, month, where = _Journal(), "", ""
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             if head := _HEAD.match(line):
                 journal.end(where)
                 month, where = head[1], f"line {number}"
-                is_new = True
+            elif owner := _OWNER.fullmatch(line):
+                journal.entries[owner[1], month] += 1
             elif posting := _POSTING.fullmatch(line):
                 name, bucket = posting[1], posting[2].lower()
-                journal.entries[name, month] += is_new
-                is_new = False
                 journal.post(month, name, bucket, _micro(posting[3]))
             elif balance := _BALANCE.fullmatch(line):
                 journal.check(f"line {number}", balance[2], balance[3].lower(), _micro(balance[4]))
@@ -92,20 +92,19 @@ def read_beancount(path: Path, accounts: Iterable[str]) -> tuple[Figures, list[s
 
 def read_hledger(path: Path, accounts: Iterable[str]) -> tuple[Figures, list[str]]:
     """The figures of an hledger journal, and what does not add up within it."""
-    journal, month, where, is_new = _Journal(), "", "", False
+    journal, month, where = _Journal(), "", ""
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             if head := _HEAD.match(line):
                 journal.end(where)
                 month, where = head[1], f"line {number}"
-                is_new = True
+            elif owner := _OWNER.fullmatch(line):
+                journal.entries[owner[1], month] += 1
             elif posting := _POSTING.fullmatch(line):
                 name, bucket = posting[1], posting[2].lower()
                 if posting[4] is not None:
                     journal.check(f"line {number}", name, bucket, _micro(posting[4]))
                     continue
-                journal.entries[name, month] += is_new
-                is_new = False
                 journal.post(month, name, bucket, _micro(posting[3]))
             elif not _OTHER.fullmatch(line):
                 journal.problems.append(f"line {number} is nothing that a journal has: {line!r}")

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 import ledger
 from ledger.triggers import remove_triggers
+from tests.finance_year.customers import START
 from tests.finance_year.ties import NAMES, Ties
 from tests.finance_year.writing import Settings, Year, write_year
 
@@ -135,6 +136,18 @@ def test_revenue_does_not_tie_when_a_charge_is_missing_or_another(sqlite_url: st
         for purchases in (bought[:-1], [*bought[:3], other, *bought[4:]], [*bought[:3], currency, *bought[4:]]):
             assert _failing(Ties(session, purchases, tmp_path), "revenue") == {"revenue"}
     engine.dispose()
+
+
+def test_a_grant_that_goes_whole_to_the_credit_line_is_an_entry_of_every_export(
+    session: Session, tmp_path: Path
+) -> None:
+    """Its transfers leave every bucket as it was, so that a journal has it without a posting."""
+    ledger.open_account(session, "one", at=START)
+    ledger.set_credit_line(session, "one", 10, at=START)
+    ledger.capture(session, ledger.reserve(session, "one", 5, at=START).reservation_id, at=START)
+    ledger.grant_credits(session, "one", 3, at=START)
+    exports = ("book", "beancount", "hledger", "csv", "parquet", "feed")
+    assert _failing(Ties(session, [], tmp_path), *exports) == set()
 
 
 def test_every_tie_out_is_seen_to_fail() -> None:
