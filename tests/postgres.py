@@ -41,6 +41,10 @@ class PostgresUnavailable(RuntimeError):
         )
 
 
+_STRATEGIES_SINCE = 150_000
+"""The first version that lets CREATE DATABASE be told how to copy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Databases:
     """The databases of a running server: made, copied and dropped."""
@@ -54,16 +58,19 @@ class Databases:
     def create(self, name: str | None = None, *, template: str = "template1") -> str:
         """Create a database as a copy of another; answers its URL."""
         name = name or f"t{uuid4().hex}"
-        self._run(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        with self._connected() as connection:
+            # Copying the files takes half of what logging each of their pages does; older servers know no other way.
+            strategy = "STRATEGY FILE_COPY" if connection.info.server_version >= _STRATEGIES_SINCE else ""
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {strategy}'.encode())
         return self.url(name)
 
     def drop(self, url: str) -> None:
         """Drop a database, whoever is still connected to it."""
-        self._run(f'DROP DATABASE IF EXISTS "{make_url(url).database}" WITH (FORCE)')
+        with self._connected() as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{make_url(url).database}" WITH (FORCE)'.encode())
 
-    def _run(self, statement: str) -> None:
-        with connect(self.url(self.admin.database or "postgres")) as connection:
-            connection.execute(statement.encode())
+    def _connected(self) -> psycopg.Connection[Any]:
+        return connect(self.url(self.admin.database or "postgres"))
 
 
 def connect(url: str) -> psycopg.Connection[Any]:
