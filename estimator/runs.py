@@ -80,7 +80,8 @@ class Reader:
     """
 
     def __init__(self, batch: Any) -> None:
-        self.present = _checked(batch.schema)
+        # Without what pandas writes beside it, which says nothing of the columns and which some PyArrows cannot hash.
+        self.present = _checked(batch.schema.remove_metadata())
         self.length: int = batch.num_rows
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         self.sound = all(columns[name].null_count == 0 for name in self.present if name not in NULLABLE)
