@@ -161,8 +161,15 @@ class _Query:
         self._look_up(codes.prices)
 
     def add_steps(self) -> str:
-        """Compute the program's steps; returns what holds the price."""
-        found = {name: self._steps_of(name, each.program) for name, each in self._modalities.items()}
+        """Compute the programs' steps; returns what holds the price.
+
+        Those of all modalities stand side by side: an engine may take a statement apart level by level, and Spark
+        refuses one of very many.
+        """
+        parts: dict[int, list[str]] = {}
+        found = {name: self._steps_of(name, each.program, parts) for name, each in self._modalities.items()}
+        for depth, expressions in sorted(parts.items()):
+            self._add_to(f"{depth}", expressions)
         if len(found) == 1:
             return next(iter(found.values()))
         cases = " ".join(f"WHEN {self.dialect.text(name)} THEN {value}" for name, value in found.items())
@@ -300,19 +307,16 @@ class _Query:
         told = f"{_PREFIX}invalid"
         return f"CASE WHEN {told} IS NOT NULL THEN {told} WHEN {condition} THEN {self.dialect.text(sentence)} END"
 
-    def _steps_of(self, modality: str, program: Program) -> str:
-        """Add the steps that lead to the price, those that need nothing of one another in one part."""
+    def _steps_of(self, modality: str, program: Program, parts: dict[int, list[str]]) -> str:
+        """Put the steps that lead to the price into parts, those that need nothing of one another into the same."""
         result = program.positions["micro"]
         depths: dict[int, int] = {}
-        parts: dict[int, list[str]] = {}
         for position in program.path_to(result):
             step = program.steps[position]
             depths[position] = 1 + max((depths.get(operand, 0) for operand in step.operands), default=-1)
             if step.operands:
                 expression = self._expression(modality, program, position)
                 parts.setdefault(depths[position], []).append(f"{expression} AS {self._own(modality, step.name)}")
-        for depth, expressions in sorted(parts.items()):
-            self._add_to(self._own(modality, f"{depth}")[len(_PREFIX) :], expressions)
         return self._value(modality, program, result)
 
     def _expression(self, modality: str, program: Program, position: int) -> str:
