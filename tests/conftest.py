@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 import ledger
 from tests.postgres import Databases, PostgresServer, PostgresUnavailable
+from tests.reuse import ReusedDatabase
 
 _SERVER = pytest.StashKey[ExitStack]()
 _ADDRESS = pytest.StashKey[str]()
@@ -30,7 +31,7 @@ settings.register_profile(
     "default",
     derandomize=True,
     deadline=None,
-    max_examples=60,
+    max_examples=40,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.register_profile("brief", parent=settings.get_profile("default"), max_examples=15)
@@ -130,12 +131,19 @@ def postgres(pytestconfig: pytest.Config) -> Databases:
     return Databases(make_url(address))
 
 
+@pytest.fixture(scope="session")
+def reused_database(postgres: Databases) -> Iterator[ReusedDatabase]:
+    """The database that the tests of one worker get one after another."""
+    database = ReusedDatabase(postgres, _TEMPLATE)
+    yield database
+    database.drop()
+
+
 @pytest.fixture
-def postgresql_url(postgres: Databases) -> Iterator[str]:
-    """A new PostgreSQL database with the ledger's tables."""
-    url = postgres.create(template=_TEMPLATE)
-    yield url
-    postgres.drop(url)
+def postgresql_url(reused_database: ReusedDatabase) -> Iterator[str]:
+    """A PostgreSQL database with the ledger's tables, as good as new."""
+    yield reused_database.lend()
+    reused_database.take_back()
 
 
 @pytest.fixture(scope="session")

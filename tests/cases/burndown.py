@@ -177,8 +177,7 @@ def make_grants(book: Book, step: Step) -> Found:
         )
         for number in range(step["n"])
     ]
-    for begin in range(0, len(commands), 5000):
-        book.send(*commands[begin : begin + 5000])
+    book.send(*commands)
     book.debit({"amount": step["usage"]})
     grants = book.grants()
     soonest = [grant.available for grant in grants if grant.expires_at == book.moment(first)]

@@ -21,9 +21,10 @@ from estimator import (
 from estimator.folding import RESULTS
 from estimator.pricing import pricing_of
 from tests.estimator import reference
+from tests.laws import examples
 from tests.strategies import ended_runs, part, priced_plans, thousandths
 
-many = settings(max_examples=max(300, settings().max_examples))
+many = settings(max_examples=examples(150))
 """For the laws that hold the package to an independent reading: rounding differs on few cards."""
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from estimator import RateCard, diagnosis_sql, sql
 from tests.frames import TYPES, large_cards, priced_tables, prices_of
+from tests.laws import examples
 
 PricedTable = tuple[RateCard, tuple[pa.Table, list[Any]]]
 POSTGRES_TYPES = {pa.int64(): "bigint", pa.string(): "text", pa.bool_(): "boolean"}
@@ -55,7 +56,7 @@ def test_duckdb_is_exact_where_a_double_is_not(priced: PricedTable) -> None:
     assert in_duckdb(table, card) == prices_of(plans, card)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(priced=st.one_of(priced_tables(), priced_tables(large_cards())))
 def test_postgresql_charges_what_the_scalar_program_charges(postgresql_url: str, priced: PricedTable) -> None:
     card, (table, plans) = priced

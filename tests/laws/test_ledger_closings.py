@@ -20,6 +20,7 @@ from ledger.figures import Figures, total_figures
 from ledger.finance import AccountingPeriod, close_period, list_closings, stream_book, stream_revenue, total_revenue
 from ledger.flows import DEFERRED, amount_of
 from ledger.states import BUCKETS
+from tests.laws import examples
 from tests.laws.commands import START
 
 DAYS = 6
@@ -153,7 +154,7 @@ def check_book(session: Session) -> None:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_periods_tie_to_each_other_and_to_the_book_whatever_is_recorded_when(
     sqlite_template: Path, tmp_path: Path, seed: int
 ) -> None:

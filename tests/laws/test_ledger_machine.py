@@ -6,10 +6,11 @@ import pytest
 from sqlalchemy import Engine
 
 from ledger.testing.machine import run_machine
+from tests.laws import examples
 
 
-def test_the_ledger_is_the_model_in_any_order_of_commands(engine: Engine, pytestconfig: pytest.Config) -> None:
-    run_machine(engine, examples=500 if pytestconfig.getoption("--long") else 40)
+def test_the_ledger_is_the_model_in_any_order_of_commands(engine: Engine) -> None:
+    run_machine(engine, examples=examples(20))
 
 
 @pytest.mark.external

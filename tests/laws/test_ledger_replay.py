@@ -13,6 +13,7 @@ from ledger.journal import grant_row, reservation_row
 from ledger.replay import Replay
 from ledger.rules import decide
 from ledger.states import BALANCES, CONSUMED, HELD, OWED, AccountState, genesis
+from tests.laws import examples
 from tests.laws.commands import START, Chance
 
 NOW = to_instant(START)
@@ -43,7 +44,7 @@ def check_figures(replay: Replay, state: AccountState) -> None:
     assert not due or (state.due_at is not None and state.due_at <= due[0][0])
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(seed=st.integers(0, 10**9))
 def test_the_entries_say_all_that_the_rules_decided(seed: int) -> None:
     chance = Chance(seed, NAME)

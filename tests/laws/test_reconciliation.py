@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.finance import ReconciliationResult, RecordMapping, ResultKind, reconcile
+from tests.laws import examples
 from tests.ledger.finance.reconciliation.conftest import IN_MONEY, Line, at, write_lines
 
 MAPPING = RecordMapping.from_dict(IN_MONEY)
-EXAMPLES = 8
+EXAMPLES = examples(8)
 
 _lines = st.builds(
     lambda number, account, micro, currency, hour: Line(

@@ -16,6 +16,7 @@ from estimator.scenarios import compare, sweep
 from estimator.scenarios.fields import keeps_order, with_field
 from estimator.scenarios.stages import stages
 from tests.frames import priced_tables
+from tests.laws import examples
 from tests.strategies import card_contents
 
 SECTION_PARTS = ("length", "recipes", "training", "grounding", "safety", "expansion", "tiers", "order", "basis")
@@ -59,7 +60,7 @@ def credits_of(plans: list[RunPlan], card: RateCard) -> Decimal:
 
 
 @given(compared())
-@settings(max_examples=40)
+@settings(max_examples=examples(20))
 def test_totals_groups_and_steps_are_sums_of_what_the_runs_cost_one_by_one(
     case: tuple[RateCard, RateCard, pyarrow.Table, list[RunPlan]],
 ) -> None:
@@ -82,7 +83,7 @@ def test_totals_groups_and_steps_are_sums_of_what_the_runs_cost_one_by_one(
 
 
 @given(compared(), st.integers(1, 4))
-@settings(max_examples=25)
+@settings(max_examples=examples(15))
 def test_runs_that_are_folded_cost_what_they_cost_one_by_one(
     case: tuple[RateCard, RateCard, pyarrow.Table, list[RunPlan]], times: int
 ) -> None:
@@ -126,7 +127,7 @@ def _numbers(place: Any, path: str) -> Iterator[str]:
 
 
 @given(ordered_fields())
-@settings(max_examples=60)
+@settings(max_examples=examples(30))
 def test_more_of_a_field_that_keeps_order_never_moves_two_runs_different_ways(
     case: tuple[list[RateCard], list[RunPlan]],
 ) -> None:

@@ -20,7 +20,14 @@ Task = Callable[[Engine, int], Any]
 
 _PATIENCE_SECONDS = 120
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["tests.processes.together", "tests.processes.tasks", "psycopg", "estimator"])
+context.set_forkserver_preload(
+    [
+        *("tests.processes.together", "tests.processes.tasks", "psycopg", "sqlite3", "estimator"),
+        # What `create_engine` imports when it is called.
+        *("sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite.pysqlite"),
+        "tests.processes.frozen",
+    ]
+)
 
 
 def run_together(url: str, task: Task, callers: int) -> list[Any]:

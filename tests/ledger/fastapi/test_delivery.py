@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 
 import ledger
@@ -47,6 +48,17 @@ def test_a_run_is_started_after_its_commit_and_a_replay_starts_nothing(engine: E
     assert pipeline.started == [run_id]
 
 
+def make_due_what_failed(engine: Engine) -> None:
+    """Wait until a start has failed, and let the ten seconds that it pauses be over."""
+    due = text("UPDATE ledger_outbox SET next_attempt_at = created_at WHERE attempts = 1 AND state = 'waiting'")
+    for _ in range(_PATIENCE_SECONDS * 100):
+        with engine.begin() as connection:
+            if connection.execute(due).rowcount:
+                return
+        time.sleep(0.01)
+    raise TimeoutError("no start has failed")
+
+
 def test_what_another_process_left_and_what_failed_is_started_by_the_next_one(engine: Engine) -> None:
     """A process that dies between its commit and the delivery is one that never delivers."""
     fill(engine)
@@ -56,6 +68,7 @@ def test_what_another_process_left_and_what_failed_is_started_by_the_next_one(en
     pipeline = Pipeline(refusals=1)
     app = host(engine, start=pipeline, delivery_interval=timedelta(milliseconds=50))
     with TestClient(app):
+        make_due_what_failed(engine)
         assert pipeline.has_one.wait(_PATIENCE_SECONDS)
     assert pipeline.started == [run_id]
     with TestClient(host(engine, start=pipeline)):
