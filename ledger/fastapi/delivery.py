@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import anyio
+import anyio.lowlevel
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -55,13 +56,19 @@ class StartDelivery:
     async def drain(self) -> None:
         """Hand over what is due now."""
         try:
-            while (await self._transactions.run(self._deliver, keyed=False)).count:
-                pass
+            while await self._deliver_one():
+                await anyio.lowlevel.checkpoint_if_cancelled()
         except (SQLAlchemyError, LedgerError) as error:
             # What was not handed over is still there, and is handed over later.
             warn("delivery", "database_unavailable", cause=cause_of(error))
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not end the application, nor later deliveries
             warn("delivery", "defect", cause=cause_of(error), places=places_of(error))
+
+    async def _deliver_one(self) -> int:
+        # A start that the handler has is also to be written down as delivered, whoever ends the application meanwhile.
+        with anyio.CancelScope(shield=True):
+            report = await self._transactions.run(self._deliver, keyed=False)
+        return report.count
 
     def _deliver(self, session: Session) -> DeliveryReport:
         report = deliver_outbox(session, self._handler, limit=1)

@@ -91,8 +91,8 @@ def create_router(
         cards: the rate cards, or a function that gives them.
         on_launch: writes what of yours belongs to a launch, within its transaction.
         start: is handed each launched run after its commit, at least once, by a task that runs as long as the
-            application (its lifespan) does: see `ledger.deliver_outbox`. Needs an engine. Left out, deliver the
-            outbox in a worker of your own.
+            application (its lifespan) does, in a thread: see `ledger.deliver_outbox`. Needs an engine. Left out,
+            deliver the outbox in a worker of your own.
         progress: how many rows a run has processed.
         terms: discount, voucher, labels and expiry of an account's launches.
         outbox: whether launches write their start to the outbox. Say no only where you start runs in another way.
@@ -110,7 +110,7 @@ def create_router(
     if start is not None:
         if not outbox:
             raise ValueError("start needs the outbox: leave outbox=False out, or start runs in another way.")
-        delivery = StartDelivery(delivering(database), start, delivery_interval)
+        delivery = StartDelivery(*delivering(database, start), delivery_interval)
     router = APIRouter(prefix=prefix, route_class=WireRoute, lifespan=None if delivery is None else _running(delivery))
     authenticated = authenticator(accounts)
     opened = opener(database, threads, statement_seconds)

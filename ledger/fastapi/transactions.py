@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ledger.errors import CommitUnknown
+from ledger.outbox import Handler, RunStart
 from ledger.transactions import run_transaction, run_transaction_async, was_rolled_back
 
 if TYPE_CHECKING:
@@ -155,15 +156,29 @@ def opener(database: Any, threads: int, seconds: int) -> Callable[..., Any]:
     return with_session
 
 
-def delivering(database: Any) -> Transactions:
-    """Transactions for handlers, which may take their time. Raises `ValueError` without an engine."""
+def delivering(database: Any, handler: Handler) -> tuple[Transactions, Handler]:
+    """Transactions for a handler, which may take its time, and the handler as it is called within them.
+
+    Raises `ValueError` without an engine.
+    """
     own = _of_engine(database, 1, None)
     if own is None:
         raise ValueError(
             "start needs an Engine or an AsyncEngine to deliver with. Give one as database, or leave start out and"
             " call ledger.deliver_outbox in a worker of yours."
         )
-    return own
+    return own, _in_a_thread(handler) if isinstance(own, AsyncEngineTransactions) else handler
+
+
+def _in_a_thread(handler: Handler) -> Handler:
+    """The handler in a thread, for work on the event loop's greenlets: the loop goes on meanwhile."""
+    # Needs greenlet, which only those have who use an async engine.
+    from sqlalchemy.util import await_only
+
+    def handed(run: RunStart) -> object:
+        return await_only(to_thread.run_sync(handler, run))
+
+    return handed
 
 
 def _of_engine(database: Any, threads: int, seconds: int | None) -> Transactions | None:

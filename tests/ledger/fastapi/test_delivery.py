@@ -8,7 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, NullPool, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 import ledger
@@ -93,6 +95,28 @@ def test_a_defect_of_the_delivery_ends_neither_the_application_nor_later_deliver
         run_id = Service(client, engine, app).post().json()["run_id"]
         assert pipeline.has_one.wait(_PATIENCE_SECONDS)
     assert pipeline.started == [run_id]
+
+
+@pytest.mark.parametrize("make_engine", [ledger.create_engine, create_async_engine])
+def test_requests_are_answered_while_a_start_takes_its_time(postgresql_url: str, make_engine: Any) -> None:
+    engine = ledger.create_engine(postgresql_url)
+    fill(engine)
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def start(_run: ledger.RunStart) -> None:
+        has_begun.set()
+        assert may_end.wait(_PATIENCE_SECONDS)
+
+    app = host(make_engine(postgresql_url, poolclass=NullPool), start=start)
+    with TestClient(app) as client:
+        service = Service(client, engine, app)
+        service.post(keyed("k"))
+        assert has_begun.wait(_PATIENCE_SECONDS)
+        assert service.get("balance").json()["held"] > 0
+        may_end.set()
+    with Session(engine) as session:
+        assert ledger.list_outbox(session) == []
+    engine.dispose()
 
 
 def test_starts_need_an_engine_and_the_outbox(engine: Engine) -> None:
