@@ -69,8 +69,11 @@ class _Journal:
         return found
 
 
-def read_beancount(path: Path, accounts: Iterable[str]) -> tuple[Figures, list[str]]:
-    """The figures of a beancount file, and what does not add up within it."""
+def read_journal(path: Path, accounts: Iterable[str]) -> tuple[Figures, list[str]]:
+    """The figures of a journal of beancount's or hledger's, and what does not add up within it.
+
+    Beancount asserts a balance on a line of its own, hledger beside a posting.
+    """
     journal, month, where = _Journal(), "", ""
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
@@ -81,39 +84,17 @@ def read_beancount(path: Path, accounts: Iterable[str]) -> tuple[Figures, list[s
                 journal.entries[owner[1], month] += 1
             elif posting := _POSTING.fullmatch(line):
                 name, bucket = posting[1], posting[2].lower()
-                journal.post(month, name, bucket, _micro(posting[3]))
+                if posting[4] is None:
+                    journal.post(month, name, bucket, _micro(posting[3]))
+                else:
+                    journal.check(f"line {number}", name, bucket, _micro(posting[4]))
             elif balance := _BALANCE.fullmatch(line):
                 journal.check(f"line {number}", balance[2], balance[3].lower(), _micro(balance[4]))
             elif not _OTHER.fullmatch(line):
                 journal.problems.append(f"line {number} is nothing that a journal has: {line!r}")
     journal.end(where)
-    return journal.figures(accounts), _said(journal)
-
-
-def read_hledger(path: Path, accounts: Iterable[str]) -> tuple[Figures, list[str]]:
-    """The figures of an hledger journal, and what does not add up within it."""
-    journal, month, where = _Journal(), "", ""
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if head := _HEAD.match(line):
-                journal.end(where)
-                month, where = head[1], f"line {number}"
-            elif owner := _OWNER.fullmatch(line):
-                journal.entries[owner[1], month] += 1
-            elif posting := _POSTING.fullmatch(line):
-                name, bucket = posting[1], posting[2].lower()
-                if posting[4] is not None:
-                    journal.check(f"line {number}", name, bucket, _micro(posting[4]))
-                    continue
-                journal.post(month, name, bucket, _micro(posting[3]))
-            elif not _OTHER.fullmatch(line):
-                journal.problems.append(f"line {number} is nothing that a journal has: {line!r}")
-    journal.end(where)
-    return journal.figures(accounts), _said(journal)
-
-
-def _said(journal: _Journal) -> list[str]:
-    return journal.problems if journal.assertions else [*journal.problems, "no balance is asserted"]
+    problems = journal.problems if journal.assertions else [*journal.problems, "no balance is asserted"]
+    return journal.figures(accounts), problems
 
 
 def read_journal_csv(path: Path, accounts: Iterable[str]) -> Figures:

@@ -69,12 +69,12 @@ class Ties:
 
     def beancount(self) -> list[str]:
         """The export to beancount."""
-        found, problems = exported.read_beancount(self._exported(ExportFormat.BEANCOUNT), self.accounts)
+        found, problems = exported.read_journal(self._exported(ExportFormat.BEANCOUNT), self.accounts)
         return problems + differences("the beancount file", found, self.book, "entries", "closing")
 
     def hledger(self) -> list[str]:
         """The export to hledger."""
-        found, problems = exported.read_hledger(self._exported(ExportFormat.HLEDGER), self.accounts)
+        found, problems = exported.read_journal(self._exported(ExportFormat.HLEDGER), self.accounts)
         return problems + differences("the hledger journal", found, self.book, "entries", "closing")
 
     def journal_csv(self) -> list[str]:
