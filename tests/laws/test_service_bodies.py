@@ -27,7 +27,9 @@ NAMED = {400: "issues", 402: "requested", 409: "dataset_id", 413: "field", 422: 
 BODIES = 10
 """In an example: more than it can draw would be no example."""
 
-LONG_EXAMPLES = 20_000
+LONG_EXAMPLES = 10_000
+"""On each of two databases: 200,000 bodies."""
+
 IS_LONG = settings().max_examples > 1_000
 DATASETS = 40
 
