@@ -81,13 +81,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         stack.close()
 
 
-_NOT_BRIEF = ("processes", "simulation", "finance_year", "cases", "benchmarks")
-"""Folders of tests that say little of the versions they run on, and take long."""
+_NOT_BRIEF = {
+    *("tests/processes", "tests/simulation", "tests/finance_year", "tests/cases", "tests/benchmarks"),
+    *("tests/cli/test_process.py", "tests/cli/test_serve.py"),
+}
+"""Tests that say little of the versions they run on, and take long."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    is_left_out = collection_path.parent == Path(__file__).parent and collection_path.name in _NOT_BRIEF
-    return True if config.getoption("--brief") and is_left_out else None
+    place = collection_path.relative_to(Path(__file__).parents[1]).as_posix()
+    return True if config.getoption("--brief") and place in _NOT_BRIEF else None
 
 
 @pytest.hookimpl(tryfirst=True)
