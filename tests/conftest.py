@@ -25,7 +25,8 @@ from tests.reuse import ReusedDatabase
 _SERVER = pytest.StashKey[ExitStack]()
 _ADDRESS = pytest.StashKey[str]()
 _LEFT_OUT = pytest.StashKey[int]()
-_TEMPLATE = "ledger_template"
+TEMPLATE = "ledger_template"
+"""The PostgreSQL database that those of the tests are copies of."""
 
 settings.register_profile(
     "default",
@@ -63,8 +64,8 @@ def _find_server(stack: ExitStack) -> str:
         databases = Databases(make_url(given)) if given else stack.enter_context(PostgresServer.start()).databases
     except PostgresUnavailable as error:
         return str(error)
-    databases.drop(databases.url(_TEMPLATE))
-    engine = ledger.create_engine(databases.create(_TEMPLATE))
+    databases.drop(databases.url(TEMPLATE))
+    engine = ledger.create_engine(databases.create(TEMPLATE))
     ledger.upgrade(engine)
     engine.dispose()
     return databases.url(databases.admin.database or "postgres")
@@ -137,7 +138,7 @@ def postgres(pytestconfig: pytest.Config) -> Databases:
 @pytest.fixture(scope="session")
 def reused_database(postgres: Databases) -> Iterator[ReusedDatabase]:
     """The database that the tests of one worker get one after another."""
-    database = ReusedDatabase(postgres, _TEMPLATE)
+    database = ReusedDatabase(postgres, TEMPLATE)
     yield database
     database.drop()
 
