@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from pathlib import Path
@@ -75,35 +75,42 @@ def export_book(
 
 
 def _write_folder(session: Session, kind: ExportFormat, folder: Path, zone: tzinfo) -> int:
-    write = _write_csv if kind is ExportFormat.CSV else _write_parquet
+    is_text = kind is ExportFormat.CSV
+    write = _write_csv if is_text else _write_parquet
     for table in metadata.sorted_tables:
-        write(folder / f"{table.name}.{kind}", table, _rows(session, table))
+        write(folder / f"{table.name}.{kind}", table, _rows(session, table, is_text))
     with (folder / "journal.csv").open("w", encoding="utf-8", newline="") as out:
         return write_journal(stream_book(session), out, zone=zone)
 
 
-def _rows(session: Session, table: sa.Table) -> Iterator[list[Any]]:
-    """The rows of a table by its key, many at a time."""
-    statement = sa.select(*table.columns).order_by(*table.primary_key.columns)
+def _rows(session: Session, table: sa.Table, is_text: bool) -> Iterator[Sequence[Sequence[Any]]]:
+    """The rows of a table by its key, many at a time; for a file of text its bytes in hex, by the database."""
+    hexed = _HEX[session.get_bind().dialect.name] if is_text else None
+    columns = [
+        hexed(column).label(column.name) if hexed and isinstance(column.type, sa.LargeBinary) else column
+        for column in table.columns
+    ]
+    statement = sa.select(*columns).order_by(*table.primary_key.columns)
     options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
     with session.connection().execute(statement, execution_options=options) as rows:
-        for part in rows.partitions():
-            yield [tuple(row) for row in part]
+        yield from rows.partitions()
 
 
-def _write_csv(path: Path, table: sa.Table, parts: Iterator[list[Any]]) -> None:
+_HEX: dict[str, Callable[[Any], sa.ColumnElement[str]]] = {
+    "sqlite": lambda column: sa.func.lower(sa.func.hex(column)),
+    "postgresql": lambda column: sa.func.encode(column, "hex"),
+}
+
+
+def _write_csv(path: Path, table: sa.Table, parts: Iterator[Sequence[Sequence[Any]]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out)
         writer.writerow([column.name for column in table.columns])
         for part in parts:
-            writer.writerows([_text(value) for value in row] for row in part)
+            writer.writerows(part)
 
 
-def _text(value: Any) -> Any:
-    return value.hex() if isinstance(value, bytes) else value
-
-
-def _write_parquet(path: Path, table: sa.Table, parts: Iterator[list[Any]]) -> None:
+def _write_parquet(path: Path, table: sa.Table, parts: Iterator[Sequence[Sequence[Any]]]) -> None:
     try:
         import pyarrow as pa
         from pyarrow import parquet
