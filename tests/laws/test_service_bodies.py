@@ -75,7 +75,8 @@ def end(service: Service, run_id: str | None) -> None:
             ledger.settle_run(session, account_id="acme", run_id=run_id, outcome=RunOutcome("succeeded", 1, 1))
 
 
-SCHEMA = request_schema()
+_BODY = bodies(request_schema())
+_PATHS = st.sampled_from(["run", "adapt"])
 
 
 # A list of bodies is not made smaller by itself: the one that failed is told by its own assertion.
@@ -87,9 +88,9 @@ SCHEMA = request_schema()
 @given(data=st.data())
 def test_no_body_is_answered_with_a_defect_and_every_refusal_names_its_field(service: Service, data: Any) -> None:
     for _ in range(BODIES):
-        body = data.draw(bodies(SCHEMA))
+        body = data.draw(_BODY)
         dataset = data.draw(st.integers(0, DATASETS))
-        answer = service.post(body, f"d{dataset}", path=data.draw(st.sampled_from(["run", "adapt"])))
+        answer = service.post(body, f"d{dataset}", path=data.draw(_PATHS))
         assert answer.status_code < 500, (body, answer.text)
         if answer.status_code == 200:
             end(service, answer.json().get("run_id"))
