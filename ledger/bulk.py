@@ -8,7 +8,7 @@ through the driver's `executemany`. Which rows, and what they say, is decided el
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -87,13 +87,14 @@ class driver_cursor:  # noqa: N801  # a context manager, used as a function is
     Where the database is a function call away, wrapping each of ten small statements would cost most of the time.
     """
 
-    __slots__ = ("_connection", "_cursor")
+    __slots__ = ("_connection", "_cursor", "_options")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, **options: Any) -> None:
         self._connection = connection
+        self._options = options
 
     def __enter__(self) -> Any:
-        self._cursor = self._connection.connection.cursor()
+        self._cursor = self._connection.connection.cursor(**self._options)
         return self._cursor
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -129,6 +130,32 @@ def fetch_raw(connection: Connection, statement: str, values: tuple[Any, ...]) -
         cursor.execute(statement.format(*(["?"] * len(values))), values)
         found: list[Any] = cursor.fetchall()
     return found
+
+
+_names = count()
+
+
+def stream_raw(
+    connection: Connection, statement: str, values: Sequence[Any] = (), *, size: int = 5_000
+) -> Iterator[Sequence[Any]]:
+    """The rows of a SELECT as `fetch_raw` gives them, so many at a time: one statement, and never all in memory."""
+    dialect = connection.dialect
+    if dialect.name == "postgresql" and (dialect.driver != "psycopg" or dialect.is_async):
+        options = {"stream_results": True, "yield_per": size}
+        marked = statement.format(*(f":v{index}" for index in range(len(values))))
+        named = {f"v{index}": value for index, value in enumerate(values)}
+        with connection.execute(text(marked), named, execution_options=options) as rows:
+            yield from rows.partitions()
+        return
+    if dialect.name == "postgresql":
+        # A named cursor stays with the server, which sends what is asked for.
+        mark, cursor_options, how = "%s", {"name": f"ledger_{next(_names)}"}, {"binary": True}
+    else:
+        mark, cursor_options, how = "?", {}, {}
+    with driver_cursor(connection, **cursor_options) as cursor:
+        cursor.execute(statement.format(*([mark] * len(values))), tuple(values), **how)
+        while part := cursor.fetchmany(size):
+            yield part
 
 
 def _write_parameters(writes: Sequence[Write]) -> dict[str, str]:

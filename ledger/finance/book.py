@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from ledger.accounts import require_account
+from ledger.bulk import stream_raw
 from ledger.instants import to_instant
 from ledger.states import BUCKETS
 
@@ -58,8 +58,8 @@ _BOOK = (
     " FROM ledger_entry e LEFT JOIN ledger_transfer t ON t.account_id = e.account_id AND t.sequence = e.sequence"
     "{where} ORDER BY e.account_id, e.sequence, t.ordinal"
 )
-_OF_ONE = "e.account_id = :account_id"
-_BY_THEN = "e.at <= :at"
+_OF_ONE = "e.account_id = {}"
+_BY_THEN = "e.at <= {}"
 _MOVES_FROM = len(_HEAD) + len(BUCKETS)
 
 
@@ -71,19 +71,17 @@ def stream_book(
     What has lapsed and has not been recorded yet is no entry: run `ledger.expire_due` first to have it in the book.
     With `at` only what had taken effect by then; `details` adds each entry's own. Raises `AccountNotFound`.
     """
-    conditions: dict[str, Any] = {}
+    conditions: dict[str, str | int] = {}
     if account_id is not None:
         require_account(session, account_id)
-        conditions[_OF_ONE] = {"account_id": account_id}
+        conditions[_OF_ONE] = account_id
     if at is not None:
-        conditions[_BY_THEN] = {"at": to_instant(at)}
+        conditions[_BY_THEN] = to_instant(at)
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    values = {name: value for given in conditions.values() for name, value in given.items()}
-    statement = text(_BOOK.format(where=where, details="e.details" if details else "NULL"))
-    options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
-    with session.connection().execute(statement, values, execution_options=options) as rows:
-        for _, group in groupby(rows, itemgetter(0, 1)):
-            yield _entry(list(group))
+    statement = _BOOK.format(where=where, details="e.details" if details else "NULL")
+    parts = stream_raw(session.connection(), statement, list(conditions.values()), size=ROWS_AT_ONCE)
+    for _, group in groupby(chain.from_iterable(parts), itemgetter(0, 1)):
+        yield _entry(list(group))
 
 
 def read_one_moment(session: Session) -> None:

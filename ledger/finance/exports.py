@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from estimator.errors import ExtraMissing
 from estimator.files import written_whole
+from ledger.bulk import stream_raw
 from ledger.errors import CommandInvalid
 from ledger.finance.book import ROWS_AT_ONCE, stream_book
 from ledger.finance.journals import write_beancount, write_hledger, write_journal
@@ -85,21 +86,18 @@ def _write_folder(session: Session, kind: ExportFormat, folder: Path, zone: tzin
 
 def _rows(session: Session, table: sa.Table, is_text: bool) -> Iterator[Sequence[Sequence[Any]]]:
     """The rows of a table by its key, many at a time; for a file of text its bytes in hex, by the database."""
-    hexed = _HEX[session.get_bind().dialect.name] if is_text else None
+    connection = session.connection()
+    as_text = _HEX[connection.dialect.name] if is_text else "{}"
     columns = [
-        hexed(column).label(column.name) if hexed and isinstance(column.type, sa.LargeBinary) else column
+        as_text.format(column.name) if isinstance(column.type, sa.LargeBinary) else column.name
         for column in table.columns
     ]
-    statement = sa.select(*columns).order_by(*table.primary_key.columns)
-    options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
-    with session.connection().execute(statement, execution_options=options) as rows:
-        yield from rows.partitions()
+    keys = [column.name for column in table.primary_key.columns]
+    statement = f"SELECT {', '.join(columns)} FROM {table.name} ORDER BY {', '.join(keys)}"
+    return stream_raw(connection, statement, size=ROWS_AT_ONCE)
 
 
-_HEX: dict[str, Callable[[Any], sa.ColumnElement[str]]] = {
-    "sqlite": lambda column: sa.func.lower(sa.func.hex(column)),
-    "postgresql": lambda column: sa.func.encode(column, "hex"),
-}
+_HEX = {"sqlite": "lower(hex({}))", "postgresql": "encode({}, 'hex')"}
 
 
 def _write_csv(path: Path, table: sa.Table, parts: Iterator[Sequence[Sequence[Any]]]) -> None:
