@@ -6,6 +6,7 @@ rows; a database whose catalogue was written to is dropped, and the next test ge
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ class _Found(NamedTuple):
 
     written: list[Any]
     """For each catalogue, how many rows it has and the sum of the transactions that wrote them: any change shows."""
-    kept: dict[str, str]
+    kept: dict[str, list[Any]]
     """The tables that have rows from the beginning, with those rows."""
     empty: list[str]
 
@@ -112,7 +113,7 @@ def _has_rows(connection: psycopg.Connection[Any], table: str) -> bool:
     return connection.execute(f"SELECT FROM {table} LIMIT 1".encode()).fetchone() is not None
 
 
-def _kept(connection: psycopg.Connection[Any], tables: Any) -> dict[str, Any]:
+def _kept(connection: psycopg.Connection[Any], tables: Iterable[str]) -> dict[str, list[Any]]:
     return {
         table: connection.execute(f"SELECT t::text FROM {table} t ORDER BY 1".encode()).fetchall() for table in tables
     }
