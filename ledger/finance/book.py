@@ -95,9 +95,8 @@ def read_one_moment(session: Session) -> None:
 
 def _entry(rows: list[Any]) -> BookEntry:
     first = rows[0]
-    has_moves = first[_MOVES_FROM] is not None
-    moves = tuple(Move(*row[_MOVES_FROM:-1]) for row in rows) if has_moves else ()
-    return BookEntry._make((*first[: len(_HEAD)], tuple(first[len(_HEAD) : _MOVES_FROM]), moves, first[-1]))
+    moves = () if first[_MOVES_FROM] is None else tuple([Move._make(row[_MOVES_FROM:-1]) for row in rows])
+    return BookEntry._make((*first[: len(_HEAD)], first[len(_HEAD) : _MOVES_FROM], moves, first[-1]))
 
 
 __all__ = ["BookEntry", "Move", "read_one_moment", "stream_book"]

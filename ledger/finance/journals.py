@@ -8,7 +8,6 @@ the tool itself adds up what the ledger says.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
@@ -24,6 +23,10 @@ COMMODITY = "CREDIT"
 
 _PLAIN = re.compile(r"[A-Za-z0-9-]+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = 1_000_000
+_DAY = 24 * 60 * 60 * _SECOND
+_TWO_DIGITS = [f"{number:02}" for number in range(60)]
+_CLOCK = [f"{minute // 60:02}:{minute % 60:02}:" for minute in range(24 * 60)]
 _DECIMALS = 6
 _DIGEST = 10
 
@@ -94,21 +97,30 @@ JOURNAL_COLUMNS = (
 )
 
 
+CSV_LINE_END = "\r\n"
+
+
 def write_journal(entries: Iterable[BookEntry], out: TextIO, *, zone: tzinfo = UTC) -> int:
-    """Write a CSV, a line for each transfer and one for each entry without any; answers how many entries it has."""
-    writer = csv.writer(out)
-    writer.writerow(JOURNAL_COLUMNS)
+    """Write a CSV, a line for each transfer and one for each entry without any; answers how many entries it has.
+
+    Texts that somebody chose have quotes, so that a key that is empty differs from none.
+    """
+    out.write(",".join(JOURNAL_COLUMNS) + CSV_LINE_END)
+    days = _Days(zone)
     count = 0
     for entry in entries:
         count += 1
         name, number = entry.account_id, entry.reservation
-        hold = "" if number is None else format_reservation_id(name, number)
-        moments = (_moment(entry.at, zone), _moment(entry.recorded_at, zone))
-        head = (name, entry.sequence, *moments, entry.kind, entry.key or "", hold)
+        hold = "" if number is None else _csv_text(format_reservation_id(name, number))
+        key = "" if entry.key is None else _csv_text(entry.key)
+        at = days.moment(entry.at)
+        recorded_at = at if entry.recorded_at == entry.at else days.moment(entry.recorded_at)
+        head = f"{_csv_text(name)},{entry.sequence},{at},{recorded_at},{entry.kind},{key},{hold}"
         if not entry.moves:
-            writer.writerow((*head, "", "", "", ""))
+            out.write(f"{head},,,,{CSV_LINE_END}")
         for grant, source, target, amount in entry.moves:
-            writer.writerow((*head, format_grant_id(name, grant), source, target, _amount(amount)))
+            paid_by = _csv_text(format_grant_id(name, grant))
+            out.write(f"{head},{paid_by},{source},{target},{_amount(amount)}{CSV_LINE_END}")
     return count
 
 
@@ -144,21 +156,38 @@ class _Days:
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
         self._day = date.min
+        self._text = ""
         self._begins = self._ends = 0
+        self._offset = ""
+        """What every moment of the day is ahead of UTC, or nothing where that changes within the day."""
 
     def of(self, instant: int) -> date:
         """The day that a moment is in."""
         if not self._begins <= instant < self._ends:
-            self._day = _local(instant, self._zone).date()
-            self._begins, self._ends = (self._midnight(day) for day in (self._day, self._day + timedelta(days=1)))
+            self._find(instant)
         return self._day
+
+    def moment(self, instant: int) -> str:
+        """A moment in ISO 8601, to the microsecond where it has some."""
+        if not self._begins <= instant < self._ends:
+            self._find(instant)
+        if not self._offset:
+            return _local(instant, self._zone).isoformat()
+        seconds, micros = divmod(instant - self._begins, _SECOND)
+        minutes, seconds = divmod(seconds, 60)
+        fraction = f".{micros:06}" if micros else ""
+        return f"{self._text}T{_CLOCK[minutes]}{_TWO_DIGITS[seconds]}{fraction}{self._offset}"
+
+    def _find(self, instant: int) -> None:
+        self._day = _local(instant, self._zone).date()
+        self._text = self._day.isoformat()
+        self._begins, self._ends = (self._midnight(day) for day in (self._day, self._day + timedelta(days=1)))
+        first, last = _local(self._begins, self._zone), _local(self._ends - 1, self._zone)
+        is_even = self._ends - self._begins == _DAY and first.utcoffset() == last.utcoffset()
+        self._offset = first.isoformat()[len("YYYY-MM-DDThh:mm:ss") :] if is_even else ""
 
     def _midnight(self, day: date) -> int:
         return (datetime.combine(day, time(), self._zone) - _EPOCH) // timedelta(microseconds=1)
-
-
-def _moment(instant: int, zone: tzinfo) -> str:
-    return _local(instant, zone).isoformat()
 
 
 def _local(instant: int, zone: tzinfo) -> datetime:
@@ -206,8 +235,13 @@ def _facts(entry: BookEntry) -> Iterator[tuple[str, str]]:
 
 
 def _amount(micro: int) -> str:
-    digits = str(abs(micro)).zfill(_DECIMALS + 1)
-    return f"{'-' if micro < 0 else ''}{digits[:-_DECIMALS]}.{digits[-_DECIMALS:]}"
+    whole, part = divmod(abs(micro), 10**_DECIMALS)
+    return f"{'-' if micro < 0 else ''}{whole}.{part:0{_DECIMALS}}"
+
+
+def _csv_text(value: str) -> str:
+    """A field of a CSV that is the same text when it is read, whatever characters it has."""
+    return '"' + value.replace('"', '""') + '"'
 
 
 def _line(value: str) -> str:

@@ -61,6 +61,22 @@ def test_the_journal_in_csv_ties_to_the_book(book: Engine, tmp_path: Path) -> No
     assert lines[0]["at"] == "2026-03-01T00:00:00+00:00"
 
 
+def test_a_text_of_a_csv_is_read_as_it_is_and_an_empty_one_differs_from_none(engine: Engine, tmp_path: Path) -> None:
+    name, key = 'ä, "b"', "two\r\nlines of \"c\", and\t'd'"
+    with Session(engine) as session, session.begin():
+        ledger.open_account(session, name)
+        ledger.grant_credits(session, name, 1, key=key)
+        ledger.grant_credits(session, name, 1)
+    folder = export(engine, "csv", tmp_path / "out")
+    for table in ("ledger_entry", "journal"):
+        with (folder / f"{table}.csv").open(newline="", encoding="utf-8") as file:
+            assert [(row["account_id"], row["key"]) for row in csv.DictReader(file)] == [(name, key), (name, "")]
+    with (folder / "ledger_entry.csv").open(newline="", encoding="utf-8") as file:
+        *_, last = file.read().split("\r\n")[:-1]
+    scope, no_key, no_digest = last.split(",")[6:9]  # two commas of its own has the account
+    assert (scope, no_key, no_digest) == ('""', "", "")
+
+
 @pytest.mark.parametrize("kind", ["beancount", "hledger"])
 def test_days_and_months_are_those_of_the_zone(book: Engine, tmp_path: Path, kind: str) -> None:
     in_utc = export(book, kind, tmp_path / "utc").read_text(encoding="utf-8")
@@ -87,8 +103,10 @@ def test_a_moment_is_in_the_day_that_its_zone_says(zone: str) -> None:
         datetime(1972, 1, 5, tzinfo=UTC),
     ):
         for minutes in range(0, 5 * 24 * 60, 7):
-            moment = begins + timedelta(minutes=minutes)
-            assert days.of(int(moment.timestamp()) * 10**6) == moment.astimezone(where).date()
+            moment = begins + timedelta(minutes=minutes, microseconds=minutes % 2)
+            instant = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+            assert days.of(instant) == moment.astimezone(where).date()
+            assert days.moment(instant) == moment.astimezone(where).isoformat()
 
 
 def test_what_exists_is_not_overwritten_by_a_folder_nor_lost_by_a_failure(
