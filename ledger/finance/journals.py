@@ -235,8 +235,8 @@ def _facts(entry: BookEntry) -> Iterator[tuple[str, str]]:
 
 
 def _amount(micro: int) -> str:
-    whole, part = divmod(abs(micro), 10**_DECIMALS)
-    return f"{'-' if micro < 0 else ''}{whole}.{part:0{_DECIMALS}}"
+    digits = str(abs(micro)).zfill(_DECIMALS + 1)
+    return f"{'-' if micro < 0 else ''}{digits[:-_DECIMALS]}.{digits[-_DECIMALS:]}"
 
 
 def _csv_text(value: str) -> str:
