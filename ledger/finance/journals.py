@@ -21,6 +21,7 @@ from ledger.states import BUCKETS
 
 COMMODITY = "CREDIT"
 
+_NEEDS_QUOTES = re.compile(r'[",\r\n]')
 _PLAIN = re.compile(r"[A-Za-z0-9-]+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = 1_000_000
@@ -101,10 +102,7 @@ CSV_LINE_END = "\r\n"
 
 
 def write_journal(entries: Iterable[BookEntry], out: TextIO, *, zone: tzinfo = UTC) -> int:
-    """Write a CSV, a line for each transfer and one for each entry without any; answers how many entries it has.
-
-    Texts that somebody chose have quotes, so that a key that is empty differs from none.
-    """
+    """Write a CSV, a line for each transfer and one for each entry without any; answers how many entries it has."""
     out.write(",".join(JOURNAL_COLUMNS) + CSV_LINE_END)
     days = _Days(zone)
     count = 0
@@ -241,7 +239,7 @@ def _amount(micro: int) -> str:
 
 def _csv_text(value: str) -> str:
     """A field of a CSV that is the same text when it is read, whatever characters it has."""
-    return '"' + value.replace('"', '""') + '"'
+    return value if _NEEDS_QUOTES.search(value) is None else '"' + value.replace('"', '""') + '"'
 
 
 def _line(value: str) -> str:

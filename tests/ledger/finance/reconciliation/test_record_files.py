@@ -73,6 +73,14 @@ def test_however_it_is_written_it_says_the_same(read: Read, content: bytes, sect
     assert [(r.reference, str(r.amount)) for r in read(content, **sections)] == [("r1", "1.5"), ("r2", "-2")]
 
 
+@pytest.mark.parametrize("name", ["r", "é", "~r~", "r é", "\tr", "r\u200b"])
+@pytest.mark.parametrize("before", ["", " ", "\u00a0", "\u3000 "])
+@pytest.mark.parametrize("after", ["", " ", "\u2007", " \u202f "])
+def test_spaces_of_any_kind_around_a_text_are_no_part_of_it(read: Read, name: str, before: str, after: str) -> None:
+    (record,) = read(f'run,credits,when\n"{before}{name}{after}",1,\n')
+    assert record.reference == name
+
+
 def test_a_gzipped_file_is_read(read: Read) -> None:
     assert amounts(read(gzip.compress(GOOD.encode()), "records.csv.gz")) == ["1.5", "-2"]
 
@@ -94,6 +102,11 @@ def test_quoted_fields_may_have_delimiters_quotes_and_line_breaks(read: Read) ->
         ("1.50000000", {}, "1.5"),
         ("-.5", {}, None),
         ("999999999999.999999", {}, "999999999999.999999"),
+        ("-999999999999.9999990", {}, "-999999999999.999999"),
+        ("999999.999999", {}, "999999.999999"),
+        ("1000000.000001", {}, "1000000.000001"),
+        ("-1000000", {}, "-1000000"),
+        ("\u00a01.5\u3000", {}, "1.5"),
         ("7", {"sign": "inverted"}, "-7"),
         ("-7", {"sign": "absolute"}, "7"),
     ],
