@@ -16,8 +16,9 @@ from estimator.configurations import EXPANSION, STRIDES, SWITCHES
 from estimator.errors import FrameInvalid, Issue
 from estimator.programs import INT64_MAX, PPM
 
-BLOCK = 16_384
-"""Runs that are worked on at a time: a dozen arrays of them fit in a core's cache."""
+BLOCK = 131_072
+"""Runs that are worked on at a time. An eighth of it would fit in a core's cache, but then threads would wait for one
+another more often than they work: between two steps a thread holds the interpreter's lock."""
 
 READ_BUFFERS = 3
 _CAPS = np.array([INT64_MAX, 0])

@@ -15,7 +15,7 @@ from estimator.sections import RECIPES
 if TYPE_CHECKING:
     import pyarrow
 
-BATCH_ROWS = 65_536
+BATCH_ROWS = 131_072
 """Runs a batch: enough to make reading cheap, few enough that a batch for each thread is little memory."""
 
 COUNT_COLUMNS = ("rows", "max_rows", "sample_ppm", "targets")

@@ -13,6 +13,7 @@ import pyarrow
 import pytest
 
 from estimator import FrameInvalid, RateCard, estimate_frame
+from estimator.runs import BLOCK
 from estimator.scenarios import ScenarioInvalid, compare, sweep
 from tests.estimator.scenarios.past import MANY, changed, prices, table, total
 
@@ -98,9 +99,10 @@ def test_the_largest_movers_are_listed_with_their_runs_and_prices(card: RateCard
 
 def test_of_equal_changes_the_first_runs_are_listed(card: RateCard) -> None:
     dearer = changed(card, name="dearer", fee=Decimal("1"))
-    runs = pyarrow.concat_tables([table({"rows": 5_000})] * 40_000)
+    runs = table({"rows": 5_000}).take(pyarrow.nulls(2 * BLOCK + 77, pyarrow.int64()).fill_null(0))
     (change,) = compare(runs, card, [dearer], movers=3).changes
     assert [mover.row for mover in change.dearer_runs] == [0, 1, 2]
+    assert change.delta == runs.num_rows * Decimal("0.75")  # from a fee of a quarter
 
 
 def test_the_steps_sum_to_the_whole_change(card: RateCard, cheaper: RateCard) -> None:
