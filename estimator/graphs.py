@@ -6,6 +6,9 @@ found again, so it is computed once for all of them. Two more rewrites leave eve
 - A charge over tiers is as many times larger as the prices of its tiers are, all alike. Where the tiers' prices
   are the same multiples of one scale in every configuration, the charge is `scale x charge of the multiples`: one
   price is looked up instead of one a tier, and what it multiplies is the same for all cards of such tiers.
+- Of cards of which each is dearer than the one before by whole times the same differences (a field in equal steps, as
+  in a sweep), each charge is the one before and a number of times what the differences come to: two operations, with
+  nothing looked up, and where the steps are equal one.
 - A constant that is added to a minimum or maximum with a constant is added to both sides of it, where it meets the
   constants that were added before.
 
@@ -51,8 +54,9 @@ class Graph:
             return left if same is a else right
         if op is Op.ADD and b.op is Op.CONST:
             moved = self._added_below(step, a, b.least)
+            moved = self._added_before(step, a, b.least) if moved is None else moved
             if moved is not None:
-                return moved
+                return self._places.setdefault((op, left, right), moved)
         bounds = interval(op, (a.least, a.greatest), (b.least, b.greatest))
         least, greatest = max(bounds[0], step.least), min(bounds[1], step.greatest)
         if least == greatest:
@@ -71,6 +75,19 @@ class Graph:
         lower = Step(step.name, Op.ADD, (), inner.least + more, inner.greatest + more)
         moved = self.operation(lower, a.operands[0], self.constant(more))
         return self.operation(step._replace(op=a.op), moved, self.constant(known.least + more))
+
+    def _added_before(self, step: Step, a: Step, more: int) -> int | None:
+        """`x + y + more` where `x + more` stands already; None where it does not."""
+        if a.op is not Op.ADD:
+            return None
+        (x, y), key = a.operands, (Op.ADD, a.operands[0], self._places.get(("const", more)))
+        inner = self.steps[x]
+        if inner.op is Op.ADD and self.steps[inner.operands[1]].op is Op.CONST:
+            # Which was itself put together with what `x` adds.
+            total = self.steps[inner.operands[1]].least + more
+            key = (Op.ADD, inner.operands[0], self._places.get(("const", total)))
+        there = self._places.get(key)
+        return None if there is None else self.operation(step, there, y)
 
     def _place(self, key: tuple[object, ...], step: Step) -> int:
         place = self._places.setdefault(key, len(self.steps))
@@ -106,8 +123,8 @@ class Insertion:
 
     Args:
         leaf: the graph's position of one of the program's inputs.
-        scaled: by input, the multiple that a price is of `scale`; empty to put the program in as it is.
-        scale: the graph's position of the scale.
+        scaled: by input, the multiple that a price is of a scale; empty to put the program in as it is.
+        times_scale: the graph's position of the scale times what stands at a position, as a step.
     """
 
     def __init__(
@@ -116,22 +133,18 @@ class Insertion:
         program: Program,
         leaf: Callable[[Step], int],
         scaled: Mapping[str, int] | None = None,
-        scale: int = -1,
+        times_scale: Callable[[Step, int], int] | None = None,
     ) -> None:
         self._graph, self._program, self._leaf = graph, program, leaf
-        self._scaled, self._scale = scaled or {}, scale
+        self._scaled, self._times = scaled or {}, times_scale
         self._degrees = degrees(program, self._scaled)
         self._found: dict[tuple[int, bool], int] = {}
 
     def place(self, position: int) -> int:
         """The graph's position of one of the program's steps."""
-        if self._scaled and self._degrees[position] == 1:
-            return self._times_scale(position)
+        if self._times is not None and self._degrees[position] == 1:
+            return self._times(self._program.steps[position], self._put(position, as_multiples=True))
         return self._put(position, as_multiples=False)
-
-    def _times_scale(self, position: int) -> int:
-        step = self._program.steps[position]
-        return self._graph.operation(step._replace(op=Op.MUL), self._scale, self._put(position, as_multiples=True))
 
     def _put(self, position: int, *, as_multiples: bool) -> int:
         """A step as it is, or as what it would be if prices were their multiples."""

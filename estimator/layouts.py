@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -86,7 +88,7 @@ def _by_code(modality: str, table: PriceTable, value: Callable[[tuple[int, ...]]
 
 def layout(tariffs: Sequence[_Tariff], limits: Mapping[str, int], *, in_quanta: bool) -> Layout:
     """The graph for runs within some limits (the greatest values of inputs); its results are micro or quanta."""
-    making = _Making()
+    making = _Making(_differences_met_again(tariffs))
     results = [making.add(each, limits, in_quanta=in_quanta) for each in tariffs]
     masks = [each.priced for each in tariffs if each.priced is not None]
     priced = np.logical_and.reduce(masks) if masks else None
@@ -94,10 +96,41 @@ def layout(tariffs: Sequence[_Tariff], limits: Mapping[str, int], *, in_quanta: 
     return Layout(Steps(steps, results), [steps[at].greatest for at in results], making.tables, making.named, priced)
 
 
+class _Difference(NamedTuple):
+    """How much dearer one scale is than another, by code: so many times a table."""
+
+    table: Integers
+    times: int
+
+    @classmethod
+    def of(cls, before: Integers, after: Integers) -> _Difference | None:
+        """None where the second scale is nowhere dearer, or cheaper somewhere."""
+        more = after - before
+        times = int(np.gcd.reduce(more))
+        return cls(more // times, times) if times and int(more.min()) >= 0 else None
+
+    @property
+    def key(self) -> bytes:
+        """The same for the same table."""
+        return self.table.tobytes()
+
+
+def _differences_met_again(tariffs: Sequence[_Tariff]) -> set[bytes]:
+    """Keys of the differences between neighbours that there are more than once: only those are worth a table."""
+    scales = [each.scale for each in tariffs]
+    differences = [
+        _Difference.of(before, after) for before, after in pairwise(scales) if before is not None and after is not None
+    ]
+    counted = Counter(each.key for each in differences if each is not None)
+    return {key for key, count in counted.items() if count > 1}
+
+
 class _Making:
     """A layout as it is made."""
 
-    def __init__(self) -> None:
+    def __init__(self, met_again: set[bytes]) -> None:
+        self._met_again = met_again
+        self._charged: dict[int, tuple[Integers, int]] = {}
         self.graph = Graph()
         self.tables: dict[str, Integers] = {}
         self.named: dict[str, tuple[str, Amounts]] = {}
@@ -109,7 +142,7 @@ class _Making:
         leaf = partial(self._leaf, tariff, _named_inputs(tariff.card))
         insertion = Insertion(self.graph, folded, leaf)
         if tariff.scale is not None:
-            insertion = Insertion(self.graph, folded, leaf, tariff.multiples, self._looked_up(tariff.scale))
+            insertion = Insertion(self.graph, folded, leaf, tariff.multiples, partial(self._times, tariff.scale))
         result = folded.positions["micro"]
         quantum = to_micro(tariff.card.quantum)
         if not in_quanta or quantum == 1:
@@ -127,6 +160,26 @@ class _Making:
             self.named[name] = named[step.name]
             return self.graph.input(name, step.least, step.greatest)
         return self.graph.input(step.name, step.least, step.greatest)
+
+    def _times(self, scale: Integers, step: Step, units: int) -> int:
+        """The position of `units`, which stand in the graph, times the scale of their code."""
+        graph, most = self.graph, self.graph.steps[units].greatest
+        step = step._replace(op=Op.MUL, least=0)
+        before = self._charged.get(units)
+        difference = None if before is None else _Difference.of(before[0], scale)
+        if before is None or difference is None or difference.key not in self._met_again:
+            found = graph.operation(step, self._looked_up(scale), units)
+        else:
+            each = step._replace(greatest=int(difference.table.max()) * most)
+            once = graph.operation(each, self._looked_up(difference.table), units)
+            more = each._replace(greatest=each.greatest * difference.times)
+            found = graph.operation(
+                step._replace(op=Op.ADD, greatest=min(step.greatest, int(scale.max()) * most)),
+                before[1],
+                graph.operation(more, once, graph.constant(difference.times)),
+            )
+        self._charged[units] = scale, found
+        return found
 
     def _looked_up(self, table: Integers) -> int:
         """The position of values by code; cards with the same values share it."""

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from estimator import RateCard, RunPlan, price_micro, shipped_card
+from estimator.credits import to_micro
 from estimator.graphs import Graph, common_scale, degrees
 from estimator.kernel import Kernel, Pricing, Workspace
 from estimator.programs import INT64_MAX, Op, Step
@@ -113,6 +114,58 @@ def test_a_card_that_differs_in_a_price_adds_few_steps_to_those_it_shares(card: 
     shared, own = instructions([card, dearer], [5, 900_000])
     assert shared > 2 * own
     assert own == 6  # price, charge, fee and rounding, minimum, quanta, micro-credits
+
+
+def test_a_constant_is_added_where_it_was_added_before() -> None:
+    """As a fee is, and then what rounds up, to a charge that is another one and more."""
+    graph = Graph()
+    charge, more = graph.input("charge", 0, 1000), graph.input("more", 0, 1000)
+    fee, rounding = graph.constant(40), graph.constant(9)
+    both = adding(graph, Op.ADD, adding(graph, Op.ADD, charge, fee), rounding)
+    for _ in range(3):
+        charge = adding(graph, Op.ADD, charge, more)
+        raised = adding(graph, Op.ADD, adding(graph, Op.ADD, charge, fee), rounding)
+        assert graph.steps[raised].operands == (both, more)
+        both = raised
+
+
+def raised(card: RateCard, thousandths: list[int]) -> list[RateCard]:
+    """The card with its price of a row raised, or lowered, by so much."""
+    return [with_field(card, "text.row", card.text.row + Decimal(each) / 1000) for each in thousandths]
+
+
+def test_cards_in_equal_steps_look_up_one_difference_between_them(card: RateCard) -> None:
+    first, second, *others = instructions(raised(card, [0, 1, 2, 3, 4]), [5, 900_000])
+    assert first > second
+    assert others == [4, 4, 4]  # the difference, the minimum, quanta, micro-credits
+
+
+STEPS = {
+    "equal": [0, 1, 2, 3],
+    "of one kind": [0, 2, 3, 9, 10],
+    "none between": [0, 1, 1, 2],
+    "down": [4, 3, 2, 1],
+    "up and down": [0, 1, 0, 1, 2, 1],
+}
+
+
+@pytest.mark.parametrize("thousandths", STEPS.values(), ids=STEPS)
+@pytest.mark.parametrize(
+    "field", [None, "fee", "quantum", "minimum", "text.length.minimal", "rows_max", "unit_decimals"]
+)
+def test_cards_in_steps_are_priced_together_as_apart(card: RateCard, thousandths: list[int], field: str | None) -> None:
+    """Also where one of them differs in something else."""
+    cards = raised(card, thousandths)
+    if field is not None:
+        cards[2] = with_field(cards[2], field, {"rows_max": 2_000_000, "unit_decimals": 9}.get(field, Decimal(2)))
+    runs = batch([1, 99_999, 100_000, 100_001, 1_999_999, 2_000_000, 7, 123_456])
+    for in_quanta in (False, True):
+        results = Pricing(cards, in_quanta=in_quanta).prices(Reader(runs).runs(), Workspace())
+        assert results is not None
+        together = [np.broadcast_to(prices.amounts, 8).tolist() for prices in results]
+        units = [to_micro(each.quantum) if in_quanta else 1 for each in cards]
+        alone = [(Kernel(each).price(runs) // unit).tolist() for each, unit in zip(cards, units, strict=True)]
+        assert together == alone
 
 
 def test_tiers_that_no_run_of_a_block_reaches_are_left_out(card: RateCard) -> None:
