@@ -1,7 +1,9 @@
 """How fast the book leaves for other tools, and in how much memory: `python -m benchmarks.finance [--entries N]`.
 
 The book is that of `benchmarks.growth`. Every export must have all entries, the feed must give each once, and revenue
-must come to what the accounts have, before a figure is printed; memory is what a process of its own grows by.
+must come to what the accounts have, before a figure is printed; memory is what a process of its own grows by. Beside
+them, for how fast the machine is just now, `bare read`: the driver giving all columns of the rows that the stream is
+made of, and nothing else; the last figure is how many times as long the work takes.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import ledger
 from benchmarks.audit import postgresql, sqlite
 from benchmarks.books import Book
 from benchmarks.loading import load
+from ledger.bulk import stream_raw
 from ledger.finance import (
     AccountingPeriod,
     Cursor,
@@ -36,7 +39,7 @@ from ledger.finance import (
 ROUNDS = 3
 _PAGE = 10_000
 _PERIOD = "2025-01"
-_WORKS = ("stream", *ExportFormat, "feed", "revenue", "by grant", "close")
+_WORKS = ("bare read", "stream", *ExportFormat, "feed", "revenue", "by grant", "close")
 _context = multiprocessing.get_context("forkserver")
 
 
@@ -45,7 +48,9 @@ def carry_out(url: str, work: str, count: int) -> float:
     engine = ledger.create_engine(url)
     with tempfile.TemporaryDirectory() as folder, Session(engine) as session:
         began = time.perf_counter()
-        if work == "stream":
+        if work == "bare read":
+            found = _read(session)
+        elif work == "stream":
             found = sum(1 for _ in stream_book(session))
         elif work == "feed":
             found = _fed(session)
@@ -72,6 +77,19 @@ def _figures(session: Session, work: str) -> Figures:
             line.credits("closing")
         figures.add(account.figures)
     return figures
+
+
+_ROWS = """
+    SELECT e.*, t.grant_number, t.source, t.target, t.amount, t.ordinal
+    FROM ledger_entry e LEFT JOIN ledger_transfer t ON t.account_id = e.account_id AND t.sequence = e.sequence
+    ORDER BY e.account_id, e.sequence, t.ordinal
+"""
+
+
+def _read(session: Session) -> int:
+    """Entries that the driver's rows are of: an entry's first transfer is its 0th, and it may have none."""
+    parts = stream_raw(session.connection(), _ROWS)
+    return sum(not row[-1] for part in parts for row in part)
 
 
 _BALANCES = text("SELECT sum(sequence), sum(available + held), sum(consumed) FROM ledger_account")
@@ -122,7 +140,7 @@ def _largest_kib() -> int:
 
 
 def main() -> None:
-    """Print entries a second, the middle of three, and memory."""
+    """Print entries a second, the middle of three, memory, and times the bare read."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.finance")
     parser.add_argument("--entries", type=int, default=1_000_000, metavar="N")
     options = parser.parse_args()
@@ -130,10 +148,12 @@ def main() -> None:
         with place() as url:
             count = load(url, Book(options.entries))
             print(f"{name}, {count:,} entries", flush=True)
+            bare = 0.0
             for work in _WORKS:
                 seconds = statistics.median(carry_out(url, work, count) for _ in range(ROUNDS))
-                memory = grown(url, work, count)
-                print(f"  {work:<12}{count / seconds:>12,.0f} entries a second{memory:>8,} MiB", flush=True)
+                bare = bare or seconds
+                figures = f"{count / seconds:>12,.0f} entries a second{grown(url, work, count):>8,} MiB"
+                print(f"  {work:<12}{figures}{seconds / bare:>8.1f}x", flush=True)
 
 
 if __name__ == "__main__":
