@@ -15,7 +15,7 @@ from estimator.configurations import CODES, PriceTable, known_inputs, price_tabl
 from estimator.credits import to_micro
 from estimator.folding import fold
 from estimator.graphs import Graph, Insertion, common_scale
-from estimator.programs import Op, Program, Step, scaled
+from estimator.programs import INT64_MAX, Op, Program, Step, scaled
 from estimator.steps import Steps
 
 if TYPE_CHECKING:
@@ -129,12 +129,13 @@ class _Making:
     """A layout as it is made."""
 
     def __init__(self, met_again: set[bytes]) -> None:
-        self._met_again = met_again
-        self._charged: dict[int, tuple[Integers, int]] = {}
         self.graph = Graph()
         self.tables: dict[str, Integers] = {}
         self.named: dict[str, tuple[str, Amounts]] = {}
         self._names: dict[object, str] = {}
+        self._met_again = met_again
+        # By the position of units: the last scale they were charged at, and the position of that charge.
+        self._charged: dict[int, tuple[Integers, int]] = {}
 
     def add(self, tariff: _Tariff, limits: Mapping[str, int], *, in_quanta: bool) -> int:
         """The position of what a card charges."""
@@ -163,23 +164,20 @@ class _Making:
 
     def _times(self, scale: Integers, step: Step, units: int) -> int:
         """The position of `units`, which stand in the graph, times the scale of their code."""
-        graph, most = self.graph, self.graph.steps[units].greatest
-        step = step._replace(op=Op.MUL, least=0)
         before = self._charged.get(units)
         difference = None if before is None else _Difference.of(before[0], scale)
         if before is None or difference is None or difference.key not in self._met_again:
-            found = graph.operation(step, self._looked_up(scale), units)
+            found = self.graph.operation(step._replace(op=Op.MUL), self._looked_up(scale), units)
         else:
-            each = step._replace(greatest=int(difference.table.max()) * most)
-            once = graph.operation(each, self._looked_up(difference.table), units)
-            more = each._replace(greatest=each.greatest * difference.times)
-            found = graph.operation(
-                step._replace(op=Op.ADD, greatest=min(step.greatest, int(scale.max()) * most)),
-                before[1],
-                graph.operation(more, once, graph.constant(difference.times)),
-            )
+            found = self.graph.operation(step._replace(op=Op.ADD), before[1], self._more(difference, step.name, units))
         self._charged[units] = scale, found
         return found
+
+    def _more(self, difference: _Difference, name: str, units: int) -> int:
+        """The position of what units cost more. It is no more than what they cost, which the program's proof bounds."""
+        once = self.graph.operation(Step(name, Op.MUL, (), 0, INT64_MAX), self._looked_up(difference.table), units)
+        times = self.graph.constant(difference.times)
+        return self.graph.operation(Step(name, Op.MUL, (), 0, INT64_MAX), once, times)
 
     def _looked_up(self, table: Integers) -> int:
         """The position of values by code; cards with the same values share it."""
