@@ -45,7 +45,8 @@ def export_book(
         kind: what to write.
         path: where; what is there stays there until all is written.
         zone: whose days and months the journals have; amounts and moments of tables are as they are stored
-            (micro-credits, microseconds since 1970 UTC), bytes in hex where the file has only text.
+            (micro-credits, microseconds since 1970 UTC). In CSV bytes are in hex, and every text of a table has
+            quotes, so that an empty one differs from none.
         at: a journal of what had taken effect by then. Tables are as they stand and have no earlier state.
 
     Raises `CommandInvalid` for an unknown kind, for a folder that exists and for tables `at` a moment, `ExtraMissing`
