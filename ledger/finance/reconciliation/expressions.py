@@ -69,8 +69,8 @@ def _text(column: str | None, types: Types) -> str:
         return f"nullif(trim(CAST({named(name)} AS VARCHAR)), '')"
     cell = named(name)
     # Trimming looks at every character's class, which takes longer than reading the file: only where it may matter.
-    is_trim = f"{cell} BETWEEN '!' AND '~' AND NOT ends_with({cell}, ' ') AND strlen({cell}) = length({cell})"
-    return f"CASE WHEN {is_trim} THEN {cell} ELSE nullif(trim({cell}), '') END"
+    is_bare = f"{cell} BETWEEN '!' AND '~' AND NOT ends_with({cell}, ' ') AND strlen({cell}) = length({cell})"
+    return f"CASE WHEN {is_bare} THEN {cell} ELSE nullif(trim({cell}), '') END"
 
 
 def _reference(mapping: RecordMapping, types: Types) -> str:

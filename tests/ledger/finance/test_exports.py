@@ -73,7 +73,7 @@ def test_a_text_of_a_csv_is_read_as_it_is_and_an_empty_one_differs_from_none(eng
             assert [(row["account_id"], row["key"]) for row in csv.DictReader(file)] == [(name, key), (name, "")]
     with (folder / "ledger_entry.csv").open(newline="", encoding="utf-8") as file:
         *_, last = file.read().split("\r\n")[:-1]
-    scope, no_key, no_digest = last.split(",")[6:9]  # two commas of its own has the account
+    scope, no_key, no_digest = last.split(",")[6:9]  # the account has a comma of its own
     assert (scope, no_key, no_digest) == ('""', "", "")
 
 
