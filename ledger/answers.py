@@ -155,27 +155,32 @@ def reservation(posting: Posting, details: dict[str, Any], *, replayed: bool) ->
     number = posting.reservation
     if number is None:  # pragma: no cover - every entry of a reservation's life names it
         raise ValueError(f"entry {posting.sequence} of {posting.account_id!r} names no reservation")
+    account_id, state = posting.account_id, details.get("state")
     dataset_id, started_ms = details.get("dataset_id"), details.get("started_ms")
     applied, captured, freed = _figures(posting)
-    state = details.get("state")
+    grace = details.get("grace")
+    # By position: an answer's sixteen names would take longer to be matched than its values to be made.
     return Reservation(
-        reservation_id=format_reservation_id(posting.account_id, number),
-        account_id=posting.account_id,
-        amount=from_micro(details["amount"]),
-        state=ReservationState(state) if state else _STATE_AFTER[posting.kind],
-        captured=from_micro(details.get("captured", captured)),
-        freed=from_micro(details.get("freed", freed)),
-        reserved_at=_moment(details.get("reserved_at", posting.at)),
-        expires_at=from_optional(details["expires_at"]),
-        slices=tuple(slices(posting)),
-        dataset_id=dataset_id,
-        run_id=None if dataset_id is None or started_ms is None else format_run_id(dataset_id, started_ms),
-        replayed=replayed,
-        refunded=from_micro(details.get("refunded", 0)),
-        applied=from_micro(applied),
-        grace=duration(details.get("grace", 0)),
-        rows=details.get("rows"),
+        format_reservation_id(account_id, number),
+        account_id,
+        from_micro(details["amount"]),
+        ReservationState(state) if state else _STATE_AFTER[posting.kind],
+        from_micro(details.get("captured", captured)),
+        from_micro(details.get("freed", freed)),
+        _moment(details.get("reserved_at", posting.at)),
+        from_optional(details["expires_at"]),
+        tuple(slices(posting)),
+        dataset_id,
+        None if dataset_id is None or started_ms is None else format_run_id(dataset_id, started_ms),
+        replayed,
+        from_micro(details.get("refunded", 0)),
+        from_micro(applied),
+        duration(grace) if grace else _NO_GRACE,
+        details.get("rows"),
     )
+
+
+_NO_GRACE = duration(0)
 
 
 def _figures(posting: Posting) -> tuple[int, int, int]:
@@ -191,13 +196,15 @@ def _figures(posting: Posting) -> tuple[int, int, int]:
 
 def slices(posting: Posting) -> list[Slice]:
     """What an entry held, or took from its hold, by grant and in burn order."""
+    account_id, moves = posting.account_id, posting.moves
+    if len(moves) == 1:
+        ((number, source, target, amount),) = moves
+        return [Slice(format_grant_id(account_id, number), from_micro(amount))] if HELD in (source, target) else []
     amounts: dict[int, int] = {}
-    for number, source, target, amount in posting.moves:
+    for number, source, target, amount in moves:
         if target == HELD or source == HELD:
             amounts[number] = amounts.get(number, 0) + amount
-    return [
-        Slice(format_grant_id(posting.account_id, number), from_micro(amount)) for number, amount in amounts.items()
-    ]
+    return [Slice(format_grant_id(account_id, number), from_micro(amount)) for number, amount in amounts.items()]
 
 
 def _launch(posting: Posting, details: dict[str, Any], replayed: bool) -> Launch:

@@ -19,6 +19,9 @@ from sqlalchemy import BigInteger, Column, Connection, LargeBinary, SmallInteger
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
+from ledger.array_literals import array_of
+from ledger.array_writes import write_statement
+
 _POSTGRESQL_TYPES = {BigInteger: "bigint", SmallInteger: "smallint", Text: "text", LargeBinary: "bytea"}
 
 
@@ -65,8 +68,7 @@ def execute_writes(connection: Connection, writes: Sequence[Write]) -> None:
     if not writes:
         return
     if connection.dialect.name == "postgresql":
-        parts = tuple((write.shape, write.is_update, len(write.rows) == 1) for write in writes)
-        connection.execute(_postgresql_write(parts), _write_parameters(writes))
+        connection.execute(*write_statement(writes))
     else:
         _write_sqlite(connection, writes)
 
@@ -158,112 +160,6 @@ def stream_raw(
             yield part
 
 
-def _write_parameters(writes: Sequence[Write]) -> dict[str, str]:
-    """What writes say, in PostgreSQL's text form: single rows together as one array, a column of many rows as one.
-
-    Text keeps a statement's parameter types the same whatever the values, so that the server prepares it once, and
-    costs a third of what the driver takes to write lists. And it keeps the parameters few: the driver takes a
-    statement of more than 50 apart anew each time.
-    """
-    single = [
-        _item(kind, value)
-        for write in writes
-        if len(write.rows) == 1
-        for kind, value in zip(write.shape.types, write.rows[0], strict=True)
-    ]
-    parameters = {"row": f"{{{','.join(single)}}}"} if single else {}
-    columns = [column for write in writes if len(write.rows) > 1 for column in _columns(write.shape.types, write.rows)]
-    parameters.update((f"a{number}", column) for number, column in enumerate(columns))
-    return parameters
-
-
-def _key_parameters(types: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> dict[str, str]:
-    """The values of a single key, or the columns of many."""
-    values = [_scalar(*pair) for pair in zip(types, keys[0], strict=True)] if len(keys) == 1 else _columns(types, keys)
-    return {f"k{index}": value for index, value in enumerate(values)}
-
-
-def _scalar(kind: str, value: Any) -> str:
-    return f"\\x{value.hex()}" if kind == "bytea" else str(value)
-
-
-def _columns(types: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[str]:
-    """The columns of many rows, each as an array literal."""
-    return [f"{{{_items(kind, column)}}}" for kind, column in zip(types, zip(*rows, strict=True), strict=True)]
-
-
-_SEPARATOR = "\0"
-"""PostgreSQL has no text with this character in it, and the ledger takes none."""
-
-
-def _items(kind: str, column: Sequence[Any]) -> str:
-    """The elements of an array literal, all at once where that can be done."""
-    if kind in ("bigint", "smallint"):
-        return ",".join(map(str, column)).replace("None", "NULL")
-    if None in column:
-        if column.count(None) == len(column):
-            return ",".join(["NULL"] * len(column))
-    elif kind == "text":
-        joined = _SEPARATOR.join(column)
-        if joined.count(_SEPARATOR) == len(column) - 1:
-            return f'"{_escaped(joined).replace(_SEPARATOR, _BETWEEN)}"'
-    elif kind == "bytea":
-        return f'"\\\\x{_BETWEEN_BYTES.join([value.hex() for value in column])}"'
-    return ",".join([_item(kind, value) for value in column])
-
-
-_BETWEEN = '","'
-_BETWEEN_BYTES = '","\\\\x'
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"')
-
-
-def _item(kind: str, value: Any) -> str:
-    """One element of an array literal."""
-    if value is None:
-        return "NULL"
-    if kind == "text":
-        return f'"{_escaped(value)}"'
-    return f'"\\\\x{value.hex()}"' if kind == "bytea" else str(value)
-
-
-@lru_cache(maxsize=256)
-def _postgresql_write(parts: tuple[tuple[RowShape, bool, bool], ...]) -> Any:
-    """One statement for all parts; in each, a table's shape, whether it updates, and whether it has a single row."""
-    pieces = []
-    singles, columns = count(1), count()
-    for shape, is_update, is_single in parts:
-        values = [
-            f"CAST((CAST(:row AS text[]))[{next(singles)}] AS {kind})"
-            if is_single
-            else f"CAST(:a{next(columns)} AS {kind}[])"
-            for kind in shape.types
-        ]
-        pieces.append(_update(shape, values, is_single) if is_update else _insert(shape, values, is_single))
-    *first, last = pieces
-    if not first:
-        return text(last)
-    named = ", ".join(f"w{index} AS ({piece})" for index, piece in enumerate(first))
-    return text(f"WITH {named} {last}")
-
-
-def _insert(shape: RowShape, values: Sequence[str], is_single: bool) -> str:
-    rows = ", ".join(values)
-    source = f"VALUES ({rows})" if is_single else f"SELECT * FROM unnest({rows})"
-    return f"INSERT INTO {shape.table} ({', '.join(shape.columns)}) {source}"
-
-
-def _update(shape: RowShape, values: Sequence[str], is_single: bool) -> str:
-    columns = ", ".join(shape.columns)
-    given = dict(zip(shape.columns, values if is_single else (f"v.{name}" for name in shape.columns), strict=True))
-    changes = ", ".join(f"{name} = {value}" for name, value in given.items() if name not in shape.key)
-    match = " AND ".join(f"t.{name} = {given[name]}" for name in shape.key)
-    source = "" if is_single else f" FROM unnest({', '.join(values)}) AS v({columns})"
-    return f"UPDATE {shape.table} t SET {changes}{source} WHERE {match}"
-
-
 @lru_cache(maxsize=128)
 def _sqlite_write(shape: RowShape, is_update: bool) -> str:
     if is_update:
@@ -271,6 +167,18 @@ def _sqlite_write(shape: RowShape, is_update: bool) -> str:
         return f"UPDATE {shape.table} SET {changes} WHERE {' AND '.join(f'{name} = ?' for name in shape.key)}"
     marks = ", ".join("?" * len(shape.columns))
     return f"INSERT INTO {shape.table} ({', '.join(shape.columns)}) VALUES ({marks})"
+
+
+def _key_parameters(types: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> dict[str, str]:
+    """The values of a single key, or the columns of many."""
+    columns = zip(*keys, strict=True)
+    write = _scalar if len(keys) == 1 else array_of
+    return {f"k{index}": write(kind, column) for index, (kind, column) in enumerate(zip(types, columns, strict=True))}
+
+
+def _scalar(kind: str, column: Sequence[Any]) -> str:
+    (value,) = column
+    return f"\\x{value.hex()}" if kind == "bytea" else str(value)
 
 
 _LOOK_UP = re.compile(r"JOIN (\w+) t USING \(([\w, ]+)\)(?! ORDER)")

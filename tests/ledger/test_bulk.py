@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger import bulk
+from ledger import array_literals, bulk
 from tests.ledger.conftest import START
 
 HARD = ['"', "\\", '","', "{}", "NULL", "null", " ", "a,b", "é\u2028", "'", "\t\n", "%s", ":row", "$1"]
@@ -39,7 +39,7 @@ COLUMNS = [("text", HARD), ("bigint", [0, -1, 2**63 - 1]), ("bytea", [b"", b"\x0
 @pytest.mark.parametrize(("kind", "values"), COLUMNS)
 def test_a_column_says_what_its_values_say_one_by_one(kind: str, values: list[object]) -> None:
     for column in (values, values[:1], [None, *values], [*values, None], [None], [None, None]):
-        assert bulk._items(kind, column) == ",".join(bulk._item(kind, value) for value in column)
+        assert array_literals.items(kind, column) == ",".join(array_literals.item(kind, value) for value in column)
 
 
 def test_a_new_database_looks_keys_up_by_index_before_it_has_statistics(postgresql_url: str) -> None:
