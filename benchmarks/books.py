@@ -22,7 +22,7 @@ from ledger.commands import Command
 from ledger.ids import format_reservation_id
 from ledger.instants import to_instant
 from ledger.rules import decide
-from ledger.states import AVAILABLE, HELD, AccountState, entry_row
+from ledger.states import AVAILABLE, HELD, AccountState, GrantState, entry_row
 
 HOT = "hot"
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -61,18 +61,26 @@ def moment_after(entries: int) -> int:
 def make_rows(states: Sequence[AccountState], entries: dict[str, int]) -> Iterator[list[Write]]:
     """The writes that fill accounts just opened, each with its number of entries, in portions.
 
+    Accounts take turns, as in the life of a book, so that indexes by account grow everywhere and not at one end.
     Grants are written once spent; accounts and what is left of their grants at the end.
     """
-    for state in states:
-        left = -(-(entries[state.account_id] - _LAST_ENTRIES) // _ROUND_ENTRIES)
-        while left > 0:
-            for _ in range(min(left, _PORTION_ROUNDS)):
-                _decide_round(state)
-            left -= _PORTION_ROUNDS
-            yield _portion(state)
-        _decide_last(state)
-        yield _portion(state)
-        yield _finish(state)
+    left = {name: -(-(count - _LAST_ENTRIES) // _ROUND_ENTRIES) for name, count in entries.items()}
+    while waiting := [state for state in states if left[state.account_id] > 0]:
+        for some in _groups(waiting):
+            turn = max(1, _PORTION_ROUNDS // len(some))
+            for state in some:
+                for _ in range(min(left[state.account_id], turn)):
+                    _decide_round(state)
+                left[state.account_id] -= turn
+            yield _portion(some)
+    for some in _groups(states):
+        for state in some:
+            _decide_last(state)
+        yield [*_portion(some), *_finish(some)]
+
+
+def _groups(states: Sequence[AccountState]) -> Iterator[Sequence[AccountState]]:
+    return (states[first : first + _PORTION_ROUNDS] for first in range(0, len(states), _PORTION_ROUNDS))
 
 
 def _decide_round(state: AccountState) -> None:
@@ -117,24 +125,30 @@ def random_key(seed: str) -> str:
     return blake2b(seed.encode(), digest_size=16).hexdigest()
 
 
-def _portion(state: AccountState) -> list[Write]:
-    """The rows decided since the last portion, which the state forgets."""
-    account_id = state.account_id
-    spent = [grant for grant in state.grants.values() if not grant.buckets[AVAILABLE] + grant.buckets[HELD]]
+def _portion(states: Sequence[AccountState]) -> list[Write]:
+    """The rows decided since the last portion, which the states forget."""
+    postings = [posting for state in states for posting in state.postings]
+    holds = [(state.account_id, hold) for state in states for hold in state.reservations.values()]
+    spent = [(state, grant) for state in states for grant in state.grants.values() if _is_spent(grant)]
     writes = [
-        Write(journal._ENTRY, [entry_row(posting) for posting in state.postings]),
-        Write(journal._TRANSFER, [row for posting in state.postings for row in journal.transfer_rows(posting)]),
-        Write(journal._RESERVATION, [journal.reservation_row(account_id, h) for h in state.reservations.values()]),
-        Write(journal._GRANT, [journal.grant_row(account_id, grant) for grant in spent]),
+        Write(journal._ENTRY, [entry_row(posting) for posting in postings]),
+        Write(journal._TRANSFER, [row for posting in postings for row in journal.transfer_rows(posting)]),
+        Write(journal._RESERVATION, [journal.reservation_row(*pair) for pair in holds]),
+        Write(journal._GRANT, [journal.grant_row(state.account_id, grant) for state, grant in spent]),
     ]
-    for grant in spent:
+    for state, grant in spent:
         del state.grants[grant.number]
-    forgotten: list[Any] = [state.postings, state.reservations, state.keys]
-    for kept in forgotten:
-        kept.clear()
+    for state in states:
+        forgotten: list[Any] = [state.postings, state.reservations, state.keys]
+        for kept in forgotten:
+            kept.clear()
     return writes
 
 
-def _finish(state: AccountState) -> list[Write]:
-    rows = [journal.grant_row(state.account_id, grant) for grant in state.grants.values()]
-    return [Write(journal._GRANT, rows), *journal._account_writes([state])]
+def _is_spent(grant: GrantState) -> bool:
+    return not grant.buckets[AVAILABLE] + grant.buckets[HELD]
+
+
+def _finish(states: Sequence[AccountState]) -> list[Write]:
+    rows = [journal.grant_row(state.account_id, grant) for state in states for grant in state.grants.values()]
+    return [Write(journal._GRANT, rows), *journal._account_writes(states)]
