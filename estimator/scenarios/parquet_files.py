@@ -26,22 +26,45 @@ def open_parquet(path: Path) -> tuple[pyarrow.Schema, list[Piece]]:
         refuse_empty(path)
         with parquet.ParquetFile(path) as file:
             schema, metadata = file.schema_arrow, file.metadata
+    scan = _Scan(path)
     found: list[Piece] = []
     first = start = rows = 0
     for number in range(metadata.num_row_groups):
         rows += metadata.row_group(number).num_rows
         if rows >= pieces.PIECE_ROWS or number == metadata.num_row_groups - 1:
-            groups = _RowGroups(path, schema, metadata, range(first, number + 1), start, rows)
+            groups = _RowGroups(path, schema, metadata, scan, range(first, number + 1), start, rows)
             found.append(Piece(str(path), start, rows, rows, groups.read))
             first, start, rows = number + 1, start + rows, 0
     return schema, found
 
 
+class _Scan:
+    """A file as Polars reads it, for all of its pieces: it looks at the file's own directory once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lazy: Any = None
+
+    def read(self, start: int, rows: int, columns: Sequence[str]) -> pyarrow.Table:
+        """Some columns of some rows. Raises `RunsUnreadable`."""
+        polars = _polars()
+        try:
+            # Two threads that come here at once make one each, and either will do.
+            if self._lazy is None:
+                self._lazy = polars.scan_parquet(self._path, glob=False, hive_partitioning=False)
+            return self._lazy.slice(start, rows).select(columns).collect().to_arrow()
+        except polars.exceptions.PolarsError as error:
+            detail = " ".join(str(error).split()).rstrip(".")
+            raise RunsUnreadable(self._path, f"is not sound Parquet ({detail}). Write or copy it again.") from error
+
+
 class _RowGroups:
     """Neighbouring row groups of a file, which start at a row and have so many."""
 
-    def __init__(self, path: Path, schema: pyarrow.Schema, metadata: Any, groups: range, start: int, rows: int) -> None:
-        self._path, self._schema, self._metadata = path, schema, metadata
+    def __init__(
+        self, path: Path, schema: pyarrow.Schema, metadata: Any, scan: _Scan, groups: range, start: int, rows: int
+    ) -> None:
+        self._path, self._schema, self._metadata, self._scan = path, schema, metadata, scan
         self._groups, self._start, self._rows = groups, start, rows
 
     def read(self, columns: Sequence[str]) -> Iterator[pyarrow.RecordBatch]:
@@ -68,7 +91,7 @@ class _RowGroups:
     def _read_by_both(self, columns: Sequence[str], plain: Sequence[str]) -> Iterator[pyarrow.RecordBatch]:
         import pyarrow
 
-        numbers = self._read_plain(plain)
+        numbers = self._scan.read(self._start, self._rows, plain)
         others = [name for name in columns if name not in plain]
         with readable(self._path, "Parquet"):
             arrays = {name: numbers.column(name) for name in plain}
@@ -78,15 +101,6 @@ class _RowGroups:
                 arrays |= {name: texts.column(name) for name in others}
             table = pyarrow.table({name: arrays[name] for name in columns})
         yield from table.to_batches(max_chunksize=BATCH_ROWS)
-
-    def _read_plain(self, columns: Sequence[str]) -> pyarrow.Table:
-        polars = _polars()
-        try:
-            lazy = polars.scan_parquet(self._path, glob=False, hive_partitioning=False)
-            return lazy.slice(self._start, self._rows).select(columns).collect().to_arrow()
-        except polars.exceptions.PolarsError as error:
-            detail = " ".join(str(error).split()).rstrip(".")
-            raise RunsUnreadable(self._path, f"is not sound Parquet ({detail}). Write or copy it again.") from error
 
     def _opened(self) -> Any:
         from pyarrow import parquet, types
