@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -15,7 +16,7 @@ from ledger import array_writes, journal
 from ledger.array_writes import SAME_FROM, write_statement
 from ledger.bulk import RowShape, Write, execute_writes
 from ledger.instants import to_instant
-from ledger.tables import CardRow
+from ledger.tables import CardRow, LedgerRow
 from tests.ledger.conftest import START, later
 
 CARD = RowShape.of(CardRow)
@@ -55,6 +56,25 @@ def test_rows_that_are_the_same_in_everything_are_for_the_table_to_refuse(sessio
     ledger.open_account(session, "acme")
     with pytest.raises(IntegrityError):
         execute_writes(session.connection(), [Write(CARD, rows_of(1) * size)])
+
+
+VALUES = {"bigint": 1, "smallint": 1, "text": "x", "bytea": b"x"}
+
+
+@pytest.mark.parametrize("model", LedgerRow.__subclasses__())
+def test_every_table_can_be_told_once(postgresql_url: str, model: type[LedgerRow]) -> None:
+    shape = RowShape.of(model)
+    varying = shape.columns.index(shape.key[-1])
+    rows = [[VALUES[kind] for kind in shape.types] for _ in range(SAME_FROM)]
+    for number, row in enumerate(rows):
+        row[varying] = f"x{number}" if shape.types[varying] == "text" else number
+    engine = ledger.create_engine(postgresql_url)
+    with engine.connect() as connection:
+        for is_update in (False, True):
+            statement, parameters = write_statement([Write(shape, [tuple(row) for row in rows], is_update)])
+            assert list(parameters) == ["a0", "row"]
+            assert connection.execute(text(f"EXPLAIN {statement.text}"), parameters).all()
+    engine.dispose()
 
 
 def commands_of(size: int) -> list[list[ledger.Command]]:
