@@ -14,9 +14,8 @@ from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import text
-
 from ledger.array_literals import array_of, item
+from ledger.driver import Statement
 
 if TYPE_CHECKING:
     from ledger.bulk import RowShape, Write
@@ -34,7 +33,7 @@ class _Part(NamedTuple):
     same: tuple[bool, ...]
 
 
-def write_statement(writes: Sequence[Write]) -> tuple[Any, dict[str, str]]:
+def write_statement(writes: Sequence[Write]) -> tuple[Statement, dict[str, str]]:
     """One statement for writes that have rows, and its parameters.
 
     What goes once goes as elements of one array, which every part of the statement looks into: few parameters, because
@@ -79,7 +78,7 @@ class _Source(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _statement(parts: tuple[_Part, ...]) -> Any:
+def _statement(parts: tuple[_Part, ...]) -> Statement:
     places, arrays = count(1), count()
     named: list[str] = []
     pieces: list[str] = []
@@ -90,7 +89,7 @@ def _statement(parts: tuple[_Part, ...]) -> Any:
         pieces.append(_update(part.shape, source) if part.is_update else _insert(part.shape, source))
     *first, last = pieces
     named += [f"w{number} AS ({piece})" for number, piece in enumerate(first)]
-    return text(f"WITH {', '.join(named)} {last}" if named else last)
+    return Statement.of(f"WITH {', '.join(named)} {last}" if named else last)
 
 
 def _single(part: _Part, places: Iterator[int]) -> _Source:

@@ -22,7 +22,7 @@ from ledger import snapshots
 from ledger.account_audit import AccountAudit, Progress
 from ledger.audit import Listed, audit_account, audit_gap, audit_page, list_in_order, pages_of
 from ledger.audit_rows import StreamedRows
-from ledger.bulk import driver_cursor
+from ledger.driver import driver_cursor
 from ledger.instants import to_instant
 from ledger.quick_replay import is_chained
 from ledger.replay import UNREADABLE

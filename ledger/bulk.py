@@ -16,11 +16,11 @@ from json import dumps
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Connection, LargeBinary, SmallInteger, Table, Text, text
-from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
 from ledger.array_literals import array_of
 from ledger.array_writes import write_statement
+from ledger.driver import Statement, driver_cursor
 
 _POSTGRESQL_TYPES = {BigInteger: "bigint", SmallInteger: "smallint", Text: "text", LargeBinary: "bytea"}
 
@@ -68,7 +68,8 @@ def execute_writes(connection: Connection, writes: Sequence[Write]) -> None:
     if not writes:
         return
     if connection.dialect.name == "postgresql":
-        connection.execute(*write_statement(writes))
+        statement, parameters = write_statement(writes)
+        statement.carry_out(connection, parameters)
     else:
         _write_sqlite(connection, writes)
 
@@ -81,35 +82,6 @@ def _write_sqlite(connection: Connection, writes: Sequence[Write]) -> None:
                 size = len(write.shape.key)
                 rows = [(*row[size:], *row[:size]) for row in rows]
             cursor.executemany(_sqlite_write(write.shape, write.is_update), list(rows))
-
-
-class driver_cursor:  # noqa: N801  # a context manager, used as a function is
-    """A cursor of the driver itself for a `with` block; its errors are raised as SQLAlchemy raises them.
-
-    Where the database is a function call away, wrapping each of ten small statements would cost most of the time.
-    """
-
-    __slots__ = ("_connection", "_cursor", "_options")
-
-    def __init__(self, connection: Connection, **options: Any) -> None:
-        self._connection = connection
-        self._options = options
-
-    def __enter__(self) -> Any:
-        self._cursor = self._connection.connection.cursor(**self._options)
-        return self._cursor
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        dialect = self._connection.dialect
-        base = dialect.loaded_dbapi.Error
-        if not isinstance(error, base):
-            self._cursor.close()
-            return
-        is_lost = dialect.is_disconnect(error, self._connection.connection.dbapi_connection, self._cursor)
-        self._cursor.close()
-        if is_lost:
-            self._connection.invalidate(error)
-        raise DBAPIError.instance(None, None, error, base, connection_invalidated=is_lost, dialect=dialect) from error
 
 
 def fetch_raw(connection: Connection, statement: str, values: tuple[Any, ...]) -> list[Any]:
@@ -219,7 +191,7 @@ class KeyedQuery:
         is_single = len(keys) == 1
         if connection.dialect.name == "postgresql":
             parameters: dict[str, Any] = _key_parameters([_type_of(column) for column in self.keys], keys)
-            return list(connection.execute(_postgresql_select(self, is_single), parameters | also).all())
+            return _postgresql_select(self, is_single).fetch(connection, parameters | also)
         values = keys[0] if is_single else [dumps(keys)]
         with driver_cursor(connection) as cursor:
             cursor.execute(
@@ -230,7 +202,7 @@ class KeyedQuery:
 
 
 @lru_cache(maxsize=128)
-def _postgresql_select(query: KeyedQuery, is_single: bool) -> Any:
+def _postgresql_select(query: KeyedQuery, is_single: bool) -> Statement:
     types = [_type_of(column) for column in query.keys]
     names = [column.name for column in query.keys]
     if is_single:
@@ -242,8 +214,7 @@ def _postgresql_select(query: KeyedQuery, is_single: bool) -> Any:
         arrays = ", ".join(f"CAST(:k{index} AS {kind}[])" for index, kind in enumerate(types))
         relation = f"unnest({arrays}) AS k({', '.join(names)})"
     sql = query.sql if is_single else query.sql_of_each
-    # With its columns named, the answer's layout is worked out once and kept with the statement.
-    return text(sql.replace("{keys}", relation)).columns(*query.columns)
+    return Statement.of(sql.replace("{keys}", relation), query.columns)
 
 
 @lru_cache(maxsize=128)

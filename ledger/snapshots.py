@@ -19,7 +19,6 @@ from sqlalchemy import Connection, text
 
 from estimator import RateCard
 from ledger import queries
-from ledger.bulk import driver_cursor
 from ledger.commands import (
     Capture,
     Command,
@@ -32,6 +31,7 @@ from ledger.commands import (
     SettleRun,
     key_scope,
 )
+from ledger.driver import driver_cursor
 from ledger.errors import AuditFailed
 from ledger.instants import to_instant
 from ledger.periods import window_start

@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ledger.bulk import driver_cursor
+from ledger.driver import driver_cursor
 from ledger.errors import CommitUnknown
 from ledger.snapshots import BEGINS_IMMEDIATE
 

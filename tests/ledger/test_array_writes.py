@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -73,7 +72,7 @@ def test_every_table_can_be_told_once(postgresql_url: str, model: type[LedgerRow
         for is_update in (False, True):
             statement, parameters = write_statement([Write(shape, [tuple(row) for row in rows], is_update)])
             assert list(parameters) == ["a0", "row"]
-            assert connection.execute(text(f"EXPLAIN {statement.text}"), parameters).all()
+            assert connection.exec_driver_sql(f"EXPLAIN {statement.pyformat}", parameters).all()
     engine.dispose()
 
 

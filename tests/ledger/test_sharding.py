@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from psycopg import Cursor
 from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
@@ -90,11 +91,19 @@ def written(engine: Engine) -> Filled:
 
 @pytest.fixture
 def on_postgresql(postgresql_url: str) -> Iterator[Book]:
-    """Two accounts on PostgreSQL."""
+    """Two accounts on PostgreSQL, whose statements are seen by the driver, which all of them go through."""
+    statements: list[Any] = []
+
+    class RecordingCursor(Cursor[Any]):
+        def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+            statements.append((query, params))
+            return super().execute(query, params, **options)
+
     engine = ledger.create_engine(postgresql_url)
-    book = Book(engine, written(engine))
-    event.listen(engine, "before_cursor_execute", lambda *given: book.statements.append(given[2:4]))
-    yield book
+    event.listen(engine, "connect", lambda connection, _: setattr(connection, "cursor_factory", RecordingCursor))
+    account = written(engine)
+    statements.clear()
+    yield Book(engine, account, statements)
     engine.dispose()
 
 
