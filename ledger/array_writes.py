@@ -4,7 +4,8 @@ A single row goes as plain values, so that an update plans as an index look-up. 
 (`unnest`), and where all of them say the same, which they do in most columns of a large batch, once: to take arrays
 apart is a quarter of the server's work. Which columns those are is part of the statement's text, so it is looked at
 from `SAME_FROM` rows on only. Fewer may agree by chance, now in these columns and now in those, and each such
-statement would have to be planned anew.
+statement would have to be planned anew. The key of an update never goes once: with the account in one place and the
+numbers in another, a plan may read all rows of the account to find some.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ledger.bulk import RowShape, Write
 
 SAME_FROM = 32
-"""How many rows have to agree in a column for it to go once."""
+"""How many rows a write needs for columns in which all of them agree to go once."""
 
 
 class _Part(NamedTuple):
@@ -36,8 +37,8 @@ class _Part(NamedTuple):
 def write_statement(writes: Sequence[Write]) -> tuple[Statement, dict[str, str]]:
     """One statement for writes that have rows, and its parameters.
 
-    What goes once goes as elements of one array, which every part of the statement looks into: few parameters, because
-    the driver takes a statement of more than 50 apart anew each time. All are texts, so that their types are the same
+    All that goes once goes as elements of one array: few parameters, because the driver takes a statement of more than
+    50 apart anew each time. All are texts, so that their types are the same
     whatever the values, and the server prepares the statement once; the driver's own lists would take it three times
     as long to write.
     """
@@ -46,7 +47,7 @@ def write_statement(writes: Sequence[Write]) -> tuple[Statement, dict[str, str]]
     arrays: list[str] = []
     for write in writes:
         columns = list(zip(*write.rows, strict=True))
-        part = _Part(write.shape, write.is_update, len(write.rows) == 1, _same(columns))
+        part = _Part(write.shape, write.is_update, len(write.rows) == 1, _same(write, columns))
         parts.append(part)
         for kind, column, is_same in zip(write.shape.types, columns, part.same, strict=True):
             if is_same:
@@ -59,12 +60,14 @@ def write_statement(writes: Sequence[Write]) -> tuple[Statement, dict[str, str]]
     return _statement(tuple(parts)), parameters
 
 
-def _same(columns: Sequence[tuple[Any, ...]]) -> tuple[bool, ...]:
+def _same(write: Write, columns: Sequence[tuple[Any, ...]]) -> tuple[bool, ...]:
     """Of each column whether it goes once."""
-    size = len(columns[0])
+    size = len(write.rows)
     if size < SAME_FROM:
         return (size == 1,) * len(columns)
-    found = tuple([column[0] == column[-1] and column.count(column[0]) == size for column in columns])
+    key = len(write.shape.key) if write.is_update else 0
+    agree = [column[0] == column[-1] and column.count(column[0]) == size for column in columns[key:]]
+    found = (*((False,) * key), *agree)
     # Rows that are the same in all columns are still so many rows, and for the table to refuse.
     return (False,) * len(columns) if all(found) else found
 

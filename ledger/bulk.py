@@ -1,7 +1,7 @@
 """Set-wise statements: many rows read by key, inserted or updated at once, on PostgreSQL and on SQLite.
 
-PostgreSQL takes columns as arrays (`unnest`), and all of a batch's writes as one statement; a single row goes as
-plain values, which plan as index look-ups. SQLite, which has no round trip to save, takes rows one after another
+PostgreSQL takes all of a batch's writes as one statement (`array_writes`), and keys to look up as arrays, a single one
+as plain values. SQLite, which has no round trip to save, takes rows one after another
 through the driver's `executemany`. Which rows, and what they say, is decided elsewhere and is the same for both.
 """
 

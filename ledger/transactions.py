@@ -50,6 +50,8 @@ def prepare_engine(engine: Engine) -> Engine:
 
     On SQLite: write-ahead log, every commit on disk before it is acknowledged, foreign keys, patience with other
     writers, room for the pages at work, and transactions that begin by taking the write lock. PostgreSQL needs nothing.
+    On both, most of the ledger's statements go through the driver itself: `echo`, cursor and `handle_error` events of
+    SQLAlchemy do not show them, nor do errors say their text; the logs of the database do.
     """
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)

@@ -39,23 +39,29 @@ def open_parquet(path: Path) -> tuple[pyarrow.Schema, list[Piece]]:
 
 
 class _Scan:
-    """A file as Polars reads it, for all of its pieces: it looks at the file's own directory once."""
+    """A file as Polars reads it: its footer is read once for all pieces, unless the file has changed meanwhile."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lazy: Any = None
+        self._seen: tuple[tuple[int, int], Any] | None = None
 
     def read(self, start: int, rows: int, columns: Sequence[str]) -> pyarrow.Table:
         """Some columns of some rows. Raises `RunsUnreadable`."""
         polars = _polars()
         try:
-            # Two threads that come here at once make one each, and either will do.
-            if self._lazy is None:
-                self._lazy = polars.scan_parquet(self._path, glob=False, hive_partitioning=False)
-            return self._lazy.slice(start, rows).select(columns).collect().to_arrow()
+            return self._lazy(polars).slice(start, rows).select(columns).collect().to_arrow()
         except polars.exceptions.PolarsError as error:
             detail = " ".join(str(error).split()).rstrip(".")
             raise RunsUnreadable(self._path, f"is not sound Parquet ({detail}). Write or copy it again.") from error
+
+    def _lazy(self, polars: Any) -> Any:
+        status = self._path.stat()
+        version = (status.st_size, status.st_mtime_ns)
+        # Threads that come here at once make one each, and any of them will do.
+        seen = self._seen
+        if seen is None or seen[0] != version:
+            seen = self._seen = (version, polars.scan_parquet(self._path, glob=False, hive_partitioning=False))
+        return seen[1]
 
 
 class _RowGroups:

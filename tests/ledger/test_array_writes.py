@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -15,7 +16,7 @@ from ledger import array_writes, journal
 from ledger.array_writes import SAME_FROM, write_statement
 from ledger.bulk import RowShape, Write, execute_writes
 from ledger.instants import to_instant
-from ledger.tables import CardRow, LedgerRow
+from ledger.tables import CardRow, LedgerRow, ReservationRow
 from tests.ledger.conftest import START, later
 
 CARD = RowShape.of(CardRow)
@@ -61,7 +62,7 @@ VALUES = {"bigint": 1, "smallint": 1, "text": "x", "bytea": b"x"}
 
 
 @pytest.mark.parametrize("model", LedgerRow.__subclasses__())
-def test_every_table_can_be_told_once(postgresql_url: str, model: type[LedgerRow]) -> None:
+def test_postgresql_takes_every_table_s_statement(postgresql_url: str, model: type[LedgerRow]) -> None:
     shape = RowShape.of(model)
     varying = shape.columns.index(shape.key[-1])
     rows = [[VALUES[kind] for kind in shape.types] for _ in range(SAME_FROM)]
@@ -69,11 +70,40 @@ def test_every_table_can_be_told_once(postgresql_url: str, model: type[LedgerRow
         row[varying] = f"x{number}" if shape.types[varying] == "text" else number
     engine = ledger.create_engine(postgresql_url)
     with engine.connect() as connection:
-        for is_update in (False, True):
+        # What finds the rows of an update goes as arrays, all of it.
+        for is_update, arrays in ((False, 1), (True, len(shape.key))):
             statement, parameters = write_statement([Write(shape, [tuple(row) for row in rows], is_update)])
-            assert list(parameters) == ["a0", "row"]
+            assert list(parameters) == [*(f"a{number}" for number in range(arrays)), "row"]
             assert connection.exec_driver_sql(f"EXPLAIN {statement.pyformat}", parameters).all()
     engine.dispose()
+
+
+def test_an_update_finds_its_rows_one_by_one_however_many_the_account_has(postgresql_url: str) -> None:
+    engine = ledger.create_engine(postgresql_url)
+    shape = RowShape.of(ReservationRow, ("captured", "freed"))
+    with Session(engine) as session, session.begin():
+        ledger.open_account(session, "acme")
+        ledger.grant_credits(session, "acme", 10_000)
+        ledger.execute(session, [ledger.Reserve("acme", 1) for _ in range(2000)])
+        session.execute(text("ANALYZE ledger_reservation"))
+        statement, parameters = write_statement(
+            [Write(shape, [("acme", 2 + number, 0, 0) for number in range(SAME_FROM)], is_update=True)]
+        )
+        session.execute(text("SET LOCAL enable_hashjoin = off"))
+        session.execute(text("SET LOCAL enable_mergejoin = off"))
+        explained = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.pyformat}"
+        (found,) = session.connection().exec_driver_sql(explained, parameters).scalar_one()
+    engine.dispose()
+    scans = [step for step in steps_of(found["Plan"]) if "Index Cond" in step]
+    assert scans
+    assert all("number" in step["Index Cond"] for step in scans)
+
+
+def steps_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A plan's steps, from the outermost inwards."""
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from steps_of(inner)
 
 
 def commands_of(size: int) -> list[list[ledger.Command]]:

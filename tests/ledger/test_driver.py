@@ -22,7 +22,7 @@ def test_parameters_are_marked_as_the_driver_wants_them() -> None:
 
 
 @pytest.mark.parametrize("paramstyle", ["pyformat", "format"])
-def test_every_style_of_parameters_answers_the_same(postgresql_url: str, paramstyle: str) -> None:
+def test_a_book_is_the_same_past_sqlalchemy_and_through_it(postgresql_url: str, paramstyle: str) -> None:
     engine = ledger.create_engine(postgresql_url, paramstyle=paramstyle)
     with Session(engine) as session, session.begin():
         found = Statement.of(ODD).fetch(session.connection(), {"k0": ":k0 %s", "a1": "7"})
@@ -47,4 +47,16 @@ def test_what_the_database_refuses_is_raised_with_its_state(postgresql_url: str,
         assert getattr(raised.value.orig, "sqlstate", None) in ("22P02", "42804")
         connection.rollback()
         assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    engine.dispose()
+
+
+def test_a_connection_that_was_closed_is_lost_as_one_that_breaks(postgresql_url: str) -> None:
+    engine = ledger.create_engine(postgresql_url)
+    with engine.connect() as connection:
+        connection.begin()
+        connection.connection.dbapi_connection.close()  # type: ignore[union-attr]
+        with pytest.raises(DBAPIError) as raised:
+            Statement.of("SELECT 1").fetch(connection, {})
+        assert raised.value.connection_invalidated
+        assert connection.invalidated
     engine.dispose()
