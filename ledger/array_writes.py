@@ -38,9 +38,8 @@ def write_statement(writes: Sequence[Write]) -> tuple[Statement, dict[str, str]]
     """One statement for writes that have rows, and its parameters.
 
     All that goes once goes as elements of one array: few parameters, because the driver takes a statement of more than
-    50 apart anew each time. All are texts, so that their types are the same
-    whatever the values, and the server prepares the statement once; the driver's own lists would take it three times
-    as long to write.
+    50 apart anew each time. All are texts, so that their types are the same whatever the values, and the server
+    prepares the statement once; the driver's own lists would take it three times as long to write.
     """
     parts: list[_Part] = []
     once: list[str] = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from sqlalchemy import Column, Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 
 class driver_cursor:  # noqa: N801  # a context manager, used as a function is
@@ -47,7 +47,7 @@ class driver_cursor:  # noqa: N801  # a context manager, used as a function is
 
 def _let_go(connection: Connection, error: Any) -> None:
     """Have SQLAlchemy find out that a connection is lost: then its pool trusts none that is as old as that one."""
-    with suppress(DBAPIError):
+    with suppress(SQLAlchemyError):
         connection.exec_driver_sql("SELECT 1")
     if not connection.invalidated:
         connection.invalidate(error)
