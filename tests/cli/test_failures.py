@@ -127,9 +127,10 @@ def test_an_answer_that_cannot_be_written_is_told_apart_from_a_refusal(
     assert caught.value.status == ExitStatus.OUTPUT_LOST
 
 
-def test_a_closed_output_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_output_is_no_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stdout", None)
     emit({"answer": 1}, as_json=True)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from pyarrow import parquet
 from estimator.scenarios import pieces
 from estimator.scenarios.parquet_files import open_parquet
 
-pytest.importorskip("polars")
 ROWS = pyarrow.table({"rows": [1, 2, 3, 4], "max_rows": [5, 6, 7, 8]})
 
 
