@@ -16,13 +16,13 @@ from hashlib import blake2b
 from typing import Any
 
 import ledger
-from ledger import journal
-from ledger.bulk import Write
+from ledger.book.states import AVAILABLE, HELD, AccountState, GrantState, entry_row
 from ledger.commands import Command
-from ledger.ids import format_reservation_id
-from ledger.instants import to_instant
+from ledger.model.ids import format_reservation_id
+from ledger.model.moments import to_instant
 from ledger.rules import decide
-from ledger.states import AVAILABLE, HELD, AccountState, GrantState, entry_row
+from ledger.storage import journal
+from ledger.storage.keyed import Write
 
 HOT = "hot"
 START = datetime(2025, 1, 1, tzinfo=UTC)

@@ -22,7 +22,6 @@ import ledger
 from benchmarks.audit import postgresql, sqlite
 from benchmarks.books import Book
 from benchmarks.loading import load
-from ledger.bulk import stream_raw
 from ledger.finance import (
     AccountingPeriod,
     Cursor,
@@ -35,6 +34,7 @@ from ledger.finance import (
     stream_revenue,
     total_revenue,
 )
+from ledger.storage.keyed import stream_raw
 
 ROUNDS = 3
 _PAGE = 10_000

@@ -24,7 +24,7 @@ import ledger
 from benchmarks.books import HOT, ORDINARY_ENTRIES, STEP_MICROS, Book, moment_after, random_key
 from benchmarks.loading import load
 from benchmarks.timing import Candidate, compare, report
-from ledger.instants import from_instant
+from ledger.model.moments import from_instant
 from tests.postgres import PostgresServer
 
 SMALL = 10_000

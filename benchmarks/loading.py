@@ -21,10 +21,11 @@ from sqlalchemy.orm import Session
 
 import ledger
 from benchmarks.books import START, Book, make_rows
-from ledger import bulk, snapshots
-from ledger.bulk import Write
-from ledger.states import AccountState
-from ledger.tables import metadata
+from ledger.book.states import AccountState
+from ledger.schema.tables import metadata
+from ledger.storage import keyed as bulk
+from ledger.storage import snapshots
+from ledger.storage.keyed import Write
 from tests.postgres import connect
 
 _OPENED_AT_ONCE = 1000

@@ -26,8 +26,8 @@ from pyarrow import parquet
 
 from benchmarks import whatif_files, whatif_peers
 from estimator import RunPlan, estimate_frame, price_micro, shipped_card, sql
-from estimator.kernel import Kernel
-from estimator.sections import RECIPES
+from estimator.frames.kernel import Kernel
+from estimator.rates.sections import RECIPES
 from tests.postgres import PostgresServer, connect
 
 ROUNDS = 5

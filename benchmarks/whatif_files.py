@@ -22,13 +22,13 @@ from pyarrow import parquet
 
 from benchmarks.timing import Candidate, compare, report
 from estimator import RateCard, RunPlan, from_micro, price_micro, shipped_card
-from estimator.kernel import Kernel
+from estimator.frames.kernel import Kernel
+from estimator.rates.sections import LENGTHS, RECIPES
 from estimator.scenarios import compare as compare_cards
+from estimator.scenarios.counting.groups import grouped
+from estimator.scenarios.counting.tally import Question, tally
 from estimator.scenarios.fields import with_field
-from estimator.scenarios.groups import grouped
-from estimator.scenarios.sources import open_runs
-from estimator.scenarios.tally import Question, tally
-from estimator.sections import LENGTHS, RECIPES
+from estimator.scenarios.reading.sources import open_runs
 
 ACCOUNTS = 2_000
 ROWS_MAX = 1_000_000

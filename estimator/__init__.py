@@ -19,11 +19,13 @@ from estimator.errors import (
     RowCountUnknown,
 )
 from estimator.estimates import Estimate, LineItem, Minutes, affordable_rows, estimate, price_micro
-from estimator.frames import BatchPricer, estimate_batches, estimate_frame
+from estimator.frames.tables import BatchPricer, estimate_batches, estimate_frame
 from estimator.plans import DatasetProfile, RunPlan, plan_run
-from estimator.programs import Program, compile_card
+from estimator.programs.program import Program, compile_card
 from estimator.rates import RateCard, RateCardBook
-from estimator.requests import (
+from estimator.settlements import RunOutcome, Settlement, settle
+from estimator.sql.select import diagnosis_sql, sql
+from estimator.wire.requests import (
     BrandControls,
     ColumnMapping,
     JobSpecification,
@@ -33,9 +35,7 @@ from estimator.requests import (
     RecipeSpecification,
     RunRequest,
 )
-from estimator.responses import RunResponse
-from estimator.settlements import RunOutcome, Settlement, settle
-from estimator.sql import diagnosis_sql, sql
+from estimator.wire.responses import RunResponse
 
 __all__ = [
     "MICRO_PER_CREDIT",

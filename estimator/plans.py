@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from estimator.conflicts import expansion_issues, is_empty, mapping_issues, training_issues
 from estimator.errors import Issue, RequestRejected, RowCountUnknown
-from estimator.issues import nearest, shown
-from estimator.requests import BrandControls, LanguageExpansion, Recipes, RecipeSpecification, RunRequest
-from estimator.sections import LENGTHS, RECIPES, TRAINING_TYPES, Configuration, Section
+from estimator.plan_conflicts import expansion_issues, is_empty, mapping_issues, training_issues
+from estimator.rates.sections import LENGTHS, RECIPES, TRAINING_TYPES, Configuration, Section
+from estimator.wire.requests import BrandControls, LanguageExpansion, Recipes, RecipeSpecification, RunRequest
+from estimator.wire.validation import nearest, shown
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard

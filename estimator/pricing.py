@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from estimator.credits import unscaled
 from estimator.errors import Issue, PriceMissing, RequestRejected
-from estimator.folding import fold
-from estimator.programs import Program, scaled
-from estimator.sections import minutes_bound_name
+from estimator.programs.folding import fold
+from estimator.programs.program import Program, scaled
+from estimator.rates.sections import minutes_bound_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from estimator.plans import RunPlan
     from estimator.rates import MinutesModel, RateCard
-    from estimator.sections import Section
+    from estimator.rates.sections import Section
 
 Kind = TypeVar("Kind")
 

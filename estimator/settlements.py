@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from estimator.credits import MICRO_MAX, format_credits, from_micro, to_micro
 from estimator.errors import Issue, OutcomeRejected
 from estimator.estimates import Estimate, LineItem, estimate, items_table
-from estimator.issues import shown
 from estimator.plans import RunPlan
+from estimator.wire.validation import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

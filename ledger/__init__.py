@@ -5,10 +5,10 @@ Verbs take the caller's `sqlalchemy.orm.Session` first, join its transaction, an
 """
 
 from ledger.accounts import get_balance, list_accounts, open_account
-from ledger.audit import audit, require_clean
-from ledger.audit_workers import audit_together
-from ledger.batching import Batcher
-from ledger.checkpoints import AccountMark, Checkpoint, take_checkpoint, verify_checkpoint
+from ledger.auditing.book import audit, require_clean
+from ledger.auditing.checkpoints import AccountMark, Checkpoint, take_checkpoint, verify_checkpoint
+from ledger.auditing.workers import audit_together
+from ledger.batching.batcher import Batcher
 from ledger.commands import (
     Adjust,
     Capture,
@@ -63,26 +63,10 @@ from ledger.grants import (
     list_grants,
     revoke_grant,
 )
-from ledger.journal import execute
 from ledger.launches import find_launch, launch, settle_run
 from ledger.limits import LimitUsage, get_credit_line, list_limit_usage, list_limits, set_credit_line, set_limit
-from ledger.migrations import check_schema, current_revision, upgrade
-from ledger.outbox import DeliveryReport, RunStart, StartStanding, deliver_outbox, list_outbox
-from ledger.periods import LimitPeriod
-from ledger.reservations import (
-    capture,
-    expire_due,
-    extend,
-    get_reservation,
-    list_reservations,
-    refund,
-    release,
-    reserve,
-)
-from ledger.roles import role_script, set_account
-from ledger.statements import get_statement
-from ledger.transactions import create_engine, is_retryable, prepare_engine, run_transaction, run_transaction_async
-from ledger.values import (
+from ledger.model.cycles import LimitPeriod
+from ledger.model.values import (
     Account,
     Adjustment,
     Balance,
@@ -105,6 +89,28 @@ from ledger.values import (
     StartState,
     Statement,
     Transfer,
+)
+from ledger.outbox import DeliveryReport, RunStart, StartStanding, deliver_outbox, list_outbox
+from ledger.reservations import (
+    capture,
+    expire_due,
+    extend,
+    get_reservation,
+    list_reservations,
+    refund,
+    release,
+    reserve,
+)
+from ledger.schema.migrations import check_schema, current_revision, upgrade
+from ledger.schema.roles import role_script, set_account
+from ledger.statements import get_statement
+from ledger.storage.journal import execute
+from ledger.storage.transactions import (
+    create_engine,
+    is_retryable,
+    prepare_engine,
+    run_transaction,
+    run_transaction_async,
 )
 
 __all__ = [

@@ -7,16 +7,17 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from ledger import answers
-from ledger.checks import check_id
+from ledger.book import answers
+from ledger.book.states import BALANCES
+from ledger.clock import clock
 from ledger.commands import OpenAccount
 from ledger.errors import AccountNotFound
-from ledger.instants import clock, to_instant
-from ledger.places import sequence_before
-from ledger.present import read_present
-from ledger.states import BALANCES
-from ledger.values import Account, Balance
-from ledger.verbs import carry_out
+from ledger.model.checks import check_id
+from ledger.model.moments import to_instant
+from ledger.model.values import Account, Balance
+from ledger.storage.places import sequence_before
+from ledger.storage.present import read_present
+from ledger.storage.verbs import carry_out
 
 
 def open_account(session: Session, account_id: str, *, at: datetime | None = None) -> Account:

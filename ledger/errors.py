@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from estimator.credits import format_credits
 
 if TYPE_CHECKING:
-    from ledger.values import Finding
+    from ledger.model.values import Finding
 
 
 class LedgerError(Exception):

@@ -15,17 +15,29 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from estimator.credits import from_micro
-from ledger import answers, snapshots
-from ledger.checks import check_id
+from ledger.book import answers
+from ledger.book.states import (
+    AVAILABLE,
+    BALANCES,
+    CONSUMED,
+    CREDIT_LINE,
+    HELD,
+    SCHEDULED,
+    AccountState,
+    GrantState,
+    genesis,
+)
+from ledger.clock import clock
 from ledger.commands import Capture, GrantCredits, Reserve, SetCreditLine, SetLimit
-from ledger.entries import to_entry
 from ledger.errors import CommandInvalid, InsufficientCredits
-from ledger.ids import format_grant_id
-from ledger.instants import clock, from_instant, to_instant
-from ledger.present import read_unlocked
+from ledger.model.checks import check_id
+from ledger.model.ids import format_grant_id
+from ledger.model.moments import from_instant, to_instant
+from ledger.model.values import Balance, Bucket, Entry, Reservation
 from ledger.rules import Rejection, decide, record_due
-from ledger.states import AVAILABLE, BALANCES, CONSUMED, CREDIT_LINE, HELD, SCHEDULED, AccountState, GrantState, genesis
-from ledger.values import Balance, Bucket, Entry, Reservation
+from ledger.storage import snapshots
+from ledger.storage.history import to_entry
+from ledger.storage.present import read_unlocked
 
 RUNS_MAX = 100_000
 """The most runs that one plan may have."""

@@ -10,16 +10,17 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from estimator.credits import from_micro
-from ledger.bulk import RowShape
+from ledger.book.states import GrantState
+from ledger.clock import clock
 from ledger.commands import Adjust, CostBasis, GrantCredits, GrantKind, Recurrence, RevokeGrant
-from ledger.ids import format_grant_id
-from ledger.instants import clock, from_instant, from_optional, to_instant
-from ledger.present import read_present
-from ledger.snapshots import grant_of
-from ledger.states import GrantState
-from ledger.tables import GrantRow
-from ledger.values import Adjustment, Grant, GrantStanding, Revocation
-from ledger.verbs import carry_out
+from ledger.model.ids import format_grant_id
+from ledger.model.moments import from_instant, from_optional, to_instant
+from ledger.model.values import Adjustment, Grant, GrantStanding, Revocation
+from ledger.schema.tables import GrantRow
+from ledger.storage.keyed import RowShape
+from ledger.storage.present import read_present
+from ledger.storage.snapshots import grant_of
+from ledger.storage.verbs import carry_out
 
 
 def grant_credits(

@@ -18,15 +18,17 @@ from estimator import (
 )
 from estimator.credits import from_micro
 from estimator.errors import EstimatorError
-from ledger import answers, snapshots
-from ledger.checks import check_id
+from ledger.book import answers
+from ledger.clock import clock
 from ledger.commands import LaunchRun, SettleRun, launch_scope, request_key
 from ledger.errors import IdempotencyConflict
-from ledger.instants import clock, from_instant, to_instant
-from ledger.present import read_present
+from ledger.model.checks import check_id
+from ledger.model.moments import from_instant, to_instant
+from ledger.model.values import Launch, RunSettlement
 from ledger.rules.spending import spendable
-from ledger.values import Launch, RunSettlement
-from ledger.verbs import carry_out
+from ledger.storage import snapshots
+from ledger.storage.present import read_present
+from ledger.storage.verbs import carry_out
 
 
 def launch(

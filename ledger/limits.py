@@ -9,15 +9,16 @@ from decimal import Decimal
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from ledger import answers
 from ledger.accounts import require_account
+from ledger.book import answers
+from ledger.book.states import OWED
+from ledger.clock import clock
 from ledger.commands import SetCreditLine, SetLimit
-from ledger.instants import clock, from_instant, to_instant
-from ledger.periods import LimitPeriod, window_start
-from ledger.present import read_present
-from ledger.states import OWED
-from ledger.values import CreditLine, Limit
-from ledger.verbs import carry_out
+from ledger.model.cycles import LimitPeriod, window_start
+from ledger.model.moments import from_instant, to_instant
+from ledger.model.values import CreditLine, Limit
+from ledger.storage.present import read_present
+from ledger.storage.verbs import carry_out
 
 
 def set_credit_line(

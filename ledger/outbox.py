@@ -28,14 +28,15 @@ from sqlalchemy.orm import Session
 
 from estimator import RunPlan, RunRequest, RunResponse
 from ledger.accounts import require_account
-from ledger.bulk import Write, execute_writes
-from ledger.checks import TEXT_MAX, check_duration, is_storable
+from ledger.clock import clock
 from ledger.errors import CommandInvalid
-from ledger.ids import format_reservation_id, format_run_id, format_start_id, parse_start_id
-from ledger.instants import INSTANT_MAX, clock, from_instant, from_optional, to_instant
-from ledger.journal import OUTBOX_CHANGE
-from ledger.snapshots import BEGINS_IMMEDIATE
-from ledger.values import ReservationState, StartState
+from ledger.model.checks import TEXT_MAX, check_duration, is_storable
+from ledger.model.ids import format_reservation_id, format_run_id, format_start_id, parse_start_id
+from ledger.model.moments import INSTANT_MAX, from_instant, from_optional, to_instant
+from ledger.model.values import ReservationState, StartState
+from ledger.storage.journal import OUTBOX_CHANGE
+from ledger.storage.keyed import Write, execute_writes
+from ledger.storage.snapshots import BEGINS_IMMEDIATE
 
 LIMIT_MAX = 1000
 """The most rows that one call deals with, and that one page lists."""

@@ -11,18 +11,19 @@ from sqlalchemy.orm import Session
 
 from estimator import RateCard, RunPlan
 from estimator.credits import from_micro
-from ledger import journal
 from ledger.accounts import require_account
-from ledger.bulk import RowShape
+from ledger.clock import clock
 from ledger.commands import Capture, ExpireDue, Extend, OverCapture, Refund, Release, Reserve
 from ledger.errors import ReservationNotFound
-from ledger.ids import format_grant_id, format_reservation_id, format_run_id, parse_reservation_id
-from ledger.instants import clock, from_instant, from_optional, to_instant
-from ledger.periods import duration
-from ledger.snapshots import read_moves, reservation_of
-from ledger.tables import ReservationRow
-from ledger.values import Expiry, Reservation, ReservationState, Slice
-from ledger.verbs import carry_out
+from ledger.model.cycles import duration
+from ledger.model.ids import format_grant_id, format_reservation_id, format_run_id, parse_reservation_id
+from ledger.model.moments import from_instant, from_optional, to_instant
+from ledger.model.values import Expiry, Reservation, ReservationState, Slice
+from ledger.schema.tables import ReservationRow
+from ledger.storage import journal
+from ledger.storage.keyed import RowShape
+from ledger.storage.snapshots import read_moves, reservation_of
+from ledger.storage.verbs import carry_out
 
 
 def reserve(

@@ -10,11 +10,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from estimator import RunPlan
-from ledger import snapshots
-from ledger.checks import check_id
-from ledger.ids import format_reservation_id, format_run_id
-from ledger.instants import clock, from_instant, to_instant
-from ledger.values import ReservationState
+from ledger.clock import clock
+from ledger.model.checks import check_id
+from ledger.model.ids import format_reservation_id, format_run_id
+from ledger.model.moments import from_instant, to_instant
+from ledger.model.values import ReservationState
+from ledger.storage import snapshots
 
 
 class RunState(StrEnum):

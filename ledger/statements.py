@@ -9,16 +9,17 @@ from itertools import chain
 
 from sqlalchemy.orm import Session
 
-from ledger import answers
 from ledger.accounts import buckets_after, buckets_before
-from ledger.checks import check_id
-from ledger.entries import read_windows, to_entry
+from ledger.book import answers
+from ledger.book.states import BALANCES, AccountState, Posting
+from ledger.clock import clock
 from ledger.errors import CommandInvalid
-from ledger.instants import clock, from_instant, from_optional, to_instant
-from ledger.places import sequence_before
-from ledger.present import read_present
-from ledger.states import BALANCES, AccountState, Posting
-from ledger.values import Statement
+from ledger.model.checks import check_id
+from ledger.model.moments import from_instant, from_optional, to_instant
+from ledger.model.values import Statement
+from ledger.storage.history import read_windows, to_entry
+from ledger.storage.places import sequence_before
+from ledger.storage.present import read_present
 
 
 @dataclass(frozen=True, slots=True)

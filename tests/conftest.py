@@ -84,7 +84,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 _NOT_BRIEF = {
     *("tests/processes", "tests/simulation", "tests/finance_year", "tests/cases", "tests/benchmarks"),
-    *("tests/cli/test_process.py", "tests/cli/test_serve.py"),
+    *("tests/ledger/cli/test_process.py", "tests/ledger/cli/test_serve.py"),
 }
 """Tests that say little of the versions they run on, and take long."""
 

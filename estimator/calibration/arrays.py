@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from estimator.arrays import Integers, np, pa, pc
 from estimator.errors import ExtraMissing
+from estimator.frames.arrays import Integers, np, pa, pc
 
 try:
     from numpy.typing import NDArray

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from estimator.calibration.arrays import Floats, Marks, non_negative_least_squares, np
-from estimator.sections import LENGTHS, RECIPES, TRAINING_TYPES
+from estimator.rates.sections import LENGTHS, RECIPES, TRAINING_TYPES
 
 if TYPE_CHECKING:
     from estimator.calibration.history import History

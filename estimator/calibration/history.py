@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from estimator.calibration.arrays import Floats, Integers, Marks, np, pa, pc
 from estimator.columns import COLUMNS, MODALITIES, RESULT, name_issues
-from estimator.configurations import CODES, EXPANSION, STRIDES, SWITCHES
-from estimator.diagnosis import diagnose, runs_issues
+from estimator.columns.price_tables import CODES, EXPANSION, STRIDES, SWITCHES
 from estimator.errors import FrameInvalid, Issue
-from estimator.programs import PPM
-from estimator.runs import Reader
-from estimator.scenarios.sources import Source, open_runs
-from estimator.sections import LENGTHS, RECIPES, TRAINING_TYPES
+from estimator.frames.diagnosis import diagnose, runs_issues
+from estimator.frames.reader import Reader
+from estimator.programs.program import PPM
+from estimator.rates.sections import LENGTHS, RECIPES, TRAINING_TYPES
+from estimator.scenarios.reading.sources import Source, open_runs
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard

@@ -15,7 +15,7 @@ from estimator.calibration.fitting import Fit, fit
 from estimator.calibration.history import History
 from estimator.errors import FrameInvalid, Issue
 from estimator.rates import MinutesModel
-from estimator.sections import LENGTHS, minutes_bound_name
+from estimator.rates.sections import LENGTHS, minutes_bound_name
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard

@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import cache
 
 from estimator.errors import RateCardNotFound
-from estimator.issues import nearest
 from estimator.rates import RateCard
+from estimator.wire.validation import nearest
 
 _NAMES = ("example", "observed")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from estimator.errors import ExtraMissing
-from estimator.files import written_whole
+from estimator.files.writing import written_whole
 
 if TYPE_CHECKING:
     from estimator.scenarios.results import Comparison

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from estimator.credits import from_micro
 from estimator.scenarios.errors import ScenarioInvalid
-from estimator.scenarios.pieces import Source
+from estimator.scenarios.reading.pieces import Source
+from estimator.scenarios.reading.sources import open_runs
 from estimator.scenarios.results import CardTotal, Change, Comparison, Groups, RunMover, Step, percent
-from estimator.scenarios.sources import open_runs
 from estimator.scenarios.stages import Stage, stages
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard
-    from estimator.scenarios.movers import Mover
-    from estimator.scenarios.tally import Progress, Tally
+    from estimator.scenarios.counting.movers import Mover
+    from estimator.scenarios.counting.tally import Progress, Tally
 
 MOVERS = 10
 """How many runs and accounts are listed, each way, unless told otherwise."""
@@ -48,9 +48,9 @@ def compare(
         ScenarioInvalid: a dimension that the runs do not have, or two cards of one content.
     """
     source = open_runs(runs)
-    from estimator.scenarios import dimensions
-    from estimator.scenarios.groups import account_changes, grouped
-    from estimator.scenarios.tally import Question, tally
+    from estimator.scenarios.counting import dimensions
+    from estimator.scenarios.counting.groups import account_changes, grouped
+    from estimator.scenarios.counting.tally import Question, tally
 
     cards = [baseline, *candidates]
     _refuse_equal(cards)

@@ -10,9 +10,9 @@ from decimal import Decimal
 from typing import Any
 
 from estimator.credits import format_credits
-from estimator.issues import shown
 from estimator.rates import RateCard
 from estimator.scenarios.errors import ScenarioInvalid
+from estimator.wire.validation import shown
 
 FieldValue = Decimal | int | str | bool
 

@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from estimator.credits import format_credits, from_micro
-from estimator.issues import nearest
 from estimator.scenarios.errors import ScenarioInvalid
+from estimator.wire.validation import nearest
 
 
 def percent(part: int, whole: int) -> Decimal | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from estimator.credits import format_credits, from_micro
 from estimator.scenarios.errors import ScenarioInvalid
 from estimator.scenarios.fields import keeps_order, quantum_of, with_field
-from estimator.scenarios.sources import open_runs
+from estimator.scenarios.reading.sources import open_runs
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard
@@ -87,7 +87,7 @@ def solve(
     if not keeps_order(field):
         _check_count(field, greatest - least + 1)
     source = open_runs(runs)
-    from estimator.scenarios.distinct import RunTotals
+    from estimator.scenarios.counting.distinct import RunTotals
 
     totals = RunTotals(source)
 

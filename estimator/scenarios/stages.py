@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from estimator.errors import RateCardInvalid
 from estimator.rates import RateCard
-from estimator.sections import Section, Tier
+from estimator.rates.sections import Section, Tier
 
 _SECTION_PARTS: dict[str, tuple[str, ...]] = {
     "base": ("row", "block_rows", "block", "blocks_min", "basis"),

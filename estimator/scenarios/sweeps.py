@@ -10,11 +10,11 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from estimator.credits import format_credits, from_micro
-from estimator.issues import shown
 from estimator.scenarios.errors import ScenarioInvalid
 from estimator.scenarios.fields import FieldValue, with_field
+from estimator.scenarios.reading.sources import open_runs
 from estimator.scenarios.results import CardTotal, aligned_text
-from estimator.scenarios.sources import open_runs
+from estimator.wire.validation import shown
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard
@@ -81,7 +81,7 @@ def sweep(
     points = _checked(grid, evaluations_max)
     _varied(card, {path: values[0] for path, values in grid.items()})
     source = open_runs(runs)
-    from estimator.scenarios.distinct import RunTotals
+    from estimator.scenarios.counting.distinct import RunTotals
 
     totals = RunTotals(source)
     (base,) = totals.of([card])

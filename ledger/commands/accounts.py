@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from ledger.checks import check_amount, check_common, check_id, check_text, digest
 from ledger.errors import CommandInvalid
-from ledger.periods import LimitPeriod
+from ledger.model.checks import check_amount, check_common, check_id, check_text, digest
+from ledger.model.cycles import LimitPeriod
 
 HOLDS_MAX = 1_000_000
 """The most holds that a limit on concurrent holds may allow."""

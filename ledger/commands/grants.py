@@ -9,7 +9,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from ledger.checks import (
+from ledger.errors import CommandInvalid, GrantNotFound
+from ledger.model.checks import (
     PRIORITY_MAX,
     check_amount,
     check_common,
@@ -19,10 +20,9 @@ from ledger.checks import (
     check_text,
     digest,
 )
-from ledger.errors import CommandInvalid, GrantNotFound
-from ledger.ids import parse_grant_id
-from ledger.instants import to_instant
-from ledger.periods import UNITS
+from ledger.model.cycles import UNITS
+from ledger.model.ids import parse_grant_id
+from ledger.model.moments import to_instant
 
 _COUNT_MAX = 1_000
 _SCOPE_VALUES_MAX = 100

@@ -8,9 +8,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ledger.checks import check_amount, check_common, check_duration, check_id, check_labels, check_text, digest
 from ledger.errors import CommandInvalid, ReservationNotFound
-from ledger.ids import parse_reservation_id
+from ledger.model.checks import check_amount, check_common, check_duration, check_id, check_labels, check_text, digest
+from ledger.model.ids import parse_reservation_id
 
 if TYPE_CHECKING:
     from estimator import RateCard, RunPlan

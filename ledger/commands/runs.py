@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ledger.checks import check_common, check_duration, check_id, check_labels, digest
 from ledger.commands.holds import check_grace
 from ledger.errors import CommandInvalid
-from ledger.ids import parse_run_id
+from ledger.model.checks import check_common, check_duration, check_id, check_labels, digest
+from ledger.model.ids import parse_run_id
 
 if TYPE_CHECKING:
     from estimator import Estimate, RateCard, RunOutcome, RunPlan, RunRequest

@@ -9,7 +9,7 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from estimator import DatasetProfile, RateCardBook, RunRequest
-from ledger.values import Launch
+from ledger.model.values import Launch
 
 AccountResolver = Callable[[str], str | Awaitable[str | None] | None]
 """From a bearer token to the id of its account, None for nobody's. A plain function runs in a thread."""

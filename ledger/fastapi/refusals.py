@@ -30,7 +30,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from estimator import EstimatorError, Issue, RateCardNotFound, RequestRejected
 from estimator.credits import number
 from ledger.errors import CommandInvalid, LedgerError
-from ledger.transactions import is_lost, is_retryable
+from ledger.storage.transactions import is_lost, is_retryable
 
 RETRY_SECONDS = 1
 """What `Retry-After` says."""

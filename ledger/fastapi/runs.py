@@ -8,12 +8,12 @@ from sqlalchemy.orm import Session
 
 from estimator import DatasetProfile, RowCountUnknown, RunRequest
 from ledger.accounts import require_account
-from ledger.checks import check_id
 from ledger.fastapi.hosts import Host
 from ledger.fastapi.refusals import DatasetNotFound
 from ledger.launches import find_launch, launch
+from ledger.model.checks import check_id
+from ledger.model.values import Launch
 from ledger.runs import RunStanding, RunState, find_last_run
-from ledger.values import Launch
 
 _STATUSES = {
     RunState.ACTIVE: "running",

@@ -24,8 +24,8 @@ from functools import cache
 from typing import Any
 
 from ledger.fastapi.refusals import Refusal
-from ledger.ids import parse_reservation_id
-from ledger.values import Launch
+from ledger.model.ids import parse_reservation_id
+from ledger.model.values import Launch
 
 try:
     from opentelemetry import metrics, trace

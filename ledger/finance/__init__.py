@@ -10,22 +10,12 @@ tools, and people, accept.
 
 from __future__ import annotations
 
-from ledger.figures import Figures, RevenueTotal
-from ledger.finance.accuracy import RunAccuracy, measure_accuracy
-from ledger.finance.book import BookEntry, read_one_moment, stream_book
+from ledger.accounting.money import Figures, RevenueTotal
+from ledger.accounting.rollforwards import Deferral, Flows, Lending, Receivable
 from ledger.finance.calendar import AccountingPeriod
-from ledger.finance.closings import (
-    Closing,
-    PeriodClosed,
-    checkpoint_closing,
-    close_period,
-    find_closing,
-    list_closings,
-)
-from ledger.finance.exports import ExportFormat, export_book
-from ledger.finance.feed import Cursor, FeedPage, entries_since
-from ledger.finance.journals import write_beancount, write_hledger, write_journal
-from ledger.finance.periods import PeriodStatements, StatementTotals
+from ledger.finance.exports.feed import Cursor, FeedPage, entries_since
+from ledger.finance.exports.files import ExportFormat, export_book
+from ledger.finance.exports.journals import write_beancount, write_hledger, write_journal
 from ledger.finance.reconciliation import (
     MappingInvalid,
     Reconciliation,
@@ -37,18 +27,22 @@ from ledger.finance.reconciliation import (
     ResultKind,
     reconcile,
 )
-from ledger.finance.repricing import reprice
-from ledger.finance.revenue import (
-    AccountRevenue,
-    RevenueLine,
-    stream_figures,
-    stream_revenue,
-    total_revenue,
+from ledger.finance.revenue.closings import (
+    Closing,
+    PeriodClosed,
+    checkpoint_closing,
+    close_period,
+    find_closing,
+    list_closings,
 )
-from ledger.finance.statement_files import write_statement_json, write_statements_csv, write_statements_parquet
-from ledger.finance.statement_pages import write_statement_page, write_statement_pages
-from ledger.finance.statements import AccountStatement, StatementLine, read_period, read_statement
-from ledger.flows import Deferral, Flows, Lending, Receivable
+from ledger.finance.revenue.reading import AccountRevenue, RevenueLine, stream_figures, stream_revenue, total_revenue
+from ledger.finance.runs.accuracy import RunAccuracy, measure_accuracy
+from ledger.finance.runs.repricing import reprice
+from ledger.finance.statements.files import write_statement_json, write_statements_csv, write_statements_parquet
+from ledger.finance.statements.pages import write_statement_page, write_statement_pages
+from ledger.finance.statements.reading import AccountStatement, StatementLine, read_period, read_statement
+from ledger.finance.statements.totals import PeriodStatements, StatementTotals
+from ledger.finance.stream import BookEntry, read_one_moment, stream_book
 
 __all__ = [
     "AccountRevenue",

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 
 from estimator.errors import EstimatorError
-from ledger import answers
+from ledger.book import answers
+from ledger.book.states import AccountState, Binding, Posting
 from ledger.commands import (
     Adjust,
     Capture,
@@ -37,11 +38,10 @@ from ledger.commands import (
     key_scope,
 )
 from ledger.errors import AccountNotFound, IdempotencyConflict, LedgerError
-from ledger.instants import from_instant, to_instant
+from ledger.model.moments import from_instant, to_instant
+from ledger.model.values import Account, Balance, Result
 from ledger.rules import grants, holds, limits, runs
 from ledger.rules.timeline import record_due
-from ledger.states import AccountState, Binding, Posting
-from ledger.values import Account, Balance, Result
 
 Rejection = LedgerError | EstimatorError
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from estimator.credits import from_micro
-from ledger.commands import Adjust, GrantCredits, GrantKind, RevokeGrant, SetCreditLine
-from ledger.errors import CommandInvalid, GrantEnded, GrantNotFound, InsufficientCredits
-from ledger.instants import to_instant
-from ledger.periods import Cycle
-from ledger.rules.spending import NO_LABELS, draw, moves_of, repayment, spendable
-from ledger.rules.timeline import lot_end
-from ledger.states import (
+from ledger.book.states import (
     AVAILABLE,
     BUCKETS,
     CONSUMED,
@@ -27,7 +21,13 @@ from ledger.states import (
     Move,
     Posting,
 )
-from ledger.values import EntryKind
+from ledger.commands import Adjust, GrantCredits, GrantKind, RevokeGrant, SetCreditLine
+from ledger.errors import CommandInvalid, GrantEnded, GrantNotFound, InsufficientCredits
+from ledger.model.cycles import Cycle
+from ledger.model.moments import to_instant
+from ledger.model.values import EntryKind
+from ledger.rules.spending import NO_LABELS, draw, moves_of, repayment, spendable
+from ledger.rules.timeline import lot_end
 
 _ADJUSTMENT_PRIORITY = 100
 _BEFORE_ALL = -1  # the line lends last of all; first in the order of its rows, it is always among those read

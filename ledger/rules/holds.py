@@ -6,6 +6,8 @@ from typing import Any
 
 from estimator import affordable_rows
 from estimator.credits import from_micro
+from ledger.book.states import AVAILABLE, CONSUMED, CREDIT_LINE, HELD, ISSUED, AccountState, Binding, Move, Posting
+from ledger.book.states import ReservationState as Hold
 from ledger.commands import Capture, Extend, OverCapture, Refund, Release, Reserve
 from ledger.errors import (
     CaptureExceedsReservation,
@@ -14,24 +16,12 @@ from ledger.errors import (
     ReservationNotFound,
     ReservationNotHeld,
 )
-from ledger.ids import format_run_id
-from ledger.instants import INSTANT_MAX
-from ledger.rules.closing import close_hold, consume, count_spent, life_of, totals_of
+from ledger.model.ids import format_run_id
+from ledger.model.moments import INSTANT_MAX
+from ledger.model.values import EntryKind, ReservationState
 from ledger.rules.limits import check_limits, count_hold, left_of_limits, matching
+from ledger.rules.settling import close_hold, consume, count_spent, life_of, totals_of
 from ledger.rules.spending import NO_LABELS, check_spendable, draw, moves_of, spendable
-from ledger.states import (
-    AVAILABLE,
-    CONSUMED,
-    CREDIT_LINE,
-    HELD,
-    ISSUED,
-    AccountState,
-    Binding,
-    Move,
-    Posting,
-)
-from ledger.states import ReservationState as Hold
-from ledger.values import EntryKind, ReservationState
 
 
 def reserve(state: AccountState, command: Reserve, at: int, now: int, binding: Binding) -> Posting:

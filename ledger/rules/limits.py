@@ -11,11 +11,11 @@ from decimal import Decimal
 from typing import Any
 
 from estimator.credits import from_micro
+from ledger.book.states import AccountState, Binding, LimitState, Posting, UsageKey
 from ledger.commands import SetLimit
 from ledger.errors import LimitExceeded
-from ledger.periods import LimitPeriod, window_start
-from ledger.states import AccountState, Binding, LimitState, Posting, UsageKey
-from ledger.values import EntryKind
+from ledger.model.cycles import LimitPeriod, window_start
+from ledger.model.values import EntryKind
 
 UNLIMITED = 2**63 - 1
 Counted = list[tuple[LimitState, UsageKey]]

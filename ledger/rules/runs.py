@@ -5,15 +5,15 @@ from __future__ import annotations
 from estimator import RunPlan, RunResponse, affordable_rows
 from estimator import settle as price_outcome
 from estimator.credits import from_micro, to_micro
+from ledger.book.states import AccountState, Binding, Posting
 from ledger.commands import LaunchRun, SettleRun
 from ledger.errors import CommandInvalid, InsufficientCredits, RunAlreadyActive, RunNotFound
-from ledger.ids import format_reservation_id, format_run_id
-from ledger.rules.closing import close_hold
+from ledger.model.ids import format_reservation_id, format_run_id
+from ledger.model.values import EntryKind
 from ledger.rules.holds import held, hold_credits, lapse_of
 from ledger.rules.limits import check_limits
+from ledger.rules.settling import close_hold
 from ledger.rules.spending import spendable
-from ledger.states import AccountState, Binding, Posting
-from ledger.values import EntryKind
 
 
 def launch(state: AccountState, command: LaunchRun, at: int, now: int, binding: Binding) -> Posting:

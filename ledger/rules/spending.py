@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from estimator.credits import from_micro
+from ledger.book.states import AVAILABLE, CONSUMED, ISSUED, AccountState, GrantsIncomplete, GrantState, Move, burn_key
 from ledger.errors import InsufficientCredits
-from ledger.states import AVAILABLE, CONSUMED, ISSUED, AccountState, GrantsIncomplete, GrantState, Move, burn_key
 
 NO_LABELS: dict[str, str] = {}
 

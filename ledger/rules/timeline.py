@@ -9,20 +9,11 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from ledger.periods import Cycle
-from ledger.rules.closing import close_hold
+from ledger.book.states import AVAILABLE, EXPIRED, ISSUED, SCHEDULED, AccountState, GrantState, Move, Posting
+from ledger.model.cycles import Cycle
+from ledger.model.values import EntryKind, ReservationState
+from ledger.rules.settling import close_hold
 from ledger.rules.spending import repayment
-from ledger.states import (
-    AVAILABLE,
-    EXPIRED,
-    ISSUED,
-    SCHEDULED,
-    AccountState,
-    GrantState,
-    Move,
-    Posting,
-)
-from ledger.values import EntryKind, ReservationState
 
 _HOLD_LAPSES, _GRANT_ENDS, _GRANT_TAKES_EFFECT = range(3)
 Event = tuple[int, int, int]

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from sqlalchemy import Engine, StaticPool
 
-from ledger.migrations import upgrade
-from ledger.transactions import create_engine
+from ledger.schema.migrations import upgrade
+from ledger.storage.transactions import create_engine
 
 
 @contextmanager

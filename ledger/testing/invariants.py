@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from ledger.audit import audit
-from ledger.states import BALANCES, BUCKETS
+from ledger.auditing.book import audit
+from ledger.book.states import BALANCES, BUCKETS
 
 _PLACES = BUCKETS[1:]
 

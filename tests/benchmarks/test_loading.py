@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 import ledger
 from benchmarks.books import HOT, Book, moment_after
 from benchmarks.loading import load
-from ledger.instants import from_instant
-from ledger.tables import metadata
+from ledger.model.moments import from_instant
+from ledger.schema.tables import metadata
 
 _INDEXES = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'index'",

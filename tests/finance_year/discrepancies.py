@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from ledger.instants import to_instant
+from ledger.model.moments import to_instant
 from tests.finance_year.customers import START
 from tests.finance_year.outside import Alteration, Line
 from tests.finance_year.writing import Settings, Year

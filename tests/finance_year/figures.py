@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ledger.instants import from_instant, to_instant
+from ledger.model.moments import from_instant, to_instant
 from tests.finance_year.cards import YEAR
 
 BUCKETS = ("issued", "available", "held", "consumed", "expired", "revoked", "scheduled")

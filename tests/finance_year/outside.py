@@ -21,8 +21,8 @@ from sqlalchemy.orm import Session
 
 from estimator.credits import from_micro
 from ledger.finance import stream_book
-from ledger.ids import format_grant_id
-from ledger.instants import from_instant, to_instant
+from ledger.model.ids import format_grant_id
+from ledger.model.moments import from_instant, to_instant
 from tests.finance_year.customers import SUBSCRIPTION_PRICE
 from tests.finance_year.writing import Year
 

@@ -8,8 +8,8 @@ from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
+from ledger.accounting.rollforwards import DEFERRED, FLOWS, LENDING
 from ledger.finance import AccountingPeriod, AccountRevenue, Figures, stream_revenue
-from ledger.flows import DEFERRED, FLOWS, LENDING
 from tests.finance_year import figures as book
 from tests.finance_year.cards import YEAR
 from tests.finance_year.customers import SUBSCRIPTION_PRICE, Purchase

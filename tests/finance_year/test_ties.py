@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.triggers import remove_triggers
+from ledger.schema.triggers import remove_triggers
 from tests.finance_year.customers import START
 from tests.finance_year.ties import NAMES, Ties
 from tests.finance_year.writing import Settings, Year, write_year

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 import ledger
 from ledger.finance import reconcile
-from ledger.values import EntryKind
+from ledger.model.values import EntryKind
 from tests.finance_year.__main__ import main
 from tests.finance_year.discrepancies import KINDS, SHARES, Expected, compare
 from tests.finance_year.outside import OutsideFile

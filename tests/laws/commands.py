@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import ledger
-from ledger.states import AccountState
+from ledger.book.states import AccountState
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 STEPS = [0, 0, 0, 1, 1, 5, 30, 600, 3600, 43200]

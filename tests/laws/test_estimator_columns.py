@@ -13,8 +13,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from estimator import RateCard, RateCardInvalid, estimate_batches, estimate_frame, to_micro
-from estimator.kernel import Kernel, Pricing, Workspace
-from estimator.runs import Reader
+from estimator.frames.kernel import Kernel, Pricing, Workspace
+from estimator.frames.reader import Reader
 from tests.frames import large_cards, priced_tables, prices_of
 
 PricedTable = tuple[RateCard, tuple[pa.Table, list[Any]]]

@@ -18,8 +18,8 @@ from estimator import (
     settle,
     to_micro,
 )
-from estimator.folding import RESULTS
 from estimator.pricing import pricing_of
+from estimator.programs.folding import RESULTS
 from tests.estimator import reference
 from tests.laws import examples
 from tests.strategies import ended_runs, part, priced_plans, thousandths

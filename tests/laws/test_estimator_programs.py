@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from estimator import RateCard, RateCardOverflow
-from estimator.programs import INT64_MAX, Op, Program
+from estimator.programs.program import INT64_MAX, Op, Program
 from tests.strategies import card_contents, cards
 
 

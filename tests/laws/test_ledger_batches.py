@@ -16,8 +16,8 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger import journal
-from ledger.instants import to_instant
+from ledger.model.moments import to_instant
+from ledger.storage import journal
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 _names: Iterator[int] = itertools.count()

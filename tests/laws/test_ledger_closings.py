@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.figures import Figures, total_figures
+from ledger.accounting.money import Figures, total_figures
+from ledger.accounting.rollforwards import DEFERRED, amount_of
+from ledger.book.states import BUCKETS
 from ledger.finance import AccountingPeriod, close_period, list_closings, stream_book, stream_revenue, total_revenue
-from ledger.flows import DEFERRED, amount_of
-from ledger.states import BUCKETS
 from tests.laws import examples
 from tests.laws.commands import START
 

@@ -14,10 +14,10 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.instants import to_instant
+from ledger.book.states import BALANCES, AccountState, genesis
+from ledger.model.moments import to_instant
 from ledger.rules import decide
-from ledger.snapshots import read_sequence
-from ledger.states import BALANCES, AccountState, genesis
+from ledger.storage.snapshots import read_sequence
 from tests.laws.commands import START, Chance
 
 _names: Iterator[int] = itertools.count()

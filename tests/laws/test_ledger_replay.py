@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ledger
-from ledger.instants import to_instant
-from ledger.journal import grant_row, reservation_row
-from ledger.replay import Replay
+from ledger.auditing.replay import Replay
+from ledger.book.states import BALANCES, CONSUMED, HELD, OWED, AccountState, genesis
+from ledger.model.moments import to_instant
 from ledger.rules import decide
-from ledger.states import BALANCES, CONSUMED, HELD, OWED, AccountState, genesis
+from ledger.storage.journal import grant_row, reservation_row
 from tests.laws import examples
 from tests.laws.commands import START, Chance
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.tables import metadata
+from ledger.schema.tables import metadata
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

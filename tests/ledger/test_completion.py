@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 import ledger
 from estimator import RunOutcome
 from tests.ledger.conftest import later
-from tests.ledger.test_launches import launch, settle
+from tests.ledger.test_runs import launch, settle
 
 Stored = Callable[[], dict[str, list[Any]]]
 DONE = RunOutcome("succeeded", 50, 50)

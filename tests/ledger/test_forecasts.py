@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 import ledger
 from ledger import PlannedRun, forecast, forecast_grants
+from ledger.book.states import AccountState, Posting
 from ledger.rules import record_due
-from ledger.states import AccountState, Posting
 from tests.ledger.conftest import START, later
 
 DAY = 86_400

@@ -130,7 +130,7 @@ def test_a_grant_pays_only_for_what_its_scope_allows(session: Session, empty: st
 
 
 def test_a_launch_is_labelled_with_its_dataset(session: Session, empty: str) -> None:
-    from tests.ledger.test_launches import launch
+    from tests.ledger.test_runs import launch
 
     scoped = grant(session, 100, scope={"dataset": ["d1"]})
     launched = launch(session)

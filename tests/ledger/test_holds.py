@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 import ledger
 from estimator import RateCard, RunRequest, plan_run
 from tests.ledger.conftest import START, later
-from tests.ledger.test_launches import BODY, CARD, PROFILE, launch
+from tests.ledger.test_runs import BODY, CARD, PROFILE, launch
 
 
 def test_a_capture_that_is_not_final_keeps_the_rest_held(session: Session, acme: str) -> None:

@@ -117,7 +117,7 @@ def test_the_line_is_no_grant_to_revoke(session: Session, acme: str) -> None:
 def test_an_estimate_and_a_launch_say_what_is_there_with_the_line_and_for_the_dataset(
     session: Session, acme: str
 ) -> None:
-    from tests.ledger.test_launches import BODY, launch
+    from tests.ledger.test_runs import BODY, launch
 
     ledger.set_credit_line(session, "acme", 5, at=START)
     ledger.grant_credits(session, "acme", 3, scope={"dataset": ["d1"]}, at=START)
@@ -268,7 +268,7 @@ def test_at_most_holds_what_limits_leave(session: Session, acme: str) -> None:
 
 
 def test_a_run_is_limited_by_its_dataset_and_by_itself(session: Session) -> None:
-    from tests.ledger.test_launches import launch
+    from tests.ledger.test_runs import launch
 
     ledger.open_account(session, "acme", at=START)
     ledger.grant_credits(session, "acme", 1000, at=START)

@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 import ledger
 from estimator import DatasetProfile, RunOutcome, RunRequest, estimate, plan_run
 from ledger.outbox import LIMIT_MAX, class_of
-from ledger.triggers import remove_triggers
+from ledger.schema.triggers import remove_triggers
 from tests.ledger.conftest import START, later
-from tests.ledger.test_launches import BODY, KEYED, PLAIN, PROFILE, launch, settle
+from tests.ledger.test_runs import BODY, KEYED, PLAIN, PROFILE, launch, settle
 
 Stored = Callable[[], dict[str, list[Any]]]
 ONE_ROW = BODY | {"job_specification": {"max_rows": 1}}

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 import ledger
 from estimator import RunOutcome
 from tests.ledger.conftest import later
-from tests.ledger.test_launches import launch, settle
 from tests.ledger.test_outbox import ONE_ROW, deliver, fund, launch_many
+from tests.ledger.test_runs import launch, settle
 
 _PATIENCE_SECONDS = 30
 

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger import Bucket, entries
+from ledger import Bucket
+from ledger.storage import history as entries
 from tests.ledger.conftest import START, later
 
 

@@ -17,7 +17,7 @@ import ledger
 from estimator import RateCardBook, RunOutcome, RunRequest, estimate, plan_run
 from ledger.finance import close_period
 from tests.ledger.conftest import START, later
-from tests.ledger.test_launches import BODY, KEYED, PLAIN, PROFILE, launch
+from tests.ledger.test_runs import BODY, KEYED, PLAIN, PROFILE, launch
 
 NOW = later(9)
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger import transactions
+from ledger.storage import transactions
 from tests.ledger.conftest import START
 from tests.processes import tasks
 from tests.processes.together import context

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.migrations import head_revision
+from ledger.schema.migrations import head_revision
 from tests.processes import tasks
 from tests.processes.together import run_together
 

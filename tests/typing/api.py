@@ -28,7 +28,7 @@ from estimator import (
     settle,
     shipped_card,
 )
-from estimator.datasets import profile_dataset
+from estimator.files.datasets import profile_dataset
 from estimator.scenarios import Comparison, Neighbour, Sweep, compare, solve, sweep
 from ledger import Capture, GrantCredits, Reserve
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ledger.finance.reconciliation.errors import MappingInvalid, RecordsUnreadable
-from ledger.finance.reconciliation.mappings import RecordMapping
+from ledger.finance.reconciliation.files.mappings import RecordMapping
 from ledger.finance.reconciliation.reconciling import Reconciliation, reconcile
 from ledger.finance.reconciliation.results import (
     Basis,

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
+from ledger.finance.reconciliation.files.mappings import RecordMapping
 from ledger.finance.reconciliation.findings import Findings
 from ledger.finance.reconciliation.joining import Group, Item, Join, group_of, micros
-from ledger.finance.reconciliation.mappings import RecordMapping
 from ledger.finance.reconciliation.pairing import Pairing, Unit
 from ledger.finance.reconciliation.periods import Period
 from ledger.finance.reconciliation.results import RECORDS_SHOWN, Basis, ReconciliationSummary, ResultKind

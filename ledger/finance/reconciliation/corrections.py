@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 from estimator.credits import format_credits, to_micro
 from estimator.errors import AmountInvalid
-from ledger.finance.reconciliation.mappings import RecordMapping
+from ledger.finance.reconciliation.files.mappings import RecordMapping
 from ledger.finance.reconciliation.results import ReconciliationResult, ResultKind
 
 _OURS_IS_WRONG = {

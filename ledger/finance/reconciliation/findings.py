@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from ledger.finance.reconciliation.corrections import suggest
+from ledger.finance.reconciliation.files.mappings import RecordMapping
 from ledger.finance.reconciliation.joining import Group, Item
 from ledger.finance.reconciliation.judgement import Judge
-from ledger.finance.reconciliation.mappings import RecordMapping
 from ledger.finance.reconciliation.results import (
     RECORDS_SHOWN,
     Basis,
@@ -20,7 +20,7 @@ from ledger.finance.reconciliation.results import (
     ResultKind,
 )
 from ledger.finance.reconciliation.scratch import Scratch
-from ledger.instants import from_optional
+from ledger.model.moments import from_optional
 
 _COLUMNS = {"moment": "BIGINT", "ref": "VARCHAR", "kind": "VARCHAR", "document": "VARCHAR"}
 _AT_ONCE = 10_000

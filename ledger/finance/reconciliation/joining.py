@@ -12,7 +12,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from ledger.finance.reconciliation.mappings import RecordMapping
+from ledger.finance.reconciliation.files.mappings import RecordMapping
 from ledger.finance.reconciliation.periods import Period
 from ledger.finance.reconciliation.scratch import FIELDS, Scratch
 

@@ -8,10 +8,10 @@ from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
 
+from ledger.finance.reconciliation.files.mappings import RecordMapping
 from ledger.finance.reconciliation.joining import GROUP_MAX, Group, Item, micros
-from ledger.finance.reconciliation.mappings import RecordMapping
 from ledger.finance.reconciliation.results import ResultKind
-from ledger.instants import from_instant
+from ledger.model.moments import from_instant
 
 Problem = tuple[ResultKind, str]
 

@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from ledger.finance.book import ROWS_AT_ONCE
-from ledger.finance.reconciliation.mappings import RecordMapping
-from ledger.ids import format_grant_id, format_reservation_id, format_run_id
+from ledger.finance.reconciliation.files.mappings import RecordMapping
+from ledger.finance.stream import ROWS_AT_ONCE
+from ledger.model.ids import format_grant_id, format_reservation_id, format_run_id
 from ledger.runs import RunState
 
 Row = tuple[str | None, str, int, str | None, int, str, str, str | None]

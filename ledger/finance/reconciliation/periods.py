@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ledger.finance.calendar import AccountingPeriod
-from ledger.instants import to_instant
+from ledger.model.moments import to_instant
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow
 
-from estimator.sections import LENGTHS
+from estimator.rates.sections import LENGTHS
 
 FACTORS = {"minimal": 0.5, "concise": 1.0, "detailed": 1.5, "extensive": 4.0}
 START, ROW, GROUNDED, TRACED = 2.0, 0.004, 1.75, 1.25

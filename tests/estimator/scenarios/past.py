@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow
 
 from estimator import RateCard, RunPlan, from_micro, price_micro
+from estimator.rates.sections import RECIPES
 from estimator.scenarios.fields import with_field
-from estimator.sections import RECIPES
 
 RUN: dict[str, Any] = {
     "rows": 1000,

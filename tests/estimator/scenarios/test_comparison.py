@@ -13,7 +13,7 @@ import pyarrow
 import pytest
 
 from estimator import FrameInvalid, RateCard, estimate_frame
-from estimator.runs import BLOCK
+from estimator.frames.reader import BLOCK
 from estimator.scenarios import ScenarioInvalid, compare, sweep
 from tests.estimator.scenarios.past import MANY, changed, prices, table, total
 

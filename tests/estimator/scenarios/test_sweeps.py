@@ -9,7 +9,8 @@ import pyarrow
 import pytest
 
 from estimator import RateCard, RateCardInvalid
-from estimator.scenarios import ScenarioInvalid, distinct, sweep
+from estimator.scenarios import ScenarioInvalid, sweep
+from estimator.scenarios.counting import distinct
 from tests.estimator.scenarios.past import MANY, changed, table, total
 
 ROWS = [Decimal("0.009"), Decimal("0.010"), Decimal("0.0111")]

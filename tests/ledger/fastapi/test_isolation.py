@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.tables import metadata
+from ledger.schema.tables import metadata
 from tests.ledger.fastapi.conftest import BODY, TOKENS, Service, keyed
 
 INTRUSIONS: dict[tuple[str, str], list[tuple[str, Any]]] = {

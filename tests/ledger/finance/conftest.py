@@ -10,8 +10,8 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 import ledger
+from tests.ledger.auditing.test_every_value import write_book
 from tests.ledger.conftest import START, later
-from tests.ledger.test_audit_every_value import write_book
 
 AWKWARD = ("acme", "Acme", 'q"uo\\te', "zürich; a:b  c,d", "a\nb", "日本")
 

@@ -15,7 +15,7 @@ from estimator import RunOutcome
 from ledger.errors import AccountNotFound
 from ledger.finance import Record, RecordMapping, export_book, reconcile
 from tests.ledger.conftest import START, later
-from tests.ledger.test_launches import launch, settle
+from tests.ledger.test_runs import launch, settle
 
 
 def side_of(session: Session, side: str, tmp_path: Path, *, at: Any = None, **sections: Any) -> list[Record]:

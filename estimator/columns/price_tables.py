@@ -1,0 +1,158 @@
+"""Configurations as small integers, and what a card charges for each: the price tables of columns and of SQL.
+
+A configuration's code is a number in mixed radix: one bit for each switch, then a digit for each column of words.
+The digit of a column that is absent is 0, and means what the card says for a request that leaves the field out.
+The last digit is the modality, so that the codes of one modality are a range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from estimator.columns import MODALITIES, WORDS
+from estimator.rates.sections import DIMENSIONS, LENGTHS, RECIPES, TRAINING_TYPES, Configuration, Section, Surcharge
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from estimator.programs.program import Program
+    from estimator.rates import RateCard
+
+SWITCHES = (*RECIPES, "grounding", "safety")
+"""The true/false columns; the value of each is a bit of the code, the first the lowest."""
+
+EXPANSION = 1 << len(SWITCHES)
+"""The bit of a run that has targets."""
+
+STRIDES: Mapping[str, int] = {
+    "length": 2 * EXPANSION,
+    "training_type": 2 * EXPANSION * len(LENGTHS),
+    "modality": 2 * EXPANSION * len(LENGTHS) * len(TRAINING_TYPES),
+}
+"""What a column of words adds to the code for each step along its `WORDS`."""
+
+CODES = STRIDES["modality"]
+"""How many codes one modality has; those of the next one follow."""
+
+
+class PriceTable(NamedTuple):
+    """The unit prices of one modality by code, in every tier, in units of 10**-unit_decimals.
+
+    `tiers` holds a tuple of prices for each code, None for a code that cannot occur or has no price.
+    `possible` are the codes that the present columns can make.
+    """
+
+    tiers: tuple[tuple[int, ...] | None, ...]
+    possible: tuple[int, ...]
+
+    @property
+    def complete(self) -> bool:
+        """True when whatever can occur has a price."""
+        return all(self.tiers[code] is not None for code in self.possible)
+
+
+def price_table(card: RateCard, modality: str, present: Collection[str]) -> PriceTable:
+    """What a card charges for each configuration that the columns which are present can make."""
+    section = card.sections[modality]
+    tiers: list[tuple[int, ...] | None] = [None] * CODES
+    rounded: dict[Decimal, tuple[int, ...]] = {}
+    for code, price in _unit_prices(section, present).items():
+        if price is not None:
+            if price not in rounded:
+                rounded[price] = section.tier_prices(price, card.unit_decimals)
+            tiers[code] = rounded[price]
+    return PriceTable(tuple(tiers), possible_codes(present))
+
+
+def _unit_prices(section: Section, present: Collection[str]) -> dict[int, Decimal | None]:
+    """The exact unit price of every possible code, None where something of it has none.
+
+    Surcharges are applied dimension by dimension to all codes at once: configurations that begin alike share that
+    part of the way.
+    """
+    prices: dict[int, Decimal | None] = {0: section.base}
+    priced = section.dimensions
+    for dimension in (*priced, *(each for each in DIMENSIONS if each not in priced)):
+        choices = list(_choices(section, dimension, present))
+        prices = {
+            code + more: None if price is None or is_missing else price if change is None else change.apply(price)
+            for code, price in prices.items()
+            for more, change, is_missing in choices
+        }
+    return prices
+
+
+def _choices(
+    section: Section, dimension: str, present: Collection[str]
+) -> Iterator[tuple[int, Surcharge | None, bool]]:
+    """What each value of a dimension's column adds to the code, what it does to the price, and whether it has none."""
+    kind, _, recipe = dimension.partition(".")
+    column = recipe or {"training": "training_type", "expansion": "targets"}.get(kind, kind)
+    values = len(WORDS.get(column, (False, True))) if column in present else 1
+    for value in range(values):
+        more = value * _stride(column)
+        chosen = configuration(more, section, present)
+        is_missing = any(name == dimension or name.startswith(f"{dimension}.") for name in section.missing(chosen))
+        priced = dimension in section.dimensions and not is_missing
+        yield more, section.surcharge(dimension, chosen) if priced else None, is_missing
+
+
+def _stride(column: str) -> int:
+    if column in STRIDES:
+        return STRIDES[column]
+    return EXPANSION if column == "targets" else 1 << SWITCHES.index(column)
+
+
+def possible_codes(present: Collection[str]) -> tuple[int, ...]:
+    """The codes, within one modality, that a table with these columns can have."""
+    codes = [0]
+    for column, stride in STRIDES.items():
+        if column != "modality" and column in present:
+            codes = [code + digit * stride for digit in range(len(WORDS[column])) for code in codes]
+    bits = [1 << place for place, column in enumerate(SWITCHES) if column in present]
+    if "targets" in present:
+        bits.append(EXPANSION)
+    for bit in bits:
+        codes += [code + bit for code in codes]
+    return tuple(sorted(codes))
+
+
+def configuration(code: int, section: Section, present: Collection[str]) -> Configuration:
+    """The configuration that a code stands for, the section's defaults in place of absent columns."""
+    on = {column: bool(code >> place & 1) for place, column in enumerate(SWITCHES)}
+    asked = {name: on[name] if name in present else name in section.recipes_default for name in RECIPES}
+    length = LENGTHS[digit(code, "length")] if "length" in present else section.length_default
+    training_type = TRAINING_TYPES[digit(code, "training_type")]
+    recipes = tuple(name for name in RECIPES if asked[name])
+    return Configuration(length, recipes, training_type, on["grounding"], on["safety"], bool(code & EXPANSION))
+
+
+def known_inputs(card: RateCard, program: Program, present: Collection[str]) -> dict[str, int]:
+    """The program's inputs that are the same for every run of a table with these columns."""
+    known = {
+        "max_rows": card.rows_max,  # applied when the runs are read
+        "billable_max": program.steps[program.positions["billable_max"]].greatest,
+    }
+    if "targets" not in present or not card.targets_max:
+        known |= {"sample_ppm": 0, "targets": 0}
+    if "discount" not in present:
+        known["discount_basis_points"] = 0
+    if "voucher" not in present:
+        known |= {"voucher_basis_points": 0, "voucher_amount": 0}
+    return known
+
+
+def tier_inputs(program: Program) -> dict[str, int]:
+    """The inputs that are unit prices, each with the place of its tier in a `PriceTable`."""
+    return {name: tier for tier, name in enumerate(name for name in program.inputs if name.startswith("unit_price_"))}
+
+
+def digit(code: int, column: str) -> int:
+    """The place, among its `WORDS`, of a column's word."""
+    return code // STRIDES[column] % len(WORDS[column])
+
+
+def modality_of(code: int) -> str:
+    """The modality of a code."""
+    return MODALITIES[code // CODES]

@@ -1,0 +1,202 @@
+"""What cards make of a table with some columns: one graph of steps for all of them, and the tables it looks up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from estimator.columns import MODALITIES
+from estimator.columns.price_tables import CODES, PriceTable, known_inputs, price_table, tier_inputs
+from estimator.credits import to_micro
+from estimator.frames.arrays import Integers, np
+from estimator.frames.instructions import Steps
+from estimator.programs.folding import fold
+from estimator.programs.graphs import Graph, Insertion, common_scale
+from estimator.programs.program import INT64_MAX, Op, Program, Step, scaled
+
+if TYPE_CHECKING:
+    from estimator.rates import RateCard
+
+Amounts = tuple[tuple[str, int], ...]
+"""What an input is for each discount or voucher of a card, by name."""
+
+
+class Layout(NamedTuple):
+    """One modality under one set of columns, for all cards.
+
+    `steps` have a result for each card, none of them more than its `greatest`. `tables` are inputs looked up by code,
+    `named` those looked up by the name of a discount or voucher (the column, and the value for each name). `priced`
+    says which codes have a price under every card, None where all do that can occur.
+    """
+
+    steps: Steps
+    greatest: Sequence[int]
+    tables: Mapping[str, Integers]
+    named: Mapping[str, tuple[str, Amounts]]
+    priced: Any | None
+
+
+class _Tariff(NamedTuple):
+    """What one card charges for a unit in one modality.
+
+    `prices` are by input and code, where they are not the same for all codes. Where they are `multiples` of one scale,
+    `scale` is that by code. `priced` says which codes have a price, None where all do that can occur.
+    """
+
+    card: RateCard
+    program: Program
+    known: Mapping[str, int]
+    prices: Mapping[str, Integers]
+    multiples: Mapping[str, int]
+    scale: Integers | None
+    priced: Any | None
+
+
+def tariff(card: RateCard, modality: str, present: tuple[str, ...]) -> _Tariff:
+    """Looks up what a card charges for every configuration that a table with these columns can have."""
+    table, program = price_table(card, modality, present), card.programs[modality]
+    known = known_inputs(card, program, present)
+    distinct = list({each for each in table.tiers if each is not None})
+    varying = {}
+    for name, tier in tier_inputs(program).items():
+        values = {each[tier] for each in distinct}
+        if len(values) == 1:
+            known[name] = values.pop()
+        else:
+            varying[name] = tier
+    prices = {name: _by_code(modality, table, itemgetter(tier)) for name, tier in varying.items()}
+    priced = None if table.complete else _by_code(modality, table, lambda _: 1) > 0
+    scale = common_scale([[each[tier] for tier in varying.values()] for each in distinct])
+    if scale is None:
+        return _Tariff(card, program, known, prices, {}, None, priced)
+    times = {each: scale.of([each[tier] for tier in varying.values()]) for each in distinct}
+    multiples = dict(zip(varying, scale.multiples, strict=True))
+    return _Tariff(card, program, known, prices, multiples, _by_code(modality, table, times.__getitem__), priced)
+
+
+def _by_code(modality: str, table: PriceTable, value: Callable[[tuple[int, ...]], int]) -> Integers:
+    """Something of each configuration's prices, by code over all modalities; zero for what has no price."""
+    found = np.zeros(CODES * len(MODALITIES), np.int64)
+    start = MODALITIES.index(modality) * CODES
+    found[start : start + CODES] = [0 if each is None else value(each) for each in table.tiers]
+    return found
+
+
+def layout(tariffs: Sequence[_Tariff], limits: Mapping[str, int], *, in_quanta: bool) -> Layout:
+    """The graph for runs within some limits (the greatest values of inputs); its results are micro or quanta."""
+    making = _Making(_differences_met_again(tariffs))
+    results = [making.add(each, limits, in_quanta=in_quanta) for each in tariffs]
+    masks = [each.priced for each in tariffs if each.priced is not None]
+    priced = np.logical_and.reduce(masks) if masks else None
+    steps = making.graph.steps
+    return Layout(Steps(steps, results), [steps[at].greatest for at in results], making.tables, making.named, priced)
+
+
+class _Difference(NamedTuple):
+    """How much dearer one scale is than another, by code: so many times a table."""
+
+    table: Integers
+    times: int
+
+    @classmethod
+    def of(cls, before: Integers, after: Integers) -> _Difference | None:
+        """None where the second scale is nowhere dearer, or cheaper somewhere."""
+        more = after - before
+        times = int(np.gcd.reduce(more))
+        return cls(more // times, times) if times and int(more.min()) >= 0 else None
+
+    @property
+    def key(self) -> bytes:
+        """The same for the same table."""
+        return self.table.tobytes()
+
+
+def _differences_met_again(tariffs: Sequence[_Tariff]) -> set[bytes]:
+    """Keys of the differences between neighbours that there are more than once: only those are worth a table."""
+    scales = [each.scale for each in tariffs]
+    differences = [
+        _Difference.of(before, after) for before, after in pairwise(scales) if before is not None and after is not None
+    ]
+    counted = Counter(each.key for each in differences if each is not None)
+    return {key for key, count in counted.items() if count > 1}
+
+
+class _Making:
+    """A layout as it is made."""
+
+    def __init__(self, met_again: set[bytes]) -> None:
+        self.graph = Graph()
+        self.tables: dict[str, Integers] = {}
+        self.named: dict[str, tuple[str, Amounts]] = {}
+        self._names: dict[object, str] = {}
+        self._met_again = met_again
+        # By the position of units: the last scale they were charged at, and the position of that charge.
+        self._charged: dict[int, tuple[Integers, int]] = {}
+
+    def add(self, tariff: _Tariff, limits: Mapping[str, int], *, in_quanta: bool) -> int:
+        """The position of what a card charges."""
+        folded = fold(tariff.program, tariff.known, limits)
+        leaf = partial(self._leaf, tariff, _named_inputs(tariff.card))
+        insertion = Insertion(self.graph, folded, leaf)
+        if tariff.scale is not None:
+            insertion = Insertion(self.graph, folded, leaf, tariff.multiples, partial(self._times, tariff.scale))
+        result = folded.positions["micro"]
+        quantum = to_micro(tariff.card.quantum)
+        if not in_quanta or quantum == 1:
+            return insertion.place(result)
+        micro = folded.steps[result]
+        if micro.op is Op.CONST:
+            return self.graph.constant(micro.least // quantum)
+        return insertion.place(next(at for at in micro.operands if folded.steps[at].op is not Op.CONST))
+
+    def _leaf(self, tariff: _Tariff, named: Mapping[str, tuple[str, Amounts]], step: Step) -> int:
+        if step.name in tariff.prices:
+            return self._looked_up(tariff.prices[step.name])
+        if step.name in named:
+            name = self._names.setdefault((step.name, named[step.name]), f"{step.name} {len(self._names)}")
+            self.named[name] = named[step.name]
+            return self.graph.input(name, step.least, step.greatest)
+        return self.graph.input(step.name, step.least, step.greatest)
+
+    def _times(self, scale: Integers, step: Step, units: int) -> int:
+        """The position of `units`, which stand in the graph, times the scale of their code."""
+        before = self._charged.get(units)
+        difference = None if before is None else _Difference.of(before[0], scale)
+        if before is None or difference is None or difference.key not in self._met_again:
+            found = self.graph.operation(step._replace(op=Op.MUL), self._looked_up(scale), units)
+        else:
+            found = self.graph.operation(step._replace(op=Op.ADD), before[1], self._more(difference, step.name, units))
+        self._charged[units] = scale, found
+        return found
+
+    def _more(self, difference: _Difference, name: str, units: int) -> int:
+        """The position of what units cost more. It is no more than what they cost, which the program's proof bounds."""
+        once = self.graph.operation(Step(name, Op.MUL, (), 0, INT64_MAX), self._looked_up(difference.table), units)
+        times = self.graph.constant(difference.times)
+        return self.graph.operation(Step(name, Op.MUL, (), 0, INT64_MAX), once, times)
+
+    def _looked_up(self, table: Integers) -> int:
+        """The position of values by code; cards with the same values share it."""
+        name = self._names.setdefault(table.tobytes(), f"price {len(self._names)}")
+        self.tables[name] = table
+        return self.graph.input(name, 0, int(table.max()))
+
+
+def _named_inputs(card: RateCard) -> dict[str, tuple[str, Amounts]]:
+    percents = {name: item.basis_points for name, item in card.discounts.items()}
+    vouchers = {name: item.basis_points for name, item in card.vouchers.items()}
+    amounts = {
+        name: scaled(item.credits, card.unit_decimals) if item.credits else 0 for name, item in card.vouchers.items()
+    }
+    return {
+        "discount_basis_points": ("discount", tuple(percents.items())),
+        "voucher_basis_points": ("voucher", tuple(vouchers.items())),
+        "voucher_amount": ("voucher", tuple(amounts.items())),
+    }
+
+
+__all__ = ["Layout", "layout", "tariff"]

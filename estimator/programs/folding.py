@@ -1,0 +1,106 @@
+"""Partial evaluation of a program: with some inputs known, most steps are constants or pass a value on.
+
+A configuration knows its unit prices, discount and voucher, and usually that nothing is expanded. Folding
+those in once leaves a few steps for every run of that configuration. It only ever drops steps whose value is
+proved, by the same interval arithmetic that proves the program, so the folded program gives the same
+integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from estimator.programs.program import FUNCTIONS, Adjustment, Op, Program, Step, interval
+
+RESULTS = ("rows_output", "rows_billable", "units", "charge", "micro")
+"""The steps, present in every program, whose values a folded program still gives by name."""
+
+
+class _Folder:
+    """Rebuilds a program step by step, keeping only what is not yet known."""
+
+    def __init__(self, known: Mapping[str, int], limits: Mapping[str, int]) -> None:
+        self._known, self._limits = known, limits
+        self._inputs: list[Step] = []
+        self._constants: dict[int, Step] = {}
+        self._operations: list[Step] = []
+
+    def leaf(self, step: Step) -> Step:
+        """An input or constant, or the constant that the input is known to be."""
+        if step.op is Op.CONST:
+            return self.constant(step.least)
+        if step.name in self._known:
+            return self.constant(self._known[step.name])
+        step = step._replace(greatest=min(step.greatest, self._limits.get(step.name, step.greatest)))
+        self._inputs.append(step)
+        return step
+
+    def constant(self, value: int) -> Step:
+        return self._constants.setdefault(value, Step(f"constant_{value}", Op.CONST, (), value, value))
+
+    def operation(self, step: Step, left: Step, right: Step) -> Step:
+        """The step that holds the operation's value: an earlier one where that is proved to be equal."""
+        same = same_as_operand(step.op, left, right)
+        if same is not None:
+            return same
+        bounds = interval(step.op, (left.least, left.greatest), (right.least, right.greatest))
+        least, greatest = max(bounds[0], step.least), min(bounds[1], step.greatest)
+        if left.op is Op.CONST and right.op is Op.CONST:
+            return self.constant(FUNCTIONS[step.op](left.least, right.least))
+        if least == greatest:
+            return self.constant(least)
+        folded = Step(step.name, step.op, (id(left), id(right)), least, greatest)
+        self._operations.append(folded)
+        return folded
+
+    def program(self, found: Mapping[str, Step], adjustments: list[tuple[str, Step, Step]]) -> Program:
+        """The folded program; names of the original lead to the steps that now hold their values."""
+        kept = [(code, before, after) for code, before, after in adjustments if before is not after]
+        needed = self._needed([*found.values(), *(step for _, *pair in kept for step in pair)])
+        constants = [step for step in self._constants.values() if id(step) in needed]
+        operations = [step for step in self._operations if id(step) in needed]
+        # An input stays even where nothing reads it, so that the inputs of a configuration can be told beforehand.
+        leaves = [*self._inputs, *constants]
+        positions = {id(step): position for position, step in enumerate([*leaves, *operations])}
+        placed = [step._replace(operands=tuple(positions[operand] for operand in step.operands)) for step in operations]
+        moved = [Adjustment(code, positions[id(before)], positions[id(after)]) for code, before, after in kept]
+        return Program([*leaves, *placed], moved, {name: positions[id(step)] for name, step in found.items()})
+
+    def _needed(self, results: list[Step]) -> set[int]:
+        """The steps that some result depends on, by identity."""
+        needed = {id(step) for step in results}
+        for step in reversed(self._operations):
+            if id(step) in needed:
+                needed.update(step.operands)
+        return needed
+
+
+def same_as_operand(op: Op, left: Step, right: Step) -> Step | None:
+    """The operand that an operation is proved to return unchanged."""
+    if op is Op.MIN:
+        return left if left.greatest <= right.least else right if right.greatest <= left.least else None
+    if op is Op.MAX:
+        return left if left.least >= right.greatest else right if right.least >= left.greatest else None
+    neutral = 0 if op in (Op.ADD, Op.SUB) else 1
+    if op is not Op.GREATER and right.least == right.greatest == neutral:
+        return left
+    commutes = op in (Op.ADD, Op.MUL)
+    return right if commutes and left.least == left.greatest == neutral else None
+
+
+def fold(program: Program, known: Mapping[str, int], limits: Mapping[str, int] | None = None) -> Program:
+    """The program with some inputs known: fewer inputs, fewer steps, equal values for `RESULTS`.
+
+    `limits` are the greatest values that some inputs will have; what only larger ones need goes as well.
+    """
+    folder = _Folder(known, limits or {})
+    folded: list[Step] = []
+    for step in program.steps:
+        if step.operands:
+            left, right = step.operands
+            folded.append(folder.operation(step, folded[left], folded[right]))
+        else:
+            folded.append(folder.leaf(step))
+    found = {name: folded[program.positions[name]] for name in RESULTS}
+    adjustments = [(code, folded[before], folded[after]) for code, before, after in program.adjustments]
+    return folder.program(found, adjustments)

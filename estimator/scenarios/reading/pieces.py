@@ -1,0 +1,101 @@
+"""The pieces that past runs come in, and which of their columns scenarios read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from estimator.columns import RESULT
+from estimator.rates.sections import RECIPES
+from estimator.scenarios.errors import RunsUnreadable
+
+if TYPE_CHECKING:
+    import pyarrow
+
+BATCH_ROWS = 131_072
+"""Runs a batch: enough to make reading cheap, few enough that a batch for each thread is little memory."""
+
+COUNT_COLUMNS = ("rows", "max_rows", "sample_ppm", "targets")
+SWITCH_COLUMNS = ("grounding", "safety", *RECIPES)
+TEXT_COLUMNS = ("length", "training_type", "modality", "discount", "voucher", "account")
+COLUMNS = (*COUNT_COLUMNS, *SWITCH_COLUMNS, *TEXT_COLUMNS, "at")
+"""The columns that scenarios read; whatever else the runs have is left unread."""
+
+PIECE_ROWS = 524_288
+"""Runs a piece, about: what a thread works on before it takes the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of the runs: the file it is of ("" for a frame), where in it the part starts, and its reader.
+
+    `rows` is None while nobody has counted them; `bytes_read` tells progress where rows cannot.
+    """
+
+    path: str
+    start: int
+    rows: int | None
+    size: int
+    read: Callable[[Sequence[str]], Iterator[pyarrow.RecordBatch]]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Runs that can be read more than once: the columns they have, and the pieces they come in."""
+
+    schema: pyarrow.Schema
+    pieces: tuple[Piece, ...]
+
+    @property
+    def priced_columns(self) -> tuple[str, ...]:
+        """The columns that have a meaning, in order. What pricing would add may be there from an earlier time.
+
+        Raises `FrameInvalid` for columns that are missing, misspelt or of the wrong type.
+        """
+        import pyarrow
+
+        from estimator.frames.reader import checked_columns
+
+        return checked_columns(pyarrow.schema([field for field in self.schema if field.name != RESULT]))
+
+    @property
+    def size(self) -> int:
+        """What all the pieces come to, in the unit of their sizes."""
+        return sum(piece.size for piece in self.pieces)
+
+
+@contextmanager
+def readable(path: Path, kind: str) -> Iterator[None]:
+    """Say of a file that fails inside the block which it is. Raises `RunsUnreadable`."""
+    import pyarrow
+
+    try:
+        yield
+    except OSError as error:
+        raise RunsUnreadable(path, f"cannot be read ({error.strerror or error}). Check the file.") from error
+    except pyarrow.ArrowException as error:
+        detail = " ".join(str(error).split()).rstrip(".")
+        raise RunsUnreadable(path, f"is not sound {kind} ({detail}). Correct it, or write it again.") from error
+
+
+def refuse_empty(path: Path) -> None:
+    """Raises `RunsUnreadable` for a file of no bytes."""
+    if not path.stat().st_size:
+        raise RunsUnreadable(path, "is empty. Give a file with at least one run.")
+
+
+__all__ = [
+    "BATCH_ROWS",
+    "COLUMNS",
+    "COUNT_COLUMNS",
+    "PIECE_ROWS",
+    "SWITCH_COLUMNS",
+    "TEXT_COLUMNS",
+    "Piece",
+    "Source",
+    "readable",
+    "refuse_empty",
+]

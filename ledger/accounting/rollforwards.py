@@ -1,0 +1,292 @@
+"""What a transfer means to an accountant: sold, recognised, refunded, broken, revoked; lent, freed, repaid.
+
+Credits of a grant that are available, held or scheduled are deferred: what was paid for and not used yet. For every
+grant, and so for any sum of grants of one currency,
+
+    opening + sold + refunded - recognised - breakage - revoked = closing
+
+A credit line is no sale. What it lends is owed until it is given back unused (`freed`), refunded, or repaid by a new
+grant; what of it was used (`drawn`) is the receivable, the rest is held:
+
+    owed at the opening + lent - freed - refunded - repaid = owed at the closing
+
+A credit line has no cost basis, so what is used of it has no price yet: its revenue is recognised when a grant repays
+it, at that grant's cost basis. `repaying` says how much of a grant's `recognised` that was.
+
+All figures are whole micro-credits. Nothing here knows a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from ledger.book.states import BUCKETS, CREDIT_LINE
+from ledger.model.values import EntryKind
+
+DEFERRED = ("available", "held", "scheduled")
+"""The buckets whose credits are yet to be used."""
+
+_REPAYING_KINDS = frozenset({EntryKind.GRANT, EntryKind.ACTIVATE, EntryKind.RENEW})
+
+
+@dataclass(slots=True)
+class _Amounts:
+    """Amounts by name, which add up one by one."""
+
+    def add(self, other: Self) -> None:
+        """Add those of another."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
+    def to_dict(self) -> dict[str, int]:
+        """The amounts by name, in their order."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def has_any(self) -> bool:
+        """True when any is not zero."""
+        return any(getattr(self, each.name) for each in fields(self))
+
+
+@dataclass(slots=True)
+class Flows(_Amounts):
+    """What became of the credits of grants. `repaying` is a part of `recognised`."""
+
+    sold: int = 0
+    refunded: int = 0
+    recognised: int = 0
+    breakage: int = 0
+    revoked: int = 0
+    repaying: int = 0
+
+    @property
+    def net(self) -> int:
+        """By how much the flows raise what is deferred."""
+        return self.sold + self.refunded - self.recognised - self.breakage - self.revoked
+
+    def move(self, source: str, target: str, amount: int, *, is_of_debt: bool = False) -> None:
+        """Count a transfer; between two deferred places it is none. `is_of_debt`: it stands in for what was lent."""
+        if source in DEFERRED and target in DEFERRED:
+            return
+        if source == "issued":
+            self.sold += amount
+        elif source == "consumed":
+            self.refunded += amount
+        elif source == "expired":
+            self.breakage -= amount
+        elif source == "revoked":
+            self.revoked -= amount
+        if target == "consumed":
+            self.recognised += amount
+            self.repaying += amount if is_of_debt else 0
+        elif target == "expired":
+            self.breakage += amount
+        elif target == "revoked":
+            self.revoked += amount
+
+
+@dataclass(slots=True)
+class Lending(_Amounts):
+    """What became of the credits of a credit line. `drawn` is what was used of what is, or was, owed."""
+
+    lent: int = 0
+    freed: int = 0
+    refunded: int = 0
+    repaid: int = 0
+    drawn: int = 0
+
+    @property
+    def net(self) -> int:
+        """By how much the flows raise what is owed."""
+        return self.lent - self.freed - self.refunded - self.repaid
+
+    @property
+    def net_used(self) -> int:
+        """By how much they raise what is owed for credits that were used."""
+        return self.drawn - self.refunded - self.repaid
+
+    def move(self, source: str, target: str, amount: int, *, is_refund: bool = False) -> None:
+        """Count a transfer."""
+        if source == "issued":
+            self.lent += amount
+        if target == "consumed":
+            self.drawn += amount
+        elif target == "issued" and source != "consumed":
+            self.freed += amount
+        elif target == "issued" and is_refund:
+            self.refunded += amount
+        elif target == "issued":
+            self.repaid += amount
+
+
+@dataclass(slots=True)
+class Deferral:
+    """What of grants is deferred, from a period's opening to its closing.
+
+    `adjustments` are effects that were recorded after an earlier period had been closed, and belong in that one by
+    their moment.
+    """
+
+    opening: int = 0
+    flows: Flows = field(default_factory=Flows)
+    adjustments: Flows = field(default_factory=Flows)
+
+    @property
+    def closing(self) -> int:
+        """What is deferred at the end."""
+        return self.opening + self.flows.net + self.adjustments.net
+
+    def add(self, other: Deferral) -> None:
+        """Add that of other grants."""
+        self.opening += other.opening
+        self.flows.add(other.flows)
+        self.adjustments.add(other.adjustments)
+
+    def has_any(self) -> bool:
+        """True when anything was deferred or moved."""
+        return bool(self.opening) or self.flows.has_any() or self.adjustments.has_any()
+
+    def rolled(self) -> Deferral:
+        """The period after: its opening is this closing."""
+        return Deferral(self.closing)
+
+    def count(self, part: int, move: Transferred) -> None:
+        """Count a transfer in a part of the book: before the period, in it, or as an adjustment."""
+        flows = (Flows(), self.flows, self.adjustments)[part]
+        flows.move(move.source, move.target, move.amount, is_of_debt=move.is_of_debt)
+        if not part:
+            self.opening += flows.net
+
+
+@dataclass(slots=True)
+class Receivable:
+    """What a credit line is owed, from a period's opening to its closing; `used_opening` of it for used credits."""
+
+    opening: int = 0
+    used_opening: int = 0
+    flows: Lending = field(default_factory=Lending)
+    adjustments: Lending = field(default_factory=Lending)
+
+    @property
+    def closing(self) -> int:
+        """What is owed at the end, as `CreditLine.owed` has it."""
+        return self.opening + self.flows.net + self.adjustments.net
+
+    @property
+    def used_closing(self) -> int:
+        """What is owed at the end for credits that were used; the rest is held."""
+        return self.used_opening + self.flows.net_used + self.adjustments.net_used
+
+    def add(self, other: Receivable) -> None:
+        """Add that of another credit line."""
+        self.opening += other.opening
+        self.used_opening += other.used_opening
+        self.flows.add(other.flows)
+        self.adjustments.add(other.adjustments)
+
+    def has_any(self) -> bool:
+        """True when anything was owed or moved."""
+        return bool(self.opening) or self.flows.has_any() or self.adjustments.has_any()
+
+    def rolled(self) -> Receivable:
+        """The period after: its opening is this closing."""
+        return Receivable(self.closing, self.used_closing)
+
+    def count(self, part: int, move: Transferred) -> None:
+        """As `Deferral.count`."""
+        flows = (Lending(), self.flows, self.adjustments)[part]
+        flows.move(move.source, move.target, move.amount, is_refund=move.is_refund)
+        if not part:
+            self.opening += flows.net
+            self.used_opening += flows.net_used
+
+
+FLOWS = ("opening", "sold", "refunded", "recognised", "breakage", "revoked", "closing")
+"""The lines of a roll-forward of what is deferred."""
+
+LENDING = ("opening", "lent", "freed", "refunded", "repaid", "closing")
+"""The lines of a roll-forward of what is owed."""
+
+
+def amount_of(sheet: Deferral | Receivable, flow: str, *, adjusted: bool = False) -> int:
+    """An amount of a sheet by name: of `FLOWS` or `LENDING`, `repaying`, `drawn`, `used_opening` or `used_closing`.
+
+    `adjusted`: what the adjustments have of a flow, instead of the period itself; `adjustments` is what they come to.
+    """
+    if flow == "adjustments":
+        return sheet.adjustments.net
+    if flow in ("opening", "closing", "used_opening", "used_closing"):
+        return 0 if adjusted else int(getattr(sheet, flow))
+    return int(getattr(sheet.adjustments if adjusted else sheet.flows, flow))
+
+
+BEFORE, WITHIN, ADJUSTING = range(3)
+"""The parts of the book as a period sees it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """A transfer of some grant, or the sum of several: whence, whither, and what its entry tells of it."""
+
+    source: str
+    target: str
+    amount: int
+    is_refund: bool = False
+    is_of_debt: bool = False
+
+
+OF_DEBT_SQL = (
+    f"e.kind IN ({', '.join(sorted(repr(str(kind)) for kind in _REPAYING_KINDS))})"
+    f" OR (e.kind = '{EntryKind.ADJUST}' AND t.grant_number = e.sequence)"
+)
+"""`is_of_debt` in SQL, of entries `e` and transfers `t`."""
+
+
+def is_of_debt(kind: str, sequence: int, grant: int) -> bool:
+    """True where credits that an entry moves into `consumed` stand in for what the credit line had lent.
+
+    Such are those of a grant as it is made, takes effect or comes again; a correction consumes older grants' otherwise.
+    """
+    return kind in _REPAYING_KINDS or (kind == EntryKind.ADJUST and grant == sequence)
+
+
+def name_of(bucket: Any) -> str:
+    """A bucket's name by its index; a name that was none stays."""
+    return BUCKETS[bucket] if isinstance(bucket, int) else str(bucket)
+
+
+Sheets = dict[int, Deferral | Receivable]
+"""The sheets of an account by the number of their grant."""
+
+
+def sheets_of(moves: Mapping[int, list[tuple[int, Transferred]]], kinds: Mapping[int, str]) -> Sheets:
+    """The sheets of grants, from each one's transfers and the part that each belongs to."""
+    sheets: Sheets = {}
+    for number, parts in moves.items():
+        sheet: Deferral | Receivable = Receivable() if kinds.get(number) == CREDIT_LINE else Deferral()
+        for part, move in parts:
+            sheet.count(part, move)
+        sheets[number] = sheet
+    return sheets
+
+
+__all__ = [
+    "ADJUSTING",
+    "BEFORE",
+    "DEFERRED",
+    "FLOWS",
+    "LENDING",
+    "OF_DEBT_SQL",
+    "WITHIN",
+    "Deferral",
+    "Flows",
+    "Lending",
+    "Receivable",
+    "Sheets",
+    "Transferred",
+    "amount_of",
+    "is_of_debt",
+    "name_of",
+    "sheets_of",
+]

@@ -1,0 +1,176 @@
+"""Audit: everything that the tables say, worked out again from the journal's own entries.
+
+For each account, in order: entries are numbered without gaps and chained by hash; their transfers add up to the
+running balances that they carry, never below zero; and grants, reservations and the account's own row say what
+the entries add up to. Of the outbox it holds that each launch which put a start down has just that one; how far its
+delivery is, no entry says. Reads only, a window of entries, or a page of small accounts, at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session
+
+from ledger.auditing.account import AccountAudit, Progress
+from ledger.auditing.replay import UNREADABLE
+from ledger.auditing.rows import WINDOW, StreamedRows, read_page
+from ledger.errors import AuditFailed
+from ledger.model.moments import to_instant
+from ledger.model.values import Finding
+from ledger.storage import snapshots
+
+_ATTEMPTS_MAX = 5
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An account to audit: how many entries it says that it has, and the id before it, None where it is the first."""
+
+    account_id: str
+    size: int
+    after: str | None
+
+
+def audit(
+    session: Session, *, account_id: str | None = None, at: datetime | None = None, progress: Progress | None = None
+) -> Iterator[Finding]:
+    """Yield what does not add up, account by account; nothing when the book proves itself.
+
+    `at` leaves out entries that took effect after that moment, and with them the tables of accounts that have any.
+    `progress` is told now and then how many more entries are done. Safe beside writers: an account that is written to
+    meanwhile is read again.
+    """
+    connection = session.connection()
+    cutoff = None if at is None else to_instant(at)
+    report = progress or _unheard
+    if account_id is not None:
+        yield from audit_account(connection, account_id, cutoff, report)
+        return
+    last: str | None = None
+    for page in pages_of(list_in_order(connection)):
+        yield from audit_page(connection, page, cutoff, report)
+        last = page[-1].account_id
+    yield from audit_gap(connection, last, None)
+
+
+def require_clean(session: Session, *, account_id: str | None = None) -> None:
+    """Raise `AuditFailed` with every finding unless the book proves itself."""
+    findings = list(audit(session, account_id=account_id))
+    if findings:
+        raise AuditFailed(findings)
+
+
+def _unheard(_count: int) -> None:
+    """Nobody asked how far it is."""
+
+
+def list_in_order(connection: Connection) -> Iterator[Listed]:
+    """All accounts in the order of their ids."""
+    after: str | None = None
+    while True:
+        rest = "" if after is None else "WHERE account_id > :after"
+        statement = text(f"SELECT account_id, sequence FROM ledger_account {rest} ORDER BY account_id LIMIT {_PAGE}")
+        rows = connection.execute(statement, {} if after is None else {"after": after}).all()
+        if not rows:
+            return
+        for name, size in rows:
+            yield Listed(name, size if isinstance(size, int) else 0, after)
+            after = name
+
+
+def pages_of(accounts: Iterable[Listed]) -> Iterator[list[Listed]]:
+    """Accounts as they are read: many small ones together, a big one alone."""
+    page: list[Listed] = []
+    count = 0
+    for account in accounts:
+        if page and (count + account.size > WINDOW or len(page) >= _PAGE):
+            yield page
+            page, count = [], 0
+        page.append(account)
+        count += account.size
+    if page:
+        yield page
+
+
+def audit_page(
+    connection: Connection, page: list[Listed], cutoff: int | None, progress: Progress, *, is_snapshot: bool = False
+) -> Iterator[Finding]:
+    """The findings of accounts that are read together; those of one that has any come from a reading of its own."""
+    sound, is_alone = _sound_of(connection, page, cutoff, progress)
+    for index, account in enumerate(page):
+        if index == 0 or not is_alone:
+            yield from audit_gap(connection, account.after, account.account_id)
+        if account.account_id not in sound:
+            yield from audit_account(connection, account.account_id, cutoff, progress, is_snapshot=is_snapshot)
+
+
+def _sound_of(
+    connection: Connection, page: list[Listed], cutoff: int | None, progress: Progress
+) -> tuple[set[str], bool]:
+    """The accounts of a page in which nothing is found, and whether there are no rows of others between them."""
+    names = [account.account_id for account in page]
+    if len(names) == 1:
+        return set(), True
+    try:
+        states = snapshots.read_accounts(connection, names)
+        rows, is_alone = read_page(connection, {name: states[name].sequence for name in names})
+    except UNREADABLE:
+        return set(), False
+    return {name for name in names if not AccountAudit(states[name], rows[name], cutoff).findings(progress)}, is_alone
+
+
+def audit_account(
+    connection: Connection, account_id: str, cutoff: int | None, progress: Progress, *, is_snapshot: bool = False
+) -> list[Finding]:
+    """The findings of one account, read again for as long as writers overtake the reading; no snapshot is."""
+    findings: list[Finding] = []
+    for attempt in range(_ATTEMPTS_MAX):
+        is_last = attempt == _ATTEMPTS_MAX - 1
+        read = snapshots.lock_accounts if is_last else snapshots.read_accounts
+        try:
+            accounts = read(connection, [account_id])
+        except UNREADABLE as error:
+            return [Finding(account_id, None, "account_unreadable", f"its row cannot be read ({error})")]
+        if account_id not in accounts:
+            return [Finding(account_id, None, "account_missing", "the account has no row; restore it from a backup")]
+        state = accounts[account_id]
+        rows = StreamedRows(connection, account_id, state.sequence)
+        findings = AccountAudit(state, rows, cutoff).findings(progress)
+        if not findings or is_snapshot or is_last:
+            break
+        if snapshots.read_marks(connection, account_id) == (state.sequence, state.closings_count):
+            break
+    return findings
+
+
+def audit_gap(connection: Connection, after: str | None, before: str | None) -> Iterator[Finding]:
+    """Rows of accounts that do not exist, with ids between two that do and follow each other; None: no bound."""
+    bounds = {"after": after, "before": before}
+    conditions = [sql for name, sql in _BOUNDS.items() if bounds[name] is not None]
+    values = {name: bound for name, bound in bounds.items() if bound is not None}
+    pieces = [_OF_NOBODY.format(table=table, bounds="".join(conditions)) for table in _OF_ACCOUNTS]
+    for table, account_id in connection.execute(text(" UNION ".join(pieces)), values).all():
+        yield Finding(account_id, None, "account_missing", f"{table} has rows of it and it has no row")
+
+
+_OF_ACCOUNTS = (
+    "ledger_entry",
+    "ledger_transfer",
+    "ledger_grant",
+    "ledger_reservation",
+    "ledger_card",
+    "ledger_limit",
+    "ledger_usage",
+    "ledger_outbox",
+    "ledger_closing",
+)
+_BOUNDS = {"after": " AND t.account_id > :after", "before": " AND t.account_id < :before"}
+_OF_NOBODY = (
+    "SELECT '{table}', t.account_id FROM {table} t WHERE NOT EXISTS"
+    " (SELECT 1 FROM ledger_account a WHERE a.account_id = t.account_id){bounds}"
+)

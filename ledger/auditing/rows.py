@@ -1,0 +1,223 @@
+"""The rows that an audit reads: those of a page of small accounts all at once, those of a big one window by window.
+
+Rows are as the driver gives them, with all columns in their tables' order; whatever a tampered one holds is passed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+from sqlmodel import SQLModel
+
+from ledger.book.states import BUCKETS, Move
+from ledger.schema.tables import (
+    CardRow,
+    ClosingRow,
+    EntryRow,
+    GrantRow,
+    LimitRow,
+    OutboxRow,
+    ReservationRow,
+    TransferRow,
+    UsageRow,
+)
+from ledger.storage import snapshots
+from ledger.storage.keyed import RowShape, fetch_raw
+
+WINDOW = 4000
+"""Entries read at a time."""
+
+Row = tuple[Any, ...]
+
+_INDEX: dict[Any, Any] = {name: index for index, name in enumerate(BUCKETS)}
+_ACCOUNT_ID, _NUMBER = 0, 1
+
+
+def _of_account(model: type[SQLModel]) -> str:
+    shape = RowShape.of(model)
+    return f"SELECT {', '.join(shape.columns)} FROM {shape.table} WHERE account_id = {{0}}"
+
+
+def _of_page(model: type[SQLModel]) -> str:
+    shape = RowShape.of(model)
+    return (
+        f"SELECT {', '.join(shape.columns)} FROM {shape.table} WHERE account_id >= {{0}} AND account_id <= {{1}}"
+        f" ORDER BY {', '.join(shape.key)}"
+    )
+
+
+_IN_WINDOW = "AND sequence > {1} AND sequence <= {2} ORDER BY sequence"
+_ENTRIES = f"{_of_account(EntryRow)} {_IN_WINDOW} LIMIT {WINDOW}"
+_TRANSFERS = f"{_of_account(TransferRow)} {_IN_WINDOW}, ordinal"
+_HOLDS = f"{_of_account(ReservationRow)} AND number > {{1}} AND number <= {{2}} ORDER BY number"
+_STARTS = f"{_of_account(OutboxRow)} AND number > {{1}} AND number <= {{2}} ORDER BY number"
+_OTHERS = ("ledger_grant", "ledger_card", "ledger_limit", "ledger_usage", "ledger_closing")
+_OTHERS_OF_ACCOUNT = [_of_account(model) for model in (GrantRow, CardRow, LimitRow, UsageRow, ClosingRow)]
+_MODELS = (EntryRow, TransferRow, ReservationRow, GrantRow, CardRow, LimitRow, UsageRow, ClosingRow, OutboxRow)
+_OF_PAGE = {RowShape.of(model).table: _of_page(model) for model in _MODELS}
+_PAST_THE_END = {
+    table: (
+        f"SELECT min({number}) FROM {table} WHERE account_id = {{0}} AND {number} < 1 UNION ALL"
+        f" SELECT min({number}) FROM {table} WHERE account_id = {{1}} AND {number} > {{2}}"
+    )
+    for table, number in (
+        ("ledger_entry", "sequence"),
+        ("ledger_transfer", "sequence"),
+        ("ledger_reservation", "number"),
+        ("ledger_outbox", "number"),
+    )
+}
+_CAME_DUE = (
+    "SELECT 1 FROM ledger_reservation WHERE account_id = {0} AND lapses_at = {1} UNION ALL"
+    " SELECT 1 FROM ledger_grant WHERE account_id = {2} AND (expires_at = {3} OR effective_at = {4}) LIMIT 1"
+)
+_LAPSES_AT, _EXPIRES_AT, _EFFECTIVE_AT = 11, 3, 12
+
+
+@dataclass(slots=True)
+class Window:
+    """Some entries of an account in a row, with their transfers and the reservations and starts numbered as they are.
+
+    `moves` are the transfers by sequence, `misplaced` the sequences of entries whose transfers are not numbered from 0.
+    """
+
+    entries: list[Row]
+    moves: dict[int, list[Move]]
+    misplaced: set[int]
+    holds: dict[int, Row]
+    starts: dict[int, Row]
+
+    @classmethod
+    def of(
+        cls, entries: list[Row], transfers: Iterable[Row], holds: Iterable[Row], starts: Iterable[Row] = ()
+    ) -> Window:
+        """A window of rows that are in the order of their keys."""
+        moves: dict[int, list[Move]] = {}
+        misplaced: set[int] = set()
+        latest: int | None = None
+        taken: list[Move] = []
+        index: Callable[[Any, Any], Any] = _INDEX.get  # a name that is none stays, and hashes as no bucket does
+        for _, sequence, ordinal, grant, source, target, amount in transfers:
+            if sequence != latest:
+                latest, taken = sequence, []
+                moves[sequence] = taken
+            if ordinal != len(taken):
+                misplaced.add(sequence)
+            taken.append((grant, index(source, source), index(target, target), amount))
+        return cls(entries, moves, misplaced, *({row[_NUMBER]: row for row in rows} for rows in (holds, starts)))
+
+
+class AccountRows(Protocol):
+    """What the tables hold of one account."""
+
+    def windows(self) -> Iterator[Window]:
+        """Its entries in order."""
+
+    def holds(self, numbers: Iterable[int]) -> dict[int, Row]:
+        """Its reservations of these numbers, where there are such."""
+
+    def others(self, table: str) -> list[Row]:
+        """Its rows of another table."""
+
+    def past_the_end(self, table: str) -> int | None:
+        """The number of a row which no entry that the account counts could have."""
+
+    def came_due(self, moment: int) -> bool:
+        """True when a reservation or a grant of it names the moment as one at which it comes due."""
+
+
+@dataclass(slots=True)
+class StreamedRows:
+    """A big account, read as the audit proceeds; `last` is how many entries its row counts."""
+
+    connection: Connection
+    account_id: str
+    last: int
+
+    def windows(self) -> Iterator[Window]:
+        """Its entries in order, a window at a time."""
+        return self.spans(after=0, with_holds=True)
+
+    def spans(self, *, after: int, with_holds: bool) -> Iterator[Window]:
+        """As `windows`, from an entry on, and without reservations and starts where they do not matter."""
+        while after < self.last:
+            entries = fetch_raw(self.connection, _ENTRIES, (self.account_id, after, self.last))
+            end = entries[-1][_NUMBER] if len(entries) == WINDOW else self.last
+            span = (self.account_id, after, end)
+            transfers = fetch_raw(self.connection, _TRANSFERS, span)
+            also = [fetch_raw(self.connection, each, span) if with_holds else [] for each in (_HOLDS, _STARTS)]
+            yield Window.of(entries, transfers, *also)
+            after = end
+
+    def holds(self, numbers: Iterable[int]) -> dict[int, Row]:
+        """Its reservations of these numbers, where there are such."""
+        keys = ((self.account_id, number) for number in sorted(numbers))
+        return {row[_NUMBER]: tuple(row) for row in snapshots.read_reservations(self.connection, keys)}
+
+    def others(self, table: str) -> list[Row]:
+        """Its rows of another table."""
+        return fetch_raw(self.connection, _OTHERS_OF_ACCOUNT[_OTHERS.index(table)], (self.account_id,))
+
+    def past_the_end(self, table: str) -> int | None:
+        """The lowest number of a row which no entry that the account counts could have."""
+        rows = fetch_raw(self.connection, _PAST_THE_END[table], (self.account_id, self.account_id, self.last))
+        return min((number for (number,) in rows if number is not None), default=None)
+
+    def came_due(self, moment: int) -> bool:
+        """True when a reservation or a grant of it names the moment as one at which it comes due."""
+        return bool(fetch_raw(self.connection, _CAME_DUE, (self.account_id, moment, self.account_id, moment, moment)))
+
+
+@dataclass(slots=True)
+class PageRows:
+    """A small account, all of whose rows are at hand."""
+
+    last: int
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+
+    def windows(self) -> Iterator[Window]:
+        """Its entries in order, all in one window."""
+        entries = [row for row in self.others("ledger_entry") if 0 < row[_NUMBER] <= self.last]
+        tables = ("ledger_transfer", "ledger_reservation", "ledger_outbox")
+        yield Window.of(entries, *(self.others(table) for table in tables))
+
+    def holds(self, numbers: Iterable[int]) -> dict[int, Row]:
+        """Its reservations of these numbers, where there are such."""
+        wanted = set(numbers)
+        return {row[_NUMBER]: row for row in self.others("ledger_reservation") if row[_NUMBER] in wanted}
+
+    def others(self, table: str) -> list[Row]:
+        """Its rows of a table."""
+        return self.rows.get(table, [])
+
+    def past_the_end(self, table: str) -> int | None:
+        """The lowest number of a row which no entry that the account counts could have."""
+        return min((row[_NUMBER] for row in self.others(table) if not 0 < row[_NUMBER] <= self.last), default=None)
+
+    def came_due(self, moment: int) -> bool:
+        """True when a reservation or a grant of it names the moment as one at which it comes due."""
+        return any(row[_LAPSES_AT] == moment for row in self.others("ledger_reservation")) or any(
+            moment in (row[_EXPIRES_AT], row[_EFFECTIVE_AT]) for row in self.others("ledger_grant")
+        )
+
+
+def read_page(connection: Connection, lasts: dict[str, int]) -> tuple[dict[str, PageRows], bool]:
+    """All rows of accounts that follow one another in the order of their ids, and whether there are none between them.
+
+    `lasts` is how many entries each account counts.
+    """
+    names: Sequence[str] = list(lasts)
+    page = {name: PageRows(last) for name, last in lasts.items()}
+    is_alone = True
+    for table, statement in _OF_PAGE.items():
+        for name, rows in groupby(fetch_raw(connection, statement, (names[0], names[-1])), key=itemgetter(_ACCOUNT_ID)):
+            if name in page:
+                page[name].rows[table] = list(rows)
+            else:
+                is_alone = False
+    return page, is_alone

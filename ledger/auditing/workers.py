@@ -1,0 +1,294 @@
+"""The audit by several processes, for big books: each reads snapshots of its own, and holds up no writer.
+
+Accounts are shared out in portions, the biggest first. An account that alone is more than one process's share is
+divided: one replays it, the others prove stretches of its chain, each from the hash that the stretch before ends with.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import URL, Connection, Engine, NullPool, event, text
+
+from ledger.auditing.account import AccountAudit, Progress
+from ledger.auditing.book import Listed, audit_account, audit_gap, audit_page, list_in_order, pages_of
+from ledger.auditing.quick_replay import is_chained
+from ledger.auditing.replay import UNREADABLE
+from ledger.auditing.rows import StreamedRows
+from ledger.book.states import genesis
+from ledger.model.moments import to_instant
+from ledger.model.values import Finding
+from ledger.storage import snapshots
+from ledger.storage.driver import driver_cursor
+
+PORTION_ENTRIES = 50_000
+"""Some tenths of a second's work; an account of so many entries is a portion of its own."""
+
+_STRETCH_ENTRIES = 200_000
+_PORTION_ACCOUNTS = 10_000
+_BUSY_SECONDS = 30
+_CACHE_KIB = 32 * 1024
+_REPORT_SECONDS = 0.2
+
+
+def audit_together(
+    engine: Engine,
+    *,
+    workers: int = 2,
+    account_id: str | None = None,
+    at: datetime | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Finding]:
+    """As `audit`, by several processes. Findings come in the same order; `progress` is told how many entries are done.
+
+    Each process opens connections of its own to the engine's database, by its URL alone: not for SQLite in memory. A
+    script calls it under `if __name__ == "__main__":`, as everything that starts processes.
+    """
+    cutoff = None if at is None else to_instant(at)
+    context = multiprocessing.get_context("forkserver")
+    done = context.Value("q", 0)
+    with ProcessPoolExecutor(workers, context, _prepare, (engine.url, done)) as pool:
+        reader = reading_engine(engine.url)
+        try:
+            with reader.connect() as connection:
+                giants = _giants(connection, account_id)
+                share = _Share(pool, cutoff, workers, done, progress)
+                share.begin(giants, _total(connection, account_id))
+                if account_id is not None:
+                    yield from share.findings([Listed(account_id, giants[account_id], None)])
+                    return
+                yield from share.findings(list_in_order(connection))
+                for after, before in share.gaps:
+                    yield from audit_gap(connection, after, before)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+        finally:
+            reader.dispose()
+
+
+def reading_engine(url: URL) -> Engine:
+    """An engine whose transactions are snapshots that cannot write, and hold up nobody who does."""
+    if url.get_backend_name() == "sqlite":
+        engine = sqlalchemy.create_engine(url, poolclass=NullPool)
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_deferred)
+        return engine
+    options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    return sqlalchemy.create_engine(url, poolclass=NullPool, execution_options=options)
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (f"busy_timeout = {_BUSY_SECONDS * 1000}", f"cache_size = -{_CACHE_KIB}", "query_only = ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_deferred(connection: Connection) -> None:
+    with driver_cursor(connection) as cursor:
+        cursor.execute("BEGIN")
+
+
+def _giants(connection: Connection, account_id: str | None) -> dict[str, int]:
+    """The accounts that are portions of their own, biggest first; or the one account that is asked for."""
+    condition = "sequence >= :least" if account_id is None else "account_id = :account_id"
+    statement = text(f"SELECT account_id, sequence FROM ledger_account WHERE {condition} ORDER BY sequence DESC")
+    values = {"least": PORTION_ENTRIES} if account_id is None else {"account_id": account_id}
+    found = {name: size for name, size in connection.execute(statement, values).all() if isinstance(size, int)}
+    return found if account_id is None else found or {account_id: 0}
+
+
+def _total(connection: Connection, account_id: str | None) -> int:
+    """How many entries there are to audit, at least."""
+    if account_id is not None:
+        return 0
+    return int(connection.execute(text("SELECT coalesce(sum(sequence), 0) FROM ledger_account")).scalar_one())
+
+
+Answer = Callable[[], list[Finding]]
+
+
+@dataclass(slots=True)
+class _Share:
+    """Work handed out to a pool, and its findings in the order of the accounts.
+
+    `gaps` are where no portion looks for rows of nobody: before each giant and behind the last account.
+    """
+
+    pool: ProcessPoolExecutor
+    cutoff: int | None
+    workers: int
+    done: Any
+    progress: Progress | None
+    running: set[Future[Any]] = field(default_factory=set)
+    answers: deque[tuple[list[Future[Any]], Answer]] = field(default_factory=deque)
+    giants: dict[str, tuple[list[Future[Any]], Answer]] = field(default_factory=dict)
+    gaps: list[tuple[str | None, str | None]] = field(default_factory=list)
+    reported: int = 0
+
+    def begin(self, giants: dict[str, int], total: int) -> None:
+        """Hand out the accounts that are portions of their own, of `total` entries in all."""
+        for name, size in giants.items():
+            self.giants[name] = self._divide(name, size) if size * self.workers > total else self._whole(name)
+
+    def findings(self, accounts: Iterable[Listed]) -> Iterator[Finding]:
+        """Hand out all other accounts as there is room, and yield what is found."""
+        last: str | None = None
+        for portion in _portions(accounts, self.giants.keys()):
+            last = portion[-1].account_id
+            if last in self.giants:
+                self.gaps.append((portion[0].after, last))
+            self.answers.append(self.giants.get(portion[0].account_id) or self._portion(portion))
+            while len(self.running) > 2 * self.workers + len(self.giants):
+                self._wait()
+            yield from self._answered(is_last=False)
+        yield from self._answered(is_last=True)
+        self.gaps.append((last, None))
+
+    def _answered(self, *, is_last: bool) -> Iterator[Finding]:
+        while self.answers:
+            futures, answer = self.answers[0]
+            while not all(future.done() for future in futures):
+                if not is_last:
+                    return
+                self._wait()
+            self.answers.popleft()
+            yield from answer()
+        self._report()
+
+    def _wait(self) -> None:
+        _, self.running = wait(self.running, _REPORT_SECONDS, FIRST_COMPLETED)
+        self._report()
+
+    def _report(self) -> None:
+        count, before = self.done.value, self.reported
+        if self.progress is not None and count > before:
+            self.reported = count
+            self.progress(count - before)
+
+    def _submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        future = self.pool.submit(work, *arguments)
+        self.running.add(future)
+        return future
+
+    def _portion(self, portion: list[Listed]) -> tuple[list[Future[Any]], Answer]:
+        future = self._submit(_audit_portion, portion, self.cutoff)
+        return [future], future.result
+
+    def _whole(self, name: str) -> tuple[list[Future[Any]], Answer]:
+        future = self._submit(_audit_whole, name, self.cutoff)
+        return [future], future.result
+
+    def _divide(self, name: str, size: int) -> tuple[list[Future[Any]], Answer]:
+        """One replays an account, others prove its chain; where either finds anything, one does both anew."""
+        replayed = self._submit(_replay, name, size, self.cutoff)
+        stretches = [
+            self._submit(_prove_chain, name, after, min(size, after + _STRETCH_ENTRIES))
+            for after in range(0, size, _STRETCH_ENTRIES)
+        ]
+
+        def answer() -> list[Finding]:
+            if all(stretch.result() for stretch in stretches) and not replayed.result():
+                return []
+            findings: list[Finding] = self.pool.submit(_audit_whole, name, self.cutoff).result()
+            return findings
+
+        return [replayed, *stretches], answer
+
+
+def _portions(accounts: Iterable[Listed], giants: Collection[str]) -> Iterator[list[Listed]]:
+    """Accounts in order, so many at a time that they are some tenths of a second's work, giants alone."""
+    portion: list[Listed] = []
+    count = 0
+    for account in accounts:
+        is_giant = account.account_id in giants
+        if portion and (is_giant or count + account.size > PORTION_ENTRIES or len(portion) >= _PORTION_ACCOUNTS):
+            yield portion
+            portion, count = [], 0
+        if is_giant:
+            yield [account]
+            continue
+        portion.append(account)
+        count += account.size
+    if portion:
+        yield portion
+
+
+_worker: dict[str, Any] = {}
+
+
+def _prepare(url: URL, done: Any) -> None:
+    """Open a worker's database. Its windows of rows make no cycles, so the collector would search them for nothing."""
+    _worker["engine"], _worker["done"] = reading_engine(url), done
+    gc.disable()
+
+
+def _progress(count: int) -> None:
+    done = _worker["done"]
+    with done.get_lock():
+        done.value += count
+
+
+def _unheard(_count: int) -> None:
+    """Others tell how far this is."""
+
+
+def _audit_portion(portion: list[Listed], cutoff: int | None) -> list[Finding]:
+    with _worker["engine"].connect() as connection:
+        found = [
+            finding
+            for page in pages_of(portion)
+            for finding in audit_page(connection, page, cutoff, _progress, is_snapshot=True)
+        ]
+    gc.collect()
+    return found
+
+
+def _audit_whole(name: str, cutoff: int | None) -> list[Finding]:
+    with _worker["engine"].connect() as connection:
+        found = audit_account(connection, name, cutoff, _progress, is_snapshot=True)
+    gc.collect()
+    return found
+
+
+def _replay(name: str, is_chained_to: int, cutoff: int | None) -> list[Finding]:
+    """The findings of an account whose chain others prove up to an entry."""
+    with _worker["engine"].connect() as connection:
+        try:
+            state = snapshots.read_accounts(connection, [name])[name]
+        except UNREADABLE:
+            return audit_account(connection, name, cutoff, _progress, is_snapshot=True)
+        rows = StreamedRows(connection, name, state.sequence)
+        found = AccountAudit(state, rows, cutoff, is_chained_to).findings(_progress)
+    gc.collect()
+    return found
+
+
+def _prove_chain(name: str, after: int, last: int) -> bool:
+    """True when an account's entries in (after, last] are all there, each chained to the one before."""
+    with _worker["engine"].connect() as connection:
+        try:
+            state = snapshots.read_accounts(connection, [name])[name]
+            head = genesis(name, state.opened_at)
+            if after:
+                head = snapshots.read_postings(connection, [(name, after)])[0].hash
+            for window in StreamedRows(connection, name, last).spans(after=after, with_holds=False):
+                if not is_chained(name, head, window.entries, window.moves):
+                    return False
+                head = window.entries[-1][_HASH]
+        except UNREADABLE:
+            return False
+    return True
+
+
+_HASH = 16  # the column of an entry's row

@@ -1,0 +1,4 @@
+"""Commands of many callers in one transaction.
+
+Imports storage, commands and model.
+"""

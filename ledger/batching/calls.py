@@ -1,0 +1,165 @@
+"""One caller's command on its way through a batcher: who waits for it, how far it has come, what became of it.
+
+A call is queued, then either taken by the worker or withdrawn by its caller, never both: the batcher's lock decides
+which. Once taken it is settled exactly once, with a result or an error, and its caller is woken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from copy import copy
+from typing import Any
+
+from ledger.commands import Command, ExpireDue, GetBalance, OpenAccount
+from ledger.errors import NotCarriedOut, OutcomeUnknown
+from ledger.model.values import Result
+
+_REPEATABLE = (OpenAccount, ExpireDue, GetBalance)
+
+
+class Call:
+    """A command and its fate. `is_doubtful` once a commit that carried it has ended without an answer."""
+
+    __slots__ = ("_error", "_result", "command", "is_doubtful", "is_settled", "is_taken")
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        self.is_taken = False
+        self.is_doubtful = False
+        self.is_settled = False
+        self._result: Any = None
+        self._error: BaseException | None = None
+
+    @property
+    def key(self) -> str | None:
+        """The command's key, if it has one."""
+        key: str | None = getattr(self.command, "key", None)
+        return key
+
+    @property
+    def is_repeatable(self) -> bool:
+        """True when carrying the command out a second time has no second effect."""
+        return self.key is not None or isinstance(self.command, _REPEATABLE)
+
+    def answer(self, result: Any) -> None:
+        """Settle with what the ledger answered: a result, or a rejection."""
+        # Rejections carry the frames of their batch; a copy lets them go, and belongs to one caller alone.
+        if isinstance(result, Exception):
+            self._error = copy(result)
+            self._error.__cause__ = result.__cause__
+        else:
+            self._result = result
+        self.is_settled = True
+
+    def fail(self, why: str, cause: BaseException) -> None:
+        """Settle without an answer of the ledger, with an error that says whether that is certain."""
+        kind = OutcomeUnknown if self.is_doubtful else NotCarriedOut
+        self._error = kind(why, self.key)
+        self._error.__cause__ = cause
+        self.is_settled = True
+
+    def blame(self, error: BaseException) -> None:
+        """Settle with the error that the command itself brought about."""
+        if self.is_doubtful:
+            self.fail("The command failed when it was repeated after a lost commit", error)
+            return
+        self._error = error
+        self.is_settled = True
+
+    def outcome(self) -> Result:
+        """The result. Raises the rejection or error that the call was settled with."""
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                self._error = None
+        result: Result = self._result
+        return result
+
+
+class ThreadCall(Call):
+    """A call whose caller is a thread, asleep on a lock of its own."""
+
+    __slots__ = ("_settled",)
+
+    def __init__(self, command: Command) -> None:
+        super().__init__(command)
+        self._settled = threading.Lock()
+        self._settled.acquire()
+
+    def wait(self, seconds: float | None) -> bool:
+        """Sleep until the call is settled; False when it is not by then."""
+        return self._settled.acquire(timeout=-1 if seconds is None else min(seconds, threading.TIMEOUT_MAX))
+
+    def wake(self) -> None:
+        """Wake the caller."""
+        self._settled.release()
+
+
+class TaskCall(Call):
+    """A call whose caller is an asyncio task, awaiting a future of its own loop."""
+
+    __slots__ = ("future", "loop")
+
+    def __init__(self, command: Command, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(command)
+        self.loop = loop
+        self.future: asyncio.Future[None] = loop.create_future()
+
+
+class Relay:
+    """Wakes the callers of settled calls.
+
+    Threads that are all woken at once only crowd in front of the interpreter's lock, where most fall asleep again.
+    So two are woken, and each wakes another as it leaves (`pass_on`). Nothing depends on that: a caller that has
+    given up, or is interrupted, breaks its chain, and `finish` wakes whoever is left.
+    """
+
+    __slots__ = ("_asleep",)
+
+    def __init__(self) -> None:
+        self._asleep: deque[ThreadCall] = deque()
+
+    @property
+    def left(self) -> int:
+        """How many threads are still to be woken."""
+        return len(self._asleep)
+
+    def wake(self, calls: Iterable[Call]) -> None:
+        """Wake tasks, their event loop being interrupted once however many it has, and the first two threads."""
+        loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+        for call in calls:
+            if isinstance(call, ThreadCall):
+                self._asleep.append(call)
+            elif isinstance(call, TaskCall):
+                loops.setdefault(call.loop, []).append(call.future)
+        self.pass_on()
+        self.pass_on()
+        for loop, futures in loops.items():
+            # A loop that is closed meanwhile has no tasks any more: nobody is left to be told.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_resolve, futures)
+
+    def pass_on(self) -> None:
+        """Wake one more thread, if any is left."""
+        # Taking from a deque is atomic, so each is woken exactly once, whoever does it.
+        with suppress(IndexError):
+            self._asleep.popleft().wake()
+
+    def finish(self) -> None:
+        """Wake all that are left."""
+        while self._asleep:
+            self.pass_on()
+
+
+def _resolve(futures: Iterable[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
+
+
+__all__ = ["Call", "Relay", "TaskCall", "ThreadCall"]

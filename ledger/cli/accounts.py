@@ -1,0 +1,149 @@
+"""The commands that read and write the book."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from sqlalchemy.orm import Session
+
+from estimator.cli.options import JsonOption, parse_moment
+from estimator.cli.tables import code, facts, line
+from estimator.cli.terminal import EPILOG, CommandGroup, emit
+from ledger.accounts import get_balance, list_accounts, open_account
+from ledger.cli.arguments import AccountArgument, AccountOption, AtOption
+from ledger.cli.database import DatabaseOption, in_database, opened
+from ledger.cli.tables import balance_table, plain, reservations_table, value_table
+from ledger.model.values import Balance, Expiry, Reservation, ReservationState
+from ledger.reservations import expire_due, list_reservations
+from ledger.schema.migrations import upgrade
+from ledger.schema.roles import role_script
+
+app = typer.Typer(cls=CommandGroup)
+database_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Prepare the database.", epilog=EPILOG)
+account_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Open and look up accounts.", epilog=EPILOG)
+app.add_typer(database_app, name="db")
+app.add_typer(account_app, name="account")
+
+
+@database_app.command("upgrade", epilog=EPILOG)
+def upgrade_command(
+    triggers: Annotated[
+        bool, typer.Option("--triggers/--no-triggers", help="Let the database itself refuse changes to entries.")
+    ] = True,
+    database_url: DatabaseOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Create the ledger's tables, or bring them up to date. Safe to repeat, and beside a host's own tables."""
+    with opened(database_url, create=True) as engine:
+        revision = upgrade(engine, triggers=triggers)
+    emit({"revision": revision}, line(f"The ledger's tables are at revision {revision}."), as_json=as_json)
+
+
+@database_app.command("roles", epilog=EPILOG)
+def roles_command(
+    application: Annotated[str, typer.Option("--app", metavar="ROLE", help="The service's role.")] = "ledger_app",
+    readonly: Annotated[
+        str, typer.Option("--readonly", metavar="ROLE", help="The role of finance and the audit.")
+    ] = "ledger_readonly",
+    row_level_security: Annotated[
+        bool, typer.Option("--row-level-security", help="Show the service one account a transaction.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print SQL for PostgreSQL that gives two roles what they need and no more. Run it as the tables' owner."""
+    script = role_script(application=application, readonly=readonly, row_level_security=row_level_security)
+    emit({"sql": script}, *code(script), as_json=as_json)
+
+
+@account_app.command("open", epilog=EPILOG)
+def open_command(
+    account: AccountArgument, at: AtOption = None, database_url: DatabaseOption = "", as_json: JsonOption = False
+) -> None:
+    """Open an account. One that is open already stays as it is."""
+    moment = parse_moment(at)
+    opening = in_database(database_url, lambda session: open_account(session, account, at=moment))
+    emit(plain(opening), value_table(opening), as_json=as_json)
+
+
+@account_app.command("list", epilog=EPILOG)
+def list_command(database_url: DatabaseOption = "", as_json: JsonOption = False) -> None:
+    """Name every account, in order."""
+    accounts = in_database(database_url, list_accounts)
+    lines: list[RenderableType] = [line(account) for account in accounts]
+    emit(accounts, *(lines or [line("No account is open yet.")]), as_json=as_json)
+
+
+@account_app.command("show", epilog=EPILOG)
+def show_command(account: AccountArgument, database_url: DatabaseOption = "", as_json: JsonOption = False) -> None:
+    """Show an account's balance and what is held of it (the oldest 100 holds)."""
+
+    def look_up(session: Session) -> tuple[Balance, list[Reservation]]:
+        held = list_reservations(session, account, state=ReservationState.HELD)
+        return get_balance(session, account), held
+
+    found, held = in_database(database_url, look_up)
+    document = {"balance": plain(found), "held": plain(held)}
+    tables: list[RenderableType] = [balance_table(found)]
+    if held:
+        tables += ["", reservations_table(held)]
+    emit(document, *tables, as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def balance(
+    account: AccountArgument, at: AtOption = None, database_url: DatabaseOption = "", as_json: JsonOption = False
+) -> None:
+    """Show where an account's credits are, now or at any other moment."""
+    moment = parse_moment(at)
+    found = in_database(database_url, lambda session: get_balance(session, account, at=moment))
+    emit(plain(found), balance_table(found), as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def reservations(
+    account: AccountArgument,
+    state: Annotated[ReservationState | None, typer.Option("--state", help="Only those in this state.")] = None,
+    after: Annotated[
+        str | None, typer.Option("--after", metavar="RESERVATION", help="Continue behind this one.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="The most to list.")] = 100,
+    at: AtOption = None,
+    database_url: DatabaseOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """List an account's reservations, oldest first."""
+    moment = parse_moment(at)
+    found = in_database(
+        database_url,
+        lambda session: list_reservations(session, account, state=state, at=moment, after=after, limit=limit),
+    )
+    tables: list[RenderableType] = [reservations_table(found) if found else line("No reservation fits.")]
+    if len(found) == limit:
+        tables.append(line(f"There may be more. See them with --after {found[-1].reservation_id}"))
+    emit(plain(found), *tables, as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def expire(
+    account: AccountOption = None,
+    at: AtOption = None,
+    database_url: DatabaseOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Record what has come due: lapses, grants that take effect, periods. Balances count it at once in any case."""
+    moment = parse_moment(at)
+    expiries: list[Expiry] = []
+    # Each page is a transaction of its own, so that writers of other accounts wait for a page at most.
+    while page := in_database(database_url, lambda session: expire_due(session, account_id=account, at=moment)):
+        expiries += page
+        if account is not None:
+            break
+    totals = {
+        "accounts": len(expiries),
+        "reservations": sum(len(expiry.reservations) for expiry in expiries),
+        "grants": sum(len(expiry.grants) for expiry in expiries),
+    }
+    table = facts((name.capitalize(), f"{count:,}") for name, count in totals.items())
+    emit(totals | {"expiries": plain(expiries)}, table, as_json=as_json)

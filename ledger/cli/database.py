@@ -1,0 +1,130 @@
+"""The command line's way to a database: an engine from a URL, and a sentence for whatever can be wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from estimator.cli.terminal import CommandFailed, ExitStatus
+from ledger.schema.migrations import check_schema
+from ledger.storage.transactions import create_engine, run_transaction
+
+Answer = TypeVar("Answer")
+
+DatabaseOption = Annotated[
+    str,
+    typer.Option(
+        "--database-url",
+        envvar="CREDITS_DATABASE_URL",
+        metavar="URL",
+        help="Such as sqlite:///credits.sqlite or postgresql+psycopg://user@host/name.",
+        show_default=False,
+    ),
+]
+
+LOCK_SECONDS = 5
+"""How long a command waits for another process to let go of a SQLite file."""
+
+_EXAMPLES = "Give one such as sqlite:///credits.sqlite or postgresql+psycopg://user@host/name"
+_DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgres", "postgresql+psycopg"})
+_SQLITE_REASONS = {
+    "SQLITE_BUSY": "is locked by another process. Try again when that process is done",
+    "SQLITE_LOCKED": "is locked by another process. Try again when that process is done",
+    "SQLITE_NOTADB": "is not a SQLite database. Name another file",
+    "SQLITE_CORRUPT": "is damaged. Restore it from a backup",
+    "SQLITE_CANTOPEN": "cannot be opened. Check that its folder exists and that you may write there",
+    "SQLITE_READONLY": "cannot be written. Check your rights to it",
+    "SQLITE_FULL": "has no room to grow. Free some disk space",
+}
+
+
+def parse_url(text: str) -> URL:
+    """The URL that a person gave. Raises `CommandFailed` for none, or for what no driver understands."""
+    if not text.strip():
+        message = f"No database is named. {_EXAMPLES} with --database-url, or set CREDITS_DATABASE_URL."
+        raise CommandFailed("database_url_missing", message)
+    try:
+        url = make_url(text.strip())
+    except (ArgumentError, ValueError):
+        # The text is not repeated: it may hold a password.
+        raise CommandFailed("database_url_invalid", f"The database URL cannot be read. {_EXAMPLES}.") from None
+    if url.drivername not in _DRIVERS:
+        message = f"No ledger can be kept in {url.drivername!r}. {_EXAMPLES}."
+        raise CommandFailed("database_url_invalid", message)
+    if url.drivername.startswith("sqlite") and url.database in (None, "", ":memory:"):
+        message = f"A SQLite database in memory is gone when this command ends. {_EXAMPLES}."
+        raise CommandFailed("database_url_invalid", message)
+    return url
+
+
+@contextmanager
+def opened(address: str | URL, *, create: bool = False) -> Iterator[Engine]:
+    """An engine on a database. Raises `CommandFailed` for a SQLite file that does not exist yet."""
+    url = parse_url(address) if isinstance(address, str) else address
+    file = _file_of(url)
+    if file is not None and not create and not file.exists():
+        message = f"No database exists at {str(file)!r}. Check the URL, or make it with `credits db upgrade`."
+        raise CommandFailed("database_missing", message, ExitStatus.UNAVAILABLE)
+    try:
+        engine = create_engine(url)
+    except ImportError:
+        message = f"The driver of {url.drivername} is not installed. Run `pip install 'run-credits[postgres]'`."
+        raise CommandFailed("driver_missing", message, ExitStatus.UNAVAILABLE) from None
+    if file is not None:
+        event.listen(engine, "connect", _wait_less)
+    try:
+        yield engine
+    except SQLAlchemyError as error:
+        raise explain_database(error, url) from None
+    finally:
+        engine.dispose()
+
+
+def _file_of(url: URL) -> Path | None:
+    if not url.drivername.startswith("sqlite") or url.database is None or url.database.startswith("file:"):
+        return None
+    return Path(url.database)
+
+
+def _wait_less(connection: Any, _record: Any) -> None:
+    """A person waits at a terminal: give up before they do."""
+    cursor = connection.cursor()
+    try:
+        cursor.execute(f"PRAGMA busy_timeout = {int(LOCK_SECONDS * 1000)}")
+    finally:
+        cursor.close()
+
+
+def in_database(text: str, work: Callable[[Session], Answer]) -> Answer:
+    """Do `work` in a transaction of its own on the database of a URL, once its tables are known to be up to date."""
+    with opened(text) as engine:
+        check_schema(engine)
+        # SQLite has waited for its lock already; asking again would only make a person wait longer.
+        return run_transaction(engine, work, attempts=1 if engine.dialect.name == "sqlite" else 5)
+
+
+def explain_database(error: SQLAlchemyError, url: URL) -> CommandFailed:
+    """The failure that a database error stands for."""
+    original = getattr(error, "orig", None) or error
+    name = f"The database {url.render_as_string(hide_password=True)}"
+    reason = str(getattr(original, "sqlite_errorname", ""))
+    for prefix, sentence in _SQLITE_REASONS.items():
+        if reason.startswith(prefix):
+            return CommandFailed("database_unavailable", f"{name} {sentence}.", ExitStatus.UNAVAILABLE)
+    said = " ".join(str(original).split()).rstrip(".") or type(original).__name__
+    if getattr(original, "sqlstate", None) is None and not reason:
+        message = f"{name} cannot be reached ({said}). Check that it is running and that the URL is right."
+    else:
+        message = f"{name} refused the command ({said}). Check your rights to it, then try again."
+    return CommandFailed("database_unavailable", message, ExitStatus.UNAVAILABLE)
+
+
+__all__ = ["LOCK_SECONDS", "DatabaseOption", "explain_database", "in_database", "opened", "parse_url"]

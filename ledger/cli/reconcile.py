@@ -1,0 +1,213 @@
+"""The command that compares the ledger with outside records, or with a second ledger, and tells what differs."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from sqlalchemy.orm import Session
+
+from estimator.cli.options import JsonOption, check_place, parse_moment
+from estimator.cli.tables import code, line
+from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus, emit
+from estimator.files.writing import written_whole
+from ledger.cli.arguments import AccountOption, AtOption, ZoneOption
+from ledger.cli.database import DatabaseOption, in_database, opened
+from ledger.cli.reconciliation_tables import results_table, summary_table, sums_table
+from ledger.finance.calendar import AccountingPeriod, named_zone
+from ledger.finance.reconciliation import Reconciliation, ReconciliationResult, RecordMapping, reconcile
+from ledger.finance.reconciliation.documents import render_page, result_to_dict, summary_to_dict, write_csv
+from ledger.finance.reconciliation.judgement import span
+from ledger.schema.migrations import check_schema
+
+app = typer.Typer(cls=CommandGroup)
+
+LEDGER = "ledger"
+"""The word for our own database, as a side to be compared."""
+
+PROGRESS_AFTER_SECONDS = 1.0
+_STEPS = 6
+
+
+@app.command("reconcile", epilog=EPILOG)
+def reconcile_command(
+    here: Annotated[
+        str, typer.Argument(metavar="HERE", help="The word ledger: our database; or a file.", show_default=False)
+    ],
+    there: Annotated[
+        str, typer.Argument(metavar="THERE", help="A .csv or .parquet file, or the URL of a second ledger.")
+    ],
+    mapping: Annotated[
+        str, typer.Option("--mapping", metavar="NAME|FILE", help="journal, stripe, usage, or a .toml file.")
+    ],
+    here_mapping: Annotated[
+        str | None, typer.Option("--here-mapping", metavar="NAME|FILE", help="That of HERE, where it is another file.")
+    ] = None,
+    period: Annotated[
+        str | None,
+        typer.Option("--period", metavar="PERIOD", help="Only 2026, 2026-Q4, 2026-11, 2026-11-05, or A..B."),
+    ] = None,
+    zone: ZoneOption = "UTC",
+    account: AccountOption = None,
+    at: AtOption = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write one page with all of it, to read or print.")
+    ] = None,
+    to_csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write every finding as a line of CSV.")
+    ] = None,
+    matched: Annotated[bool, typer.Option("--matched", help="Have what matches in the CSV, too.")] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=0, help="Findings to print; the files have all.")
+    ] = 1_000,
+    database_url: DatabaseOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Compare records one by one with those of others. Ends with status 1 when anything differs.
+
+    Nothing is changed: corrections are printed as commands, for you to judge. What has lapsed and is not recorded yet
+    is no entry: run `credits expire` first.
+    """
+    if matched and to_csv is None:
+        raise CommandFailed("option_missing", "--matched adds to a file. Name it with --csv, or leave --matched out.")
+    for path in (html, to_csv):
+        check_place(path)
+    rules = RecordMapping.named(mapping)
+    ours = None if here_mapping is None else RecordMapping.named(here_mapping)
+    asked = None if period is None else AccountingPeriod.parse(period, named_zone(zone))
+    moment = parse_moment(at)
+
+    with ExitStack() as stack:
+        tell = stack.enter_context(_progress(quiet=as_json))
+
+        def work(session: Session | None) -> Reconciliation:
+            return reconcile(
+                here if session is None else session,
+                second if second is not None else there,
+                rules,
+                here_mapping=ours,
+                period=asked,
+                at=moment,
+                account_id=account,
+                progress=tell,
+            )
+
+        second = stack.enter_context(_second_ledger(there)) if "://" in there else None
+        found = in_database(database_url, work) if here == LEDGER else work(None)
+        stack.callback(found.close)
+        if html is not None:
+            tell(f"Writing {html}", 0)
+            facts = _facts(rules, asked, zone, account)
+            with written_whole(html) as page:
+                page.writelines(render_page(found, found.summary, here=here, there=_name(there), facts=facts))
+        if to_csv is not None:
+            tell(f"Writing {to_csv}", 0)
+            with written_whole(to_csv, newline="") as file:
+                write_csv(_all_of(found) if matched else found, file)
+        shown = list(islice(found, limit))
+        summary = found.summary
+    document = {
+        "here": here,
+        "there": _name(there),
+        **summary_to_dict(summary),
+        "results": [result_to_dict(result) for result in shown],
+    }
+    emit(document, *_parts(found, shown), as_json=as_json)
+    if not summary.is_clean:
+        raise typer.Exit(ExitStatus.FOUND)
+
+
+def _all_of(found: Reconciliation) -> Iterator[ReconciliationResult]:
+    yield from found
+    yield from found.matches()
+
+
+def _parts(found: Reconciliation, shown: list[ReconciliationResult]) -> Iterable[RenderableType]:
+    summary = found.summary
+    counted = f"{summary.records_here:,} records here, {summary.records_there:,} there, {summary.left_out:,} left out."
+    yield line(counted)
+    yield sums_table(summary)
+    yield summary_table(summary)
+    if summary.is_clean:
+        yield line("Both sides agree.")
+        return
+    if shown:
+        yield results_table(shown)
+    if summary.findings > len(shown):
+        yield line(f"{summary.findings - len(shown):,} more findings are not shown. Write them all with --csv FILE.")
+    commands = [result.correction for result in shown if result.correction is not None]
+    if commands:
+        yield line("Suggested corrections, none of which was carried out; each corrects once, however often it is run:")
+        for command in commands:
+            yield from code(command)
+
+
+def _facts(
+    rules: RecordMapping, period: AccountingPeriod | None, zone: str, account: str | None
+) -> list[tuple[str, str]]:
+    """What a page says of how was compared."""
+    tolerance = rules.tolerance
+    facts = [
+        ("Compared", f"{rules.side}, in {rules.amount.unit}"),
+        ("Tolerance", f"{tolerance.amount:f} in amount, {span(tolerance.time)} in time"),
+        ("Window", f"{span(tolerance.window)}, where there is no reference"),
+    ]
+    if period is not None:
+        facts.append(("Period", f"{period.name} in {zone}"))
+    if account is not None:
+        facts.append(("Account", account))
+    return facts
+
+
+@contextmanager
+def _second_ledger(url: str) -> Iterator[Session]:
+    with opened(url) as engine:
+        check_schema(engine)
+        with Session(engine) as session:
+            yield session
+
+
+def _name(source: str) -> str:
+    """A source as it may be shown: a URL without its user and password."""
+    scheme, mark, rest = source.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if mark else source
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[str, int], None]]:
+    """A bar on stderr where a person has waited for a second; it moves by steps, and counts the records of each."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _what, _count: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[records]}"), TimeElapsedColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("Reconciling", total=_STEPS, records="")
+    last = [""]
+
+    def tell(what: str, count: int) -> None:
+        bar.update(task, description=what, records=f"{count:,} records" if count else "")
+        if what != last[0]:
+            last[0] = what
+            bar.advance(task)
+
+    # Most of the time is spent in one long call, so that a clock of its own has to start it.
+    timer = threading.Timer(PROGRESS_AFTER_SECONDS, bar.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield tell
+    finally:
+        timer.cancel()
+        timer.join()
+        bar.stop()
+
+
+__all__ = ["app"]

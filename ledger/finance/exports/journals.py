@@ -1,0 +1,254 @@
+"""The book as plain-text accounting: journals that beancount, hledger and ledger accept, and a CSV of the same.
+
+A credit is a commodity, CREDIT, at six decimals. Each account of ours has seven of theirs, one for each bucket, of
+which `Issued`, where its credits come from, is equity and never above zero; a transfer is a posting out of one and one
+into another. At the end of every month in which something happened, the balance of each bucket is asserted, so that
+the tool itself adds up what the ledger says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from hashlib import sha256
+from typing import TextIO
+
+from ledger.book.states import BUCKETS
+from ledger.finance.stream import BookEntry
+from ledger.model.ids import format_grant_id, format_reservation_id
+
+COMMODITY = "CREDIT"
+
+_NEEDS_QUOTES = re.compile(r'[",\r\n]')
+_PLAIN = re.compile(r"[A-Za-z0-9-]+")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = 1_000_000
+_DAY = 24 * 60 * 60 * _SECOND
+_TWO_DIGITS = [f"{number:02}" for number in range(60)]
+_CLOCK = [f"{minute // 60:02}:{minute % 60:02}:" for minute in range(24 * 60)]
+_DECIMALS = 6
+_DIGEST = 10
+
+Counted = Callable[[int], None]
+
+
+def write_beancount(entries: Iterable[BookEntry], out: TextIO, *, zone: tzinfo = UTC) -> int:
+    """Write a beancount file; answers how many entries it has. Days and months are those of `zone`."""
+    out.write(f'option "title" "run-credits"\n1970-01-01 commodity {COMMODITY}\n')
+    count = 0
+    for entry, day, is_first, ended in _by_month(entries, zone):
+        if ended is not None:
+            _assert_beancount(out, ended, _month_end(_local(ended.at, zone).date()) + timedelta(days=1))
+        if entry is None:
+            continue
+        count += 1
+        if is_first:
+            out.writelines(f"{day} open {_account(entry.account_id, bucket)} {COMMODITY}\n" for bucket in BUCKETS)
+        if not entry.moves:
+            continue
+        out.write(f'{day} * "{entry.kind}"\n  account-id: "{_quoted(entry.account_id)}"\n')
+        out.writelines(f'  {name}: "{_quoted(value)}"\n' for name, value in _facts(entry))
+        for account, amount in _postings(entry):
+            out.write(f"  {account}  {_amount(amount)} {COMMODITY}\n")
+    return count
+
+
+def _assert_beancount(out: TextIO, entry: BookEntry, day: date) -> None:
+    """Balances as they are when a day begins, to the last micro-credit."""
+    for account, amount in _standing(entry):
+        out.write(f"{day} balance {account}  {_amount(amount)} ~ 0 {COMMODITY}\n")
+
+
+def write_hledger(entries: Iterable[BookEntry], out: TextIO, *, zone: tzinfo = UTC) -> int:
+    """Write a journal that hledger and ledger read; answers how many entries it has."""
+    count = 0
+    for entry, day, _, ended in _by_month(entries, zone):
+        if ended is not None:
+            out.write(f"{_month_end(_local(ended.at, zone).date())} * month's end\n")
+            out.writelines(
+                f"    {account}  0.000000 {COMMODITY} = {_amount(amount)} {COMMODITY}\n"
+                for account, amount in _standing(ended)
+            )
+            out.write("\n")
+        if entry is None:
+            continue
+        count += 1
+        if entry.moves:
+            out.write(f"{day} * {entry.kind}\n    ; account-id: {_line(entry.account_id)}\n")
+            out.writelines(f"    ; {name}: {_line(value)}\n" for name, value in _facts(entry))
+            out.writelines(f"    {account}  {_amount(amount)} {COMMODITY}\n" for account, amount in _postings(entry))
+            out.write("\n")
+    return count
+
+
+JOURNAL_COLUMNS = (
+    "account_id",
+    "sequence",
+    "at",
+    "recorded_at",
+    "kind",
+    "key",
+    "reservation_id",
+    "grant_id",
+    "source",
+    "target",
+    "credits",
+)
+
+
+CSV_LINE_END = "\r\n"
+
+
+def write_journal(entries: Iterable[BookEntry], out: TextIO, *, zone: tzinfo = UTC) -> int:
+    """Write a CSV, a line for each transfer and one for each entry without any; answers how many entries it has."""
+    out.write(",".join(JOURNAL_COLUMNS) + CSV_LINE_END)
+    days = _Days(zone)
+    count = 0
+    for entry in entries:
+        count += 1
+        name, number = entry.account_id, entry.reservation
+        hold = "" if number is None else _csv_text(format_reservation_id(name, number))
+        key = "" if entry.key is None else _csv_text(entry.key)
+        at = days.moment(entry.at)
+        recorded_at = at if entry.recorded_at == entry.at else days.moment(entry.recorded_at)
+        head = f"{_csv_text(name)},{entry.sequence},{at},{recorded_at},{entry.kind},{key},{hold}"
+        if not entry.moves:
+            out.write(f"{head},,,,{CSV_LINE_END}")
+        for grant, source, target, amount in entry.moves:
+            paid_by = _csv_text(format_grant_id(name, grant))
+            out.write(f"{head},{paid_by},{source},{target},{_amount(amount)}{CSV_LINE_END}")
+    return count
+
+
+_Step = tuple[BookEntry | None, date | None, bool, BookEntry | None]
+
+
+def _by_month(entries: Iterable[BookEntry], zone: tzinfo) -> Iterator[_Step]:
+    """Each entry, its day, whether it is its account's first, and the last one of a month that ended before it."""
+    days = _Days(zone)
+    last: BookEntry | None = None
+    last_day: date | None = None
+    for entry in entries:
+        day = days.of(entry.at)
+        is_first = last is None or last.account_id != entry.account_id
+        ends = last is not None and (is_first or last_day is None or _month(day) != _month(last_day))
+        yield entry, day, is_first, last if ends else None
+        last, last_day = entry, day
+    if last is not None:
+        yield None, None, False, last
+
+
+def _month(day: date) -> tuple[int, int]:
+    return day.year, day.month
+
+
+def _month_end(day: date) -> date:
+    return (day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+
+
+class _Days:
+    """The days of a zone; entries come in order, and so are asked about the same day many times over."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
+        self._day = date.min
+        self._text = ""
+        self._begins = self._ends = 0
+        self._offset = ""
+        """What every moment of the day is ahead of UTC, or nothing where that changes within the day."""
+
+    def of(self, instant: int) -> date:
+        """The day that a moment is in."""
+        if not self._begins <= instant < self._ends:
+            self._find(instant)
+        return self._day
+
+    def moment(self, instant: int) -> str:
+        """A moment in ISO 8601, to the microsecond where it has some."""
+        if not self._begins <= instant < self._ends:
+            self._find(instant)
+        if not self._offset:
+            return _local(instant, self._zone).isoformat()
+        seconds, micros = divmod(instant - self._begins, _SECOND)
+        minutes, seconds = divmod(seconds, 60)
+        fraction = f".{micros:06}" if micros else ""
+        return f"{self._text}T{_CLOCK[minutes]}{_TWO_DIGITS[seconds]}{fraction}{self._offset}"
+
+    def _find(self, instant: int) -> None:
+        self._day = _local(instant, self._zone).date()
+        self._text = self._day.isoformat()
+        self._begins, self._ends = (self._midnight(day) for day in (self._day, self._day + timedelta(days=1)))
+        first, last = _local(self._begins, self._zone), _local(self._ends - 1, self._zone)
+        is_even = self._ends - self._begins == _DAY and first.utcoffset() == last.utcoffset()
+        self._offset = first.isoformat()[len("YYYY-MM-DDThh:mm:ss") :] if is_even else ""
+
+    def _midnight(self, day: date) -> int:
+        return (datetime.combine(day, time(), self._zone) - _EPOCH) // timedelta(microseconds=1)
+
+
+def _local(instant: int, zone: tzinfo) -> datetime:
+    return (_EPOCH + timedelta(microseconds=instant)).astimezone(zone)
+
+
+@lru_cache(maxsize=1024)
+def _account(account_id: str, bucket: str) -> str:
+    top = "Equity" if bucket == "issued" else "Assets"
+    return f"{top}:Credits:{_component(account_id)}:{bucket.capitalize()}"
+
+
+def _component(account_id: str) -> str:
+    """The account's name within theirs, which have letters, digits and hyphens; two accounts never share one.
+
+    An id that has other characters keeps those it may keep, and gets a part of its hash.
+    """
+    if _PLAIN.fullmatch(account_id):
+        return f"A-{account_id}"
+    kept = re.sub(r"[^A-Za-z0-9]+", "-", account_id).strip("-")
+    return f"X-{kept}-{sha256(account_id.encode()).hexdigest()[:_DIGEST]}"
+
+
+def _postings(entry: BookEntry) -> Iterator[tuple[str, int]]:
+    """What each bucket gained or lost; they sum to zero."""
+    changes: dict[str, int] = {}
+    for _, source, target, amount in entry.moves:
+        changes[source] = changes.get(source, 0) - amount
+        changes[target] = changes.get(target, 0) + amount
+    return ((_account(entry.account_id, bucket), amount) for bucket, amount in changes.items() if amount)
+
+
+def _standing(entry: BookEntry) -> Iterator[tuple[str, int]]:
+    """What an entry left in each bucket; what was issued is owed by the bucket that it came from."""
+    for bucket, amount in zip(BUCKETS, entry.balances, strict=True):
+        yield _account(entry.account_id, bucket), -amount if bucket == "issued" else amount
+
+
+def _facts(entry: BookEntry) -> Iterator[tuple[str, str]]:
+    yield "sequence", str(entry.sequence)
+    if entry.reservation is not None:
+        yield "reservation-id", format_reservation_id(entry.account_id, entry.reservation)
+    if entry.key is not None:
+        yield "key", entry.key
+
+
+def _amount(micro: int) -> str:
+    digits = str(abs(micro)).zfill(_DECIMALS + 1)
+    return f"{'-' if micro < 0 else ''}{digits[:-_DECIMALS]}.{digits[-_DECIMALS:]}"
+
+
+def _csv_text(value: str) -> str:
+    """A field of a CSV that is the same text when it is read, whatever characters it has."""
+    return value if _NEEDS_QUOTES.search(value) is None else '"' + value.replace('"', '""') + '"'
+
+
+def _line(value: str) -> str:
+    """A text that ends no line, whatever characters it has."""
+    return value if value.isprintable() else "".join(one if one.isprintable() else " " for one in value)
+
+
+def _quoted(value: str) -> str:
+    return _line(value).replace("\\", "\\\\").replace('"', '\\"')
+
+
+__all__ = ["COMMODITY", "JOURNAL_COLUMNS", "write_beancount", "write_hledger", "write_journal"]

@@ -1,0 +1,1 @@
+"""Revenue by grant and period, and the closing of periods."""

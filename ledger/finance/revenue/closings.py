@@ -1,0 +1,260 @@
+"""Closing accounting periods: what a period's figures were is kept, with where every account's journal stood.
+
+A closing is a row of each account that has an entry before the period's end: the figures of the account, the last
+entry that they count and its hash, chained to the account's closing before. The book's figures are the sum of its
+accounts', and all rows of a closing are written in one transaction: a crash on the way leaves nothing, and running it
+again does all of it. Nothing is ever written to a closed period afterwards. An effect that is recorded later counts in
+the first open period, as an adjustment, also where its account had no entry when the period was closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session
+
+from estimator.credits import from_micro
+from ledger.accounting.closings import ClosingRecord
+from ledger.accounting.money import Figures
+from ledger.auditing.checkpoints import AccountMark, Checkpoint
+from ledger.book.states import BALANCES, genesis
+from ledger.clock import clock
+from ledger.errors import AuditFailed, CommandInvalid, PeriodNotClosable
+from ledger.finance.calendar import AccountingPeriod, named_zone
+from ledger.finance.revenue.reading import Span, count_moves, revenue_of, total_revenue
+from ledger.model.checks import check_text
+from ledger.model.moments import from_instant, to_instant
+from ledger.model.values import Finding
+from ledger.schema.tables import ClosingRow
+from ledger.storage import queries
+from ledger.storage.keyed import RowShape, Write, execute_writes
+
+# Any number that no other advisory lock of the database is likely to use: the bytes of "closing".
+_CLOSING_LOCK = 0x636C6F73696E67
+_PAGE = 500
+_CLOSING = RowShape.of(ClosingRow)
+_HASH = [column.name for column in queries.ENTRY].index("hash")
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A period that was closed: in whose days, when and by whom, and of how many accounts."""
+
+    period: AccountingPeriod
+    zone: str
+    closed_at: datetime
+    closed_by: str
+    accounts: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodClosed:
+    """A closing and the book's figures in it. `replayed`: it had been closed before; `stored`: it is closed now."""
+
+    closing: Closing
+    figures: Figures
+    replayed: bool
+    stored: bool
+
+
+def list_closings(session: Session) -> list[Closing]:
+    """All closings, in the order of their periods."""
+    return [_closing(row) for row in session.connection().execute(_ALL)]
+
+
+def find_closing(session: Session, period: AccountingPeriod) -> Closing | None:
+    """The closing of just this period, under whatever name; None where it was not closed."""
+    values = {"since": to_instant(period.since, "since"), "until": to_instant(period.until, "until")}
+    row = session.connection().execute(_OF_PERIOD, values).one_or_none()
+    return None if row is None else _closing(row)
+
+
+_FACTS = "name, zone, since, until, closed_at, closed_by"
+_GROUPED = f"SELECT {_FACTS}, count(*) FROM ledger_closing{{where}} GROUP BY {_FACTS} ORDER BY since"
+_ALL = text(_GROUPED.format(where=""))
+_OF_PERIOD = text(_GROUPED.format(where=" WHERE until = :until AND since = :since"))
+
+
+def _closing(row: Any) -> Closing:
+    name, zone, since, until, closed_at, closed_by, accounts = row
+    period = AccountingPeriod(name, from_instant(since), from_instant(until))
+    return Closing(period, zone, from_instant(closed_at), closed_by, accounts)
+
+
+def close_period(
+    session: Session,
+    period: str,
+    *,
+    zone: str = "UTC",
+    by: str,
+    at: datetime | None = None,
+    dry_run: bool = False,
+) -> PeriodClosed:
+    """Close an accounting period for good: keep its figures, and where every account's journal stood.
+
+    Args:
+        session: its transaction; accounts may be written to meanwhile, but for the moment of the closing's end.
+        period: as `AccountingPeriod.parse` takes it, such as `2026-11`. The first one must begin no later than the
+            book's first entry (`2026-03..2026-10` closes the past in one), each further one where the last ended.
+        zone: whose days, months and years.
+        by: who closes it, a person or a job; kept.
+        at: the moment of the closing, now by default; not before the period's end.
+        dry_run: answer what would be kept, and keep nothing.
+
+    Closing the same period again answers what was kept then. Raises `PeriodNotClosable`, `CommandInvalid`, and
+    `AuditFailed` where the closings before are not whole.
+    """
+    asked = AccountingPeriod.parse(period, named_zone(zone))
+    check_text(by, "by")
+    moment = clock() if at is None else to_instant(at)
+    connection = session.connection()
+    _take_turn(connection)
+    found = find_closing(session, asked)
+    if found is not None:
+        return PeriodClosed(found, total_revenue(session, asked), replayed=True, stored=True)
+    span = Span.of(session, asked)
+    _check(session, span, asked, moment)
+    record = ClosingRecord(
+        "", 0, asked.name, zone, span.since, span.until, 0, b"", closed_at=moment, closed_by=by, figures=""
+    )
+    figures, accounts = Figures(), 0
+    counted = _counted(session, span, figures)
+    while page := list(islice(counted, _PAGE)):
+        accounts += len(page)
+        rows = _records(connection, span, record, page)
+        if not dry_run:
+            execute_writes(connection, [Write(_CLOSING, rows)])
+    if not accounts:
+        raise PeriodNotClosable(period, "ends before the book's first entry. Close the one in which it begins.")
+    if not dry_run:
+        _count(connection, span)
+    closing = Closing(asked, zone, from_instant(moment), by, accounts)
+    return PeriodClosed(closing, figures, replayed=False, stored=not dry_run)
+
+
+def _take_turn(connection: Connection) -> None:
+    """Wait until nobody else is closing; refuse to close what row-level security shows a part of."""
+    if connection.dialect.name != "postgresql":
+        return
+    if connection.execute(text("SELECT row_security_active('ledger_account')")).scalar_one():
+        message = "sees the accounts that row-level security lets it. Close as the tables' owner, who sees all."
+        raise CommandInvalid("session", message)
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CLOSING_LOCK})
+
+
+def _check(session: Session, span: Span, asked: AccountingPeriod, moment: int) -> None:
+    """Refuse a period that is not the next to be closed, or not over."""
+    name, connection = asked.name, session.connection()
+    if span.until > moment:
+        raise PeriodNotClosable(name, f"ends at {_said(span.until)}, which is yet to come. Close it then.")
+    begins = span.closed_until
+    if begins is None:
+        begins = connection.execute(_FIRST).scalar_one()
+        if begins is not None and begins < span.since:
+            message = f"begins after the book's first entry, of {_said(begins)}. Close the period of that one first, or"
+            raise PeriodNotClosable(name, f"{message} all until now as one, such as 2026-01..2026-10.")
+    elif span.since < begins:
+        raise PeriodNotClosable(name, f"overlaps what is closed, up to {_said(begins)}. Close the one that follows.")
+    elif span.since > begins:
+        raise PeriodNotClosable(name, f"leaves a gap: the book is closed up to {_said(begins)}. Close the rest first.")
+    due = connection.execute(_DUE, {"until": span.until}).scalar_one()
+    if due:
+        message = f"has holds or grants of {due:,} accounts in it that came due and are not recorded."
+        raise PeriodNotClosable(name, f"{message} Run `credits expire` first.")
+
+
+_FIRST = text("SELECT min(at) FROM ledger_entry WHERE sequence = 1")
+_DUE = text("SELECT count(*) FROM ledger_account WHERE due_at < :until")
+
+
+def _said(moment: int) -> str:
+    return from_instant(moment).isoformat()
+
+
+def _counted(session: Session, span: Span, figures: Figures) -> Iterator[tuple[str, str, int]]:
+    """Each account that has an entry before the end, its figures as text, and its last entry; adds them up."""
+    for counted in count_moves(session, span, is_closing=True):
+        if counted.last:
+            found = revenue_of(session, counted).figures
+            figures.add(found)
+            yield counted.account_id, found.to_json(), counted.last
+
+
+def _records(
+    connection: Connection, span: Span, record: ClosingRecord, page: list[tuple[str, str, int]]
+) -> list[ClosingRecord]:
+    """The rows of some accounts that follow one another, each chained to its account's closing before."""
+    between = {"since": span.since, "first": page[0][0], "last": page[-1][0]}
+    before = {row[0]: row[1:] for row in connection.execute(_BEFORE, between)}
+    keys = [(account_id, last) for account_id, _, last in page]
+    heads = {row[0]: bytes(row[_HASH]) for row in queries.ENTRIES.fetch(connection, keys)}
+    records = []
+    for account_id, figures, last in page:
+        opened_at, count, number, previous = before[account_id]
+        if count != (number or 0):
+            message = f"the account counts {count} closings, and the last is not that one. Run `credits audit`"
+            raise AuditFailed([Finding(account_id, None, "closings_missing", message)])
+        new = record._replace(
+            account_id=account_id, number=count + 1, sequence=last, head=heads[account_id], figures=figures
+        )
+        records.append(new.chained(genesis(account_id, opened_at) if previous is None else bytes(previous)))
+    return records
+
+
+_BEFORE = text(
+    "SELECT a.account_id, a.opened_at, a.closings_count, c.number, c.hash FROM ledger_account a"
+    " LEFT JOIN ledger_closing c ON c.account_id = a.account_id AND c.until = :since"
+    " WHERE a.account_id >= :first AND a.account_id <= :last"
+)
+
+
+def _count(connection: Connection, span: Span) -> None:
+    """Count the closing in its accounts, locked as operations lock them: in the order of their ids, until the end."""
+    values = {"until": span.until}
+    if connection.dialect.name == "postgresql":
+        connection.execute(_LOCK, values).all()
+    connection.execute(_COUNT, values)
+
+
+_OF_CLOSED = "account_id IN (SELECT account_id FROM ledger_closing WHERE until = :until)"
+_LOCK = text(f"SELECT account_id FROM ledger_account WHERE {_OF_CLOSED} ORDER BY account_id FOR NO KEY UPDATE")
+_COUNT = text(f"UPDATE ledger_account SET closings_count = closings_count + 1 WHERE {_OF_CLOSED}")
+
+
+def checkpoint_closing(session: Session, period: AccountingPeriod) -> Checkpoint:
+    """Where every account's journal stood by a closing, as a checkpoint to be signed and kept elsewhere.
+
+    `ledger.verify_checkpoint` tells later whether the book still extends it. Raises `PeriodNotClosable` where the
+    period was not closed.
+    """
+    closing = find_closing(session, period)
+    if closing is None:
+        raise PeriodNotClosable(period.name, "is not closed. Close it with `credits close` first.")
+    values = {"since": to_instant(period.since), "until": to_instant(period.until)}
+    marks = [
+        AccountMark(account_id, sequence, bytes(head).hex(), tuple(map(from_micro, balances)))
+        for account_id, sequence, head, *balances in session.connection().execute(_HEADS, values)
+    ]
+    return Checkpoint(closing.closed_at, tuple(sorted(marks, key=lambda mark: mark.account_id)))
+
+
+_HEADS = text(
+    f"SELECT c.account_id, c.sequence, c.head, {', '.join(f'e.{name}' for name in BALANCES)} FROM ledger_closing c"
+    " JOIN ledger_entry e ON e.account_id = c.account_id AND e.sequence = c.sequence"
+    " WHERE c.until = :until AND c.since = :since"
+)
+
+
+__all__ = [
+    "Closing",
+    "PeriodClosed",
+    "checkpoint_closing",
+    "close_period",
+    "find_closing",
+    "list_closings",
+]

@@ -1,0 +1,284 @@
+"""Revenue of a period: what was sold, recognised, refunded, broke, is deferred and owed; by account and grant.
+
+Worked out from the transfers of the book alone, which the database adds up (see `ledger.flows` for what they mean and
+how the figures roll forward). A period that was closed answers what it answered then, whatever came after: the
+entries that it counts are those that its closing counted. An effect that was recorded later, with a moment in a
+closed period, counts in the first open one, as an adjustment of its own column. So of any two periods that follow
+each other the closing of one is the opening of the next, and
+
+    opening + flows + adjustments = closing
+
+A period that was closed, or any part or union of such periods, is an answer that does not change. What is dated in a
+period of several and was recorded after one of them had been closed is no adjustment of the whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from estimator.credits import from_micro
+from ledger.accounting.money import Basis, Figures, Terms, money_of, priced, total_figures
+from ledger.accounting.rollforwards import (
+    ADJUSTING,
+    BEFORE,
+    DEFERRED,
+    OF_DEBT_SQL,
+    WITHIN,
+    Deferral,
+    Transferred,
+    amount_of,
+    sheets_of,
+)
+from ledger.accounts import require_account
+from ledger.errors import AuditFailed
+from ledger.finance.calendar import AccountingPeriod
+from ledger.finance.stream import ROWS_AT_ONCE
+from ledger.model.ids import format_grant_id
+from ledger.model.moments import to_instant
+from ledger.model.values import EntryKind, Finding
+
+
+@dataclass(frozen=True, slots=True)
+class RevenueLine:
+    """One grant in a period. `per_credit` and `currency` are its cost basis; both None without one."""
+
+    account_id: str
+    grant_id: str
+    kind: str
+    basis: Basis | None
+    deferral: Deferral
+
+    @property
+    def per_credit(self) -> Decimal | None:
+        """What a credit was paid with."""
+        return None if self.basis is None else self.basis.per_credit
+
+    @property
+    def currency(self) -> str | None:
+        """In which currency."""
+        return None if self.basis is None else self.basis.currency
+
+    def credits(self, flow: str, *, adjusted: bool = False) -> Decimal:
+        """An amount of `ledger.flows.amount_of` in credits."""
+        return from_micro(amount_of(self.deferral, flow, adjusted=adjusted))
+
+    def money(self, flow: str, *, adjusted: bool = False) -> Decimal | None:
+        """The same in money, exactly; None for a grant without a cost basis."""
+        if self.basis is None:
+            return None
+        return money_of(amount_of(priced(self.deferral, self.basis), flow, adjusted=adjusted))
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRevenue:
+    """One account in a period: its grants that had anything deferred or moved, and its figures by kind and currency.
+
+    `figures.receivable` is what its credit line is owed.
+    """
+
+    account_id: str
+    lines: tuple[RevenueLine, ...]
+    figures: Figures
+
+
+class Counted(NamedTuple):
+    """What the book says of an account in a period; `last` is its latest entry before the end, where asked for."""
+
+    account_id: str
+    moves: dict[int, list[tuple[int, Transferred]]]
+    last: int
+
+
+class Span(NamedTuple):
+    """A period in microseconds, and up to where the book is closed; None: nowhere."""
+
+    since: int
+    until: int
+    closed_until: int | None
+
+    @classmethod
+    def of(cls, session: Session, period: AccountingPeriod) -> Span:
+        """A period in the book as it is closed now."""
+        closed_until = session.connection().execute(text("SELECT max(until) FROM ledger_closing")).scalar_one()
+        return cls(to_instant(period.since, "since"), to_instant(period.until, "until"), closed_until)
+
+    def is_open(self, moment: int) -> bool:
+        """True when no closing says which of the entries before a moment count before it."""
+        return self.closed_until is None or moment > self.closed_until
+
+
+def stream_revenue(
+    session: Session, period: AccountingPeriod, *, account_id: str | None = None
+) -> Iterator[AccountRevenue]:
+    """The revenue of every account, or of one, that had anything deferred or owed, or moved, in a period; in order.
+
+    The lines of a closed period are worked out from the entries that its closing counted. Raises `AuditFailed` where
+    they are not what the closing says, or move credits of a grant that has no row, and `AccountNotFound`. What has
+    lapsed and has not been recorded yet is not in the book: run `ledger.expire_due` first.
+    """
+    if account_id is not None:
+        require_account(session, account_id)
+    span = Span.of(session, period)
+    is_closed = not span.is_open(span.until) and has_closing(session, span)
+    for counted in count_moves(session, span, account_id=account_id):
+        found = revenue_of(session, counted)
+        if is_closed:
+            _compare(session, span, found)
+        if found.figures.has_any():
+            yield found
+
+
+def has_closing(session: Session, span: Span) -> bool:
+    """True when the very period was closed."""
+    found = session.connection().execute(_CLOSED, {"since": span.since, "until": span.until})
+    return found.first() is not None
+
+
+_CLOSED = text("SELECT 1 FROM ledger_closing WHERE until = :until AND since = :since LIMIT 1")
+_STORED = (
+    "SELECT account_id, figures FROM ledger_closing WHERE until = :until AND since = :since{of_one} ORDER BY account_id"
+)
+
+
+def stream_figures(
+    session: Session, period: AccountingPeriod, *, account_id: str | None = None
+) -> Iterator[tuple[str, Figures]]:
+    """The figures of every account, or of one: those that were stored, for a period that was closed."""
+    span = Span.of(session, period)
+    if not has_closing(session, span):
+        yield from (
+            (found.account_id, found.figures) for found in stream_revenue(session, period, account_id=account_id)
+        )
+        return
+    if account_id is not None:
+        require_account(session, account_id)
+    of_one = "" if account_id is None else " AND account_id = :account_id"
+    values = {"since": span.since, "until": span.until} | ({} if account_id is None else {"account_id": account_id})
+    options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
+    statement = text(_STORED.format(of_one=of_one))
+    with session.connection().execute(statement, values, execution_options=options) as rows:
+        for name, written in rows:
+            figures = Figures.from_json(written)
+            if figures.has_any():
+                yield name, figures
+
+
+def total_revenue(session: Session, period: AccountingPeriod, *, account_id: str | None = None) -> Figures:
+    """The figures of the whole book, or of one account: the stored ones, for a period that was closed."""
+    return total_figures(figures for _, figures in stream_figures(session, period, account_id=account_id))
+
+
+def _compare(session: Session, span: Span, found: AccountRevenue) -> None:
+    """Raise `AuditFailed` unless the lines of a closed period come to what was stored of it."""
+    values = {"account_id": found.account_id, "since": span.since, "until": span.until}
+    row = session.connection().execute(text(_STORED.format(of_one=" AND account_id = :account_id")), values).first()
+    if row is None or row[1] != found.figures.to_json():
+        message = "its entries do not come to what the closing of the period says. Run `credits audit`"
+        raise AuditFailed([Finding(found.account_id, None, "closing_wrong", message)])
+
+
+_BY = "e.account_id, t.grant_number, t.source, t.target"
+_IN_DEFERRED = ", ".join(f"'{bucket}'" for bucket in DEFERRED)
+# Sums of halves, as the sum of many amounts may be beyond int64 where a grant is spent and refunded over and over.
+_MOVES = (
+    f"SELECT {_BY}, {{part}} AS part, CASE WHEN e.kind = '{EntryKind.REFUND}' THEN 1 ELSE 0 END AS is_refund,"
+    f" CASE WHEN {OF_DEBT_SQL} THEN 1 ELSE 0 END AS is_of_debt,"
+    " sum(t.amount >> 31) AS high, sum(t.amount & 2147483647) AS low"
+    " FROM ledger_entry e JOIN ledger_transfer t ON t.account_id = e.account_id AND t.sequence = e.sequence{joins}"
+    f" WHERE e.at < :until AND NOT (t.source IN ({_IN_DEFERRED}) AND t.target IN ({_IN_DEFERRED})){{conditions}}"
+    f" GROUP BY {_BY}, 5, 6, 7"
+)
+_LASTS = (
+    "SELECT account_id, NULL, NULL, NULL, 0, 0, 0, 0, max(sequence) FROM ledger_entry WHERE at < :until"
+    " GROUP BY account_id"
+)
+_PART_OPEN = f"CASE WHEN e.at < :since THEN {BEFORE} ELSE {WITHIN} END"
+_PART_CLOSED = (
+    f"CASE WHEN e.at >= :since THEN {WITHIN} WHEN e.sequence <= coalesce(b.sequence, 0) THEN {BEFORE}"
+    f" ELSE {ADJUSTING} END"
+)
+_BEGINS = " LEFT JOIN ledger_closing b ON b.account_id = e.account_id AND b.since < :since AND b.until >= :since"
+_ENDS = " JOIN ledger_closing c ON c.account_id = e.account_id AND c.since < :until AND c.until >= :until"
+
+
+def count_moves(
+    session: Session, span: Span, *, account_id: str | None = None, is_closing: bool = False
+) -> Iterator[Counted]:
+    """What moved in every account, or in one, before and in a period; in the order of their ids.
+
+    One statement, and so one moment of the book, whatever is written meanwhile. A closing counts from the book's
+    beginning, and asks for each account's latest entry, also where nothing moved.
+    """
+    part, joins, conditions = _PART_OPEN, "", ""
+    if is_closing or not span.is_open(span.since):
+        part, joins = _PART_CLOSED, _BEGINS
+    if not span.is_open(span.until):
+        joins, conditions = joins + _ENDS, " AND e.sequence <= c.sequence"
+    values: dict[str, Any] = {"since": span.since, "until": span.until}
+    if account_id is not None:
+        conditions += " AND e.account_id = :account_id"
+        values["account_id"] = account_id
+    statement = _MOVES.format(part=part, joins=joins, conditions=conditions)
+    statement += f" UNION ALL {_LASTS} ORDER BY 1" if is_closing else " ORDER BY 1"
+    options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
+    with session.connection().execute(text(statement), values, execution_options=options) as rows:
+        for name, group in groupby(rows, itemgetter(0)):
+            yield _counted(name, group)
+
+
+def _counted(account_id: str, rows: Iterator[Any]) -> Counted:
+    moves: dict[int, list[tuple[int, Transferred]]] = {}
+    last = 0
+    for _, number, source, target, part, is_refund, is_of_debt, high, low in rows:
+        if number is None:
+            last = int(low)
+            continue
+        move = Transferred(source, target, (int(high) << 31) + int(low), bool(is_refund), bool(is_of_debt))
+        moves.setdefault(number, []).append((part, move))
+    return Counted(account_id, moves, last)
+
+
+_GRANTS = text(
+    "SELECT g.number, g.kind, e.details FROM ledger_grant g JOIN ledger_entry e ON e.account_id = g.account_id"
+    " AND e.sequence = coalesce(g.allowance, g.number) WHERE g.account_id = :account_id ORDER BY g.number"
+)
+
+
+def revenue_of(session: Session, counted: Counted) -> AccountRevenue:
+    """An account's lines and figures, from what moved."""
+    terms: dict[int, Terms] = {}
+    for number, kind, details in session.connection().execute(_GRANTS, {"account_id": counted.account_id}):
+        if number in counted.moves:
+            basis = Basis.of(json.loads(details)) if "cost_basis" in details else None
+            terms[number] = Terms(kind, basis)
+    for number in sorted(counted.moves.keys() - terms.keys()):
+        message = f"its entries move credits of {format_grant_id(counted.account_id, number)}, which has no row"
+        raise AuditFailed([Finding(counted.account_id, None, "grant_missing", f"{message}. Run `credits audit`")])
+    sheets = sheets_of(counted.moves, {number: each.kind for number, each in terms.items()})
+    figures = Figures()
+    lines: list[RevenueLine] = []
+    for number in sorted(sheets):
+        sheet = sheets[number]
+        figures.add_sheet(sheet, terms[number])
+        if isinstance(sheet, Deferral) and sheet.has_any():
+            name = format_grant_id(counted.account_id, number)
+            lines.append(RevenueLine(counted.account_id, name, *terms[number], sheet))
+    return AccountRevenue(counted.account_id, tuple(lines), figures)
+
+
+__all__ = [
+    "AccountRevenue",
+    "RevenueLine",
+    "stream_figures",
+    "stream_revenue",
+    "total_revenue",
+]

@@ -1,0 +1,1 @@
+"""Charges of runs computed again, and compared with their estimates."""

@@ -1,0 +1,1 @@
+"""Statements of a period, of one account or of all, as values and as files."""

@@ -1,0 +1,264 @@
+"""Statements as finance reads them: each entry with its run, dataset, rate card and line items, proven as it is read.
+
+What came due within the period and has not been recorded yet is an entry of the statement too, as a balance at that
+moment counts it: it says so (`is_recorded`), and recording it (`ledger.expire_due`) gives the very same entry.
+
+A statement proves itself while its lines are read: its opening balance is the account's balance as of the beginning,
+every entry leaves what was there before with its transfers, the last one leaves the closing balance, and that is the
+account's balance as of the end. What does not add up is in `findings`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from estimator import LineItem
+from estimator.credits import format_credits, from_micro
+from ledger.accounts import get_balance
+from ledger.book import answers
+from ledger.book.states import BUCKETS, ISSUED, Posting
+from ledger.finance.calendar import AccountingPeriod
+from ledger.model.ids import format_run_id
+from ledger.model.moments import INSTANT_MIN, from_instant, from_optional
+from ledger.model.values import Balance, Entry, Finding
+from ledger.statements import OpenStatement, open_statement
+from ledger.storage.history import to_entry
+
+COLUMNS = BUCKETS[ISSUED + 1 :]
+"""The buckets that a statement has a column for: all but `issued`, where credits come from."""
+
+_MICROSECOND = timedelta(microseconds=1)
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, InvalidOperation)
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One entry, and what it was for.
+
+    `card_id` and `card_name` are those of the rate card that priced the entry's run. `line_items` sum to what a launch
+    was estimated at, or to what a settlement charged; other entries have none. `changes` are micro-credits by bucket,
+    as `COLUMNS` orders them. `is_recorded` is False for what has come due and is not in the journal yet.
+    """
+
+    entry: Entry
+    is_recorded: bool
+    changes: tuple[int, ...]
+    run_id: str | None = None
+    dataset_id: str | None = None
+    card_id: str | None = None
+    card_name: str | None = None
+    line_items: tuple[LineItem, ...] = ()
+
+
+@dataclass(slots=True)
+class AccountStatement:
+    """One account's statement. Its `lines` are read once, as they are asked for; `findings` are whole after the last.
+
+    `since` is None for a statement from the first entry on. The period is `[since, until)`. `changes_before` are what
+    came due before it and has not been recorded yet: micro-credits by bucket, which the opening balance counts.
+    """
+
+    account_id: str
+    since: datetime | None
+    until: datetime
+    opening: Balance
+    closing: Balance
+    count: int
+    lines: Iterator[StatementLine]
+    changes_before: tuple[int, ...]
+    findings: list[Finding] = field(default_factory=list)
+
+
+def read_statement(
+    session: Session, account_id: str, *, since: datetime | None = None, until: datetime | None = None
+) -> AccountStatement:
+    """The statement of one account for `[since, until)`: from its first entry and until now by default.
+
+    However many entries it has, a few thousand are in memory. The book must not change while its lines are read: on
+    PostgreSQL, begin with `read_one_moment` where others write. Raises `AccountNotFound`, `CommandInvalid`.
+    """
+    opened = open_statement(session, account_id, since=since, until=until)
+    start = opened.until if opened.since is None else opened.since
+    found = AccountStatement(
+        account_id=account_id,
+        since=from_optional(opened.since),
+        until=from_instant(opened.until),
+        opening=answers.balance(account_id, start, opened.opening),
+        closing=answers.balance(account_id, opened.until, opened.closing),
+        count=opened.count,
+        lines=iter(()),
+        changes_before=tuple(map(sum, zip(*map(_changes, opened.waiting_before), strict=True))) or (0,) * len(COLUMNS),
+    )
+    found.lines = _lines(session, opened, found.findings)
+    return found
+
+
+def read_period(session: Session, account_id: str, period: AccountingPeriod) -> AccountStatement:
+    """The statement of one account for an accounting period. Raises `AccountNotFound`."""
+    return read_statement(session, account_id, since=period.since, until=period.until)
+
+
+def _lines(session: Session, opened: OpenStatement, findings: list[Finding]) -> Iterator[StatementLine]:
+    """The lines of a statement; when the last was taken, what does not add up has been found."""
+    findings += _as_of(session, opened)
+    runs = _Runs(session, opened.account_id)
+    proof = _Proof(opened, findings)
+    try:
+        for posting in opened.postings:
+            changes = proof.take(posting)
+            yield _line(posting, changes, posting.sequence <= opened.recorded_last, runs)
+    except _UNREADABLE as error:
+        message = f"it, or one after it, cannot be read ({type(error).__name__}: {error})"
+        findings.append(Finding(opened.account_id, proof.sequence, "entry_unreadable", message))
+        return
+    proof.end()
+
+
+def _as_of(session: Session, opened: OpenStatement) -> Iterator[Finding]:
+    """Where the balances of a statement are not those that the account had at its ends."""
+    ends = (("closing", opened.until, opened.closing), ("opening", opened.since, opened.opening))
+    for name, moment, buckets in ends:
+        if moment is None or moment == INSTANT_MIN:
+            continue  # nothing was before
+        then = get_balance(session, opened.account_id, at=from_instant(moment) - _MICROSECOND)
+        stated = answers.balance(opened.account_id, moment, buckets)
+        for column in (*COLUMNS, "owed"):
+            ours, theirs = getattr(stated, column), getattr(then, column)
+            if ours != theirs:
+                message = f"the {name} balance has {ours} {column}, and the balance as of then {theirs}"
+                yield Finding(opened.account_id, None, f"{name}_differs", message)
+
+
+class _Proof:
+    """Adds the transfers of a statement up; only the first entry that is wrong is told, as later ones follow."""
+
+    def __init__(self, opened: OpenStatement, findings: list[Finding]) -> None:
+        self._opened = opened
+        self._findings = findings
+        self._balances = _columns(opened.opening)
+        self.sequence: int | None = None
+        self._has_failed = False
+
+    def take(self, posting: Posting) -> tuple[int, ...]:
+        """What an entry changes in each of `COLUMNS`."""
+        changes = _changes(posting)
+        balances = tuple(before + change for before, change in zip(self._balances, changes, strict=True))
+        left = _columns(posting.buckets)
+        if self.sequence is not None and posting.sequence != self.sequence + 1:
+            self._fail(posting.sequence, "entry_missing", f"the entry before it is {self.sequence}")
+        if balances != left:
+            name, ours, theirs = next(row for row in zip(COLUMNS, balances, left, strict=True) if row[1] != row[2])
+            message = f"it leaves {credits_text(theirs)} {name}; what was there before and its transfers make"
+            self._fail(posting.sequence, "entry_differs", f"{message} {credits_text(ours)}")
+        self._balances = left
+        self.sequence = posting.sequence
+        return changes
+
+    def end(self) -> None:
+        """Hold what the last entry left against the closing balance."""
+        for name, ours, theirs in zip(COLUMNS, self._balances, _columns(self._opened.closing), strict=True):
+            if ours != theirs:
+                message = (
+                    f"the entries end with {credits_text(ours)} {name}, the closing balance has {credits_text(theirs)}"
+                )
+                self._fail(self.sequence, "closing_differs", message)
+
+    def _fail(self, sequence: int | None, code: str, message: str) -> None:
+        if not self._has_failed:
+            self._findings.append(Finding(self._opened.account_id, sequence, code, message))
+        self._has_failed = True
+
+
+def _columns(buckets: tuple[int, ...]) -> tuple[int, ...]:
+    return buckets[ISSUED + 1 : len(BUCKETS)]
+
+
+def _changes(posting: Posting) -> tuple[int, ...]:
+    """What an entry's transfers change in each of `COLUMNS`."""
+    changes = [0] * len(BUCKETS)
+    for _, source, target, amount in posting.moves:
+        changes[source] -= amount
+        changes[target] += amount
+    return _columns(tuple(changes))
+
+
+def credits_text(micro: int) -> str:
+    """Micro-credits as exact credits in plain notation."""
+    return format_credits(from_micro(micro))
+
+
+def _line(posting: Posting, changes: tuple[int, ...], is_recorded: bool, runs: _Runs) -> StatementLine:
+    details = posting.parsed_details()
+    dataset_id, started_ms = details.get("dataset_id"), details.get("started_ms")
+    run_id = None if dataset_id is None or started_ms is None else format_run_id(dataset_id, started_ms)
+    card_id = details.get("card_id")
+    if card_id is None and run_id is not None and posting.reservation is not None:
+        card_id = runs.card_of(posting.reservation)
+    return StatementLine(
+        entry=to_entry(posting),
+        is_recorded=is_recorded,
+        changes=changes,
+        run_id=run_id,
+        dataset_id=dataset_id,
+        card_id=card_id,
+        card_name=None if card_id is None else runs.name_of(card_id),
+        line_items=tuple(_item(item) for item in _stored_items(details)),
+    )
+
+
+def _stored_items(details: dict[str, Any]) -> list[dict[str, Any]]:
+    """The line items of a settlement, or of the answer that a launch gave."""
+    if "line_items" in details:
+        return list(details["line_items"])
+    return list(details.get("response", {}).get("line_items") or ())
+
+
+def _item(stored: dict[str, Any]) -> LineItem:
+    price = stored.get("unit_price")
+    return LineItem(
+        stored["code"],
+        stored["label"],
+        stored.get("quantity"),
+        None if price is None else Decimal(str(price)),
+        Decimal(str(stored["credits"])),
+    )
+
+
+class _Runs:
+    """What the entries of one account's runs do not say themselves: names of cards, and the card of a launch."""
+
+    def __init__(self, session: Session, account_id: str) -> None:
+        self._session = session
+        self._account_id = account_id
+        self._names: dict[str, str | None] = {}
+
+    def name_of(self, card_id: str) -> str | None:
+        """The name that a card has in the ledger's own copy; None where there is none."""
+        if card_id not in self._names:
+            content = self._first(_CARD, card_id=card_id)
+            self._names[card_id] = None if content is None else json.loads(content).get("name")
+        return self._names[card_id]
+
+    def card_of(self, reservation: int) -> str | None:
+        """The card under which a run was launched."""
+        details = self._first(_LAUNCH, sequence=reservation)
+        card_id: str | None = None if details is None else json.loads(details).get("card_id")
+        return card_id
+
+    def _first(self, statement: Any, **values: Any) -> Any:
+        return self._session.connection().execute(statement, {"account_id": self._account_id} | values).scalar()
+
+
+_CARD = text("SELECT content FROM ledger_card WHERE account_id = :account_id AND card_id = :card_id")
+_LAUNCH = text("SELECT details FROM ledger_entry WHERE account_id = :account_id AND sequence = :sequence")
+
+
+__all__ = ["COLUMNS", "AccountStatement", "StatementLine", "credits_text", "read_period", "read_statement"]

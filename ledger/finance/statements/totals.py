@@ -1,0 +1,216 @@
+"""The statements of all accounts of a period as one stream, whose totals tie to the book.
+
+Two readings of the book are held against one another: the statements, account by account, and the stream of the whole
+book (`stream_book`), of which every transfer is added up from the first one on. By bucket, for each account and for
+all of them together,
+
+    opening + changes = closing
+
+and opening and closing are what the transfers before the beginning and the end sum to, with what came due by then and
+has not been recorded yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from estimator.credits import to_micro
+from ledger.finance.calendar import AccountingPeriod
+from ledger.finance.statements.reading import COLUMNS, AccountStatement, StatementLine, credits_text, read_period
+from ledger.finance.stream import BookEntry, stream_book
+from ledger.model.moments import to_instant
+from ledger.model.values import Balance, Finding
+
+_ACCOUNTS = 1_000
+_PAGE = text(f"SELECT account_id FROM ledger_account WHERE account_id > :after ORDER BY account_id LIMIT {_ACCOUNTS}")
+_IS_THERE = text("SELECT 1 FROM ledger_account WHERE account_id = :account_id")
+
+Amounts = list[int]
+"""Micro-credits by bucket, as `COLUMNS` orders them."""
+
+
+@dataclass(slots=True)
+class StatementTotals:
+    """All statements of a period together: micro-credits by bucket, as `COLUMNS` orders them.
+
+    `changes` has what the entries of each kind changed. `accounts` is how many statements there are.
+    """
+
+    accounts: int = 0
+    entries: int = 0
+    unrecorded: int = 0
+    opening: Amounts = field(default_factory=lambda: [0] * len(COLUMNS))
+    changes: dict[str, Amounts] = field(default_factory=dict)
+    closing: Amounts = field(default_factory=lambda: [0] * len(COLUMNS))
+
+    def take(self, line: StatementLine) -> None:
+        """Count an entry."""
+        self.entries += 1
+        self.unrecorded += not line.is_recorded
+        _add(self.changes.setdefault(line.entry.kind.value, [0] * len(COLUMNS)), line.changes)
+
+
+class PeriodStatements:
+    """The statements of all accounts that had an entry before a period's end, by account, to be read once.
+
+    The lines of each are to be read before the next; what is left of them is read then. `totals` and `findings` are
+    whole after the last statement. The book must not change meanwhile: on PostgreSQL, begin with `read_one_moment`
+    where others write. In memory are a few thousand rows.
+    """
+
+    def __init__(self, session: Session, period: AccountingPeriod) -> None:
+        self.period = period
+        self.totals = StatementTotals()
+        self.findings: list[Finding] = []
+        self._session = session
+        self._ends = to_instant(period.since, "since"), to_instant(period.until, "until")
+        self._book: tuple[Amounts, Amounts] = [0] * len(COLUMNS), [0] * len(COLUMNS)
+        self._unrecorded: tuple[Amounts, Amounts] = [0] * len(COLUMNS), [0] * len(COLUMNS)
+
+    def __iter__(self) -> Iterator[AccountStatement]:
+        """Each statement, by account."""
+        stream = _Groups(stream_book(self._session))
+        for account_id in self._accounts():
+            statement = read_period(self._session, account_id, self.period)
+            own, size = self._sums(self._entries_of(stream, account_id))
+            if not size and not statement.count:
+                continue
+            self.totals.accounts += 1
+            yield from self._proven(statement, own)
+        for name, entries in stream.rest():
+            self._orphan(name, entries)
+        self._end()
+
+    def _accounts(self) -> Iterator[str]:
+        after = ""
+        while page := self._session.connection().execute(_PAGE, {"after": after}).scalars().all():
+            yield from page
+            after = page[-1]
+
+    def _entries_of(self, stream: _Groups, account_id: str) -> Iterable[BookEntry]:
+        """The entries of an account in the stream of the book, which has the same order."""
+        while stream.name is not None and stream.name != account_id and not self._is_account(stream.name):
+            self._orphan(stream.name, stream.take())
+        return stream.take() if stream.name == account_id else ()
+
+    def _is_account(self, name: str) -> bool:
+        return self._session.connection().execute(_IS_THERE, {"account_id": name}).first() is not None
+
+    def _orphan(self, name: str, entries: Iterable[BookEntry]) -> None:
+        count = sum(1 for _ in entries)
+        message = f"it has {count:,} entries in the book and no account; restore its row"
+        self.findings.append(Finding(name, None, "account_missing", message))
+
+    def _sums(self, entries: Iterable[BookEntry]) -> tuple[tuple[Amounts, Amounts], int]:
+        """What an account's transfers sum to before the beginning and the end, and how many entries are before it."""
+        since, until = self._ends
+        opening, closing, size = [0] * len(COLUMNS), [0] * len(COLUMNS), 0
+        for entry in entries:
+            if entry.at >= until:
+                continue
+            size += 1
+            for _, source, target, amount in entry.moves:
+                for sums in (opening, closing) if entry.at < since else (closing,):
+                    _move(sums, source, -amount)
+                    _move(sums, target, amount)
+        for total, sums in zip(self._book, (opening, closing), strict=True):
+            _add(total, sums)
+        return (opening, closing), size
+
+    def _proven(self, statement: AccountStatement, own: tuple[Amounts, Amounts]) -> Iterator[AccountStatement]:
+        """A statement; once it has been read it is held against the book's own stream."""
+        early, due = list(statement.changes_before), list(statement.changes_before)
+        lines = statement.lines
+
+        def counted() -> Iterator[StatementLine]:
+            for line in lines:
+                self.totals.take(line)
+                if not line.is_recorded:
+                    _add(due, line.changes)
+                yield line
+
+        statement.lines = counted()
+        yield statement
+        for _ in statement.lines:
+            pass
+        self.findings += statement.findings
+        for total, amounts in zip(self._unrecorded, (early, due), strict=True):
+            _add(total, amounts)
+        for name, balance, sums, waiting in (
+            ("opening", statement.opening, own[0], early),
+            ("closing", statement.closing, own[1], due),
+        ):
+            stated = _amounts(balance)
+            _add(getattr(self.totals, name), stated)
+            self._compare(statement.account_id, name, stated, _sum(sums, waiting))
+
+    def _end(self) -> None:
+        """Hold the totals against each other, and against the book."""
+        totals = self.totals
+        self._compare("", "closing", totals.closing, _sum(totals.opening, *totals.changes.values()))
+        for name, stated, book, waiting in zip(
+            ("opening", "closing"), (totals.opening, totals.closing), self._book, self._unrecorded, strict=True
+        ):
+            self._compare("", name, stated, _sum(book, waiting))
+
+    def _compare(self, account_id: str, name: str, stated: Amounts, found: Amounts) -> None:
+        for column, ours, theirs in zip(COLUMNS, stated, found, strict=True):
+            if ours != theirs:
+                whose = "all statements" if not account_id else "the statement"
+                book = f"the transfers of the book make {credits_text(theirs)}"
+                message = f"the {name} balance of {whose} has {credits_text(ours)} {column}; {book}"
+                self.findings.append(Finding(account_id, None, f"{name}_not_of_the_book", message))
+
+
+class _Groups:
+    """The stream of the book, of which the account that comes next is known before its entries are taken."""
+
+    def __init__(self, entries: Iterator[BookEntry]) -> None:
+        self._groups = groupby(entries, attrgetter("account_id"))
+        self._next: tuple[str, Iterator[BookEntry]] | None = next(self._groups, None)
+
+    @property
+    def name(self) -> str | None:
+        """The account whose entries come next."""
+        return None if self._next is None else self._next[0]
+
+    def take(self) -> Iterator[BookEntry]:
+        """Its entries, which are to be read at once."""
+        assert self._next is not None
+        yield from self._next[1]
+        self._next = next(self._groups, None)
+
+    def rest(self) -> Iterator[tuple[str, Iterator[BookEntry]]]:
+        """The accounts that are left."""
+        while self._next is not None:
+            yield self._next[0], self.take()
+
+
+_PLACES = {name: index for index, name in enumerate(COLUMNS)}
+
+
+def _move(sums: Amounts, bucket: str, amount: int) -> None:
+    if bucket in _PLACES:
+        sums[_PLACES[bucket]] += amount
+
+
+def _add(total: Amounts, amounts: Iterable[int]) -> None:
+    for index, amount in enumerate(amounts):
+        total[index] += amount
+
+
+def _sum(*parts: Amounts) -> Amounts:
+    return [sum(amounts) for amounts in zip(*parts, strict=True)]
+
+
+def _amounts(balance: Balance) -> Amounts:
+    return [to_micro(getattr(balance, column)) for column in COLUMNS]
+
+
+__all__ = ["PeriodStatements", "StatementTotals"]

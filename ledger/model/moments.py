@@ -1,0 +1,40 @@
+"""Moments as whole microseconds since 1970-01-01 UTC: exact, ordered, and the same on every database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from ledger.errors import CommandInvalid
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+INSTANT_MIN = (datetime.min.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
+INSTANT_MAX = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
+"""The last moment that a datetime can say in UTC: the end of the year 9999."""
+
+
+def to_instant(moment: datetime, field: str = "at") -> int:
+    """Microseconds since the epoch of an aware datetime, which must be in the years 1 to 9999 of UTC.
+
+    Raises `CommandInvalid`.
+    """
+    if not isinstance(moment, datetime):
+        raise CommandInvalid(field, f"must be a datetime with a time zone, not {type(moment).__name__}.")
+    if moment.tzinfo is None or moment.utcoffset() is None:
+        raise CommandInvalid(field, "has no time zone. Pass an aware datetime, such as datetime.now(UTC).")
+    instant = (moment - EPOCH) // _MICROSECOND
+    if not INSTANT_MIN <= instant <= INSTANT_MAX:
+        raise CommandInvalid(field, "is outside the years 1 to 9999 of UTC. Give a moment within them.")
+    return instant
+
+
+def from_instant(instant: int) -> datetime:
+    """The aware UTC datetime of microseconds since the epoch."""
+    return EPOCH + timedelta(microseconds=instant)
+
+
+def from_optional(instant: int | None) -> datetime | None:
+    """As `from_instant`, where none means never."""
+    return None if instant is None else from_instant(instant)

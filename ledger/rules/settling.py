@@ -1,0 +1,127 @@
+"""What a hold's life is made of: consuming part of it, freeing the rest, and the entry that says so.
+
+    reservation   held ──capture──> captured      (what the capture leaves is freed, or stays held)
+                   ├───release──> released
+                   └───moment of expiry, and grace──> expired
+
+What a hold frees returns to its grants; where a grant has lapsed or was revoked meanwhile, it is expired or
+revoked instead, and what the credit line lent goes back to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ledger.book.states import AVAILABLE, CONSUMED, HELD, AccountState, Binding, Move, Posting
+from ledger.book.states import ReservationState as Hold
+from ledger.model.values import EntryKind, ReservationState
+
+_STATE_BY_KIND = {
+    EntryKind.CAPTURE: ReservationState.CAPTURED,
+    EntryKind.RELEASE: ReservationState.RELEASED,
+    EntryKind.EXPIRE: ReservationState.EXPIRED,
+}
+
+
+def close_hold(
+    state: AccountState,
+    hold: Hold,
+    kind: EntryKind,
+    captured: int,
+    at: int,
+    now: int,
+    binding: Binding = None,
+    details: dict[str, Any] | None = None,
+    extra: list[Move] | None = None,
+) -> Posting:
+    """End a hold: consume `captured` of it in burn order, free the rest; `extra` are transfers beyond the hold."""
+    moves = consume(hold, captured) + free(state, hold, at) + (extra or [])
+    has_history = hold.captured > captured or hold.extra or hold.refunded
+    hold.state = _STATE_BY_KIND[kind]
+    count_settled(state, hold, hold.freed)
+    if hold.dataset_id is not None:
+        state.active.pop(hold.dataset_id, None)
+    said = life_of(hold)
+    if has_history:
+        said |= totals_of(hold)
+    return state.post(
+        kind,
+        at=at,
+        recorded_at=now,
+        details=said | (details or {}),
+        moves=moves,
+        reservation=hold.number,
+        binding=binding,
+    )
+
+
+def consume(hold: Hold, amount: int) -> list[Move]:
+    """Consume an amount of what is held, first slice first."""
+    moves: list[Move] = []
+    hold.captured += amount
+    hold.is_changed = True
+    for part in hold.slices:
+        taken = min(part[1], amount)
+        if taken:
+            amount -= taken
+            part[1] -= taken
+            part[2] += taken
+            moves.append((part[0], HELD, CONSUMED, taken))
+    return moves
+
+
+def free(state: AccountState, hold: Hold, at: int) -> list[Move]:
+    """Free all that is still held."""
+    moves: list[Move] = []
+    for part in hold.slices:
+        if part[1]:
+            grant = state.grants[part[0]]
+            target = grant.place_of_freed(at)
+            moves.append((part[0], HELD, target, part[1]))
+            hold.freed += part[1]
+            part[1] = 0
+            if target == AVAILABLE:
+                state.due_from(grant.expires_at)
+    hold.is_changed = True
+    return moves
+
+
+def count_settled(state: AccountState, hold: Hold, freed: int) -> None:
+    """Give back to the limits that counted a hold what it freed, and its place among the open ones."""
+    for number, value, window in hold.counted or ():
+        usage = state.usage_of((number, value, window))
+        usage.spent -= freed
+        usage.holds -= 1
+        usage.is_changed = True
+
+
+def count_spent(state: AccountState, hold: Hold, amount: int) -> None:
+    """Count what a hold consumed above what it held (below 0: what was given back) against its limits."""
+    for number, value, window in hold.counted or ():
+        usage = state.usage_of((number, value, window))
+        usage.spent += amount
+        usage.is_changed = True
+
+
+def life_of(hold: Hold) -> dict[str, Any]:
+    """What every entry of a hold's life says about it."""
+    said: dict[str, Any] = {
+        "amount": hold.amount,
+        "reserved_at": hold.reserved_at,
+        "expires_at": hold.expires_at,
+    }
+    if hold.grace:
+        said["grace"] = hold.grace
+    if hold.dataset_id is not None:
+        said |= {"dataset_id": hold.dataset_id, "started_ms": hold.started_ms}
+    return said
+
+
+def totals_of(hold: Hold) -> dict[str, Any]:
+    """How the hold stands, where an entry's own transfers do not tell."""
+    return {
+        "state": str(hold.state),
+        "captured": hold.captured + hold.extra,
+        "freed": hold.freed,
+        "refunded": hold.refunded,
+    }

@@ -1,0 +1,4 @@
+"""The database's tables, migrations, triggers and roles.
+
+Imports model.
+"""

@@ -1,0 +1,299 @@
+"""The one way into the book: lock the accounts that a batch names, read what it touches, decide, append.
+
+One command is a batch of one. Nothing here commits, sleeps or retries: the transaction is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session
+
+from ledger import rules
+from ledger.book.states import (
+    BALANCES,
+    BUCKETS,
+    CREDIT_LINE,
+    AccountState,
+    GrantsIncomplete,
+    GrantState,
+    Posting,
+    ReservationState,
+    encode_details,
+    entry_row,
+    genesis,
+)
+from ledger.clock import clock
+from ledger.commands import Command, OpenAccount
+from ledger.model.moments import to_instant
+from ledger.model.values import Result, StartState
+from ledger.rules import Rejection
+from ledger.schema.tables import (
+    AccountRow,
+    CardRow,
+    EntryRow,
+    GrantRow,
+    LimitRow,
+    OutboxRow,
+    ReservationRow,
+    TransferRow,
+    UsageRow,
+)
+from ledger.storage import snapshots
+from ledger.storage.keyed import RowShape, Write, execute_writes
+
+_MOVING = ("sequence", "at", "head", *BALANCES, "due_at")
+_TERMS = ("credit_limit", "limits_count", "scoped_count")
+_ACCOUNT_CHANGE = RowShape.of(AccountRow, _MOVING)
+_ACCOUNT_TERMS = RowShape.of(AccountRow, (*_MOVING, *_TERMS))
+_GRANT = RowShape.of(GrantRow)
+_GRANT_CHANGE = RowShape.of(GrantRow, BUCKETS[1:])
+_GRANT_TERMS = RowShape.of(GrantRow, ("amount", *BUCKETS[1:], "expires_at", "revoked_at", "repaid", "recurrence"))
+_RESERVATION = RowShape.of(ReservationRow)
+_RESERVATION_CHANGE = RowShape.of(
+    ReservationRow, ("state", "captured", "freed", "expires_at", "lapses_at", "extra", "refunded", "slices")
+)
+_ENTRY = RowShape.of(EntryRow)
+_TRANSFER = RowShape.of(TransferRow)
+_CARD = RowShape.of(CardRow)
+_OUTBOX = RowShape.of(OutboxRow)
+OUTBOX_CHANGE = RowShape.of(OutboxRow, ("state", "attempts", "next_attempt_at", "ended_at", "error"))
+"""What a delivery changes of a start."""
+
+_LIMIT = RowShape.of(LimitRow)
+_LIMIT_CHANGE = RowShape.of(LimitRow, ("maximum",))
+_USAGE = RowShape.of(UsageRow)
+_USAGE_CHANGE = RowShape.of(UsageRow, ("spent", "holds"))
+
+UPDATED_COLUMNS = {
+    shape.table: tuple(name for name in shape.columns if name not in shape.key)
+    for shape in (_ACCOUNT_TERMS, _GRANT_TERMS, _RESERVATION_CHANGE, _LIMIT_CHANGE, _USAGE_CHANGE, OUTBOX_CHANGE)
+}
+UPDATED_COLUMNS["ledger_account"] += ("closings_count",)
+"""The columns that operations and closings update, by table; every other column and table is written once."""
+
+
+def execute(session: Session, commands: Sequence[Command]) -> list[Result | Rejection]:
+    """Carry out commands in order inside the caller's transaction, one result each.
+
+    A refused command is answered by its error, in its place, and disturbs no other. Accounts are locked in the
+    order of their ids until the caller commits.
+    """
+    if not commands:
+        return []
+    connection = session.connection()
+    now = clock()
+    opened = _open_accounts(connection, commands, now)
+    needs = snapshots.Needs.of(commands, now)
+    while True:
+        accounts = snapshots.lock_accounts(connection, needs.accounts)
+        for account_id in opened:
+            accounts[account_id].is_opened_here = True
+        snapshots.fill(connection, accounts, needs)
+        try:
+            results = rules.decide(accounts, commands, now)
+        except GrantsIncomplete as incomplete:
+            # An account with very many live grants: nothing is written yet, so decide again with all of them.
+            needs.all_grants.add(incomplete.account_id)
+            continue
+        _append(connection, [state for state in accounts.values() if state.is_accepted])
+        return results
+
+
+_OPEN = text(
+    "INSERT INTO ledger_account (account_id, opened_at, sequence, at, head,"
+    " issued, available, held, consumed, expired, revoked)"
+    " VALUES (:account_id, :opened_at, 0, :opened_at, :head, 0, 0, 0, 0, 0, 0)"
+    " ON CONFLICT (account_id) DO NOTHING RETURNING account_id"
+)
+
+
+def _open_accounts(connection: Connection, commands: Sequence[Command], now: int) -> list[str]:
+    """Insert the accounts to be opened that do not exist yet, in the order of their ids; answers which."""
+    moments: dict[str, int] = {}
+    for command in commands:
+        if isinstance(command, OpenAccount):
+            moments.setdefault(command.account_id, now if command.at is None else to_instant(command.at))
+    opened: list[str] = []
+    for account_id in sorted(moments):
+        opened_at = moments[account_id]
+        values = {"account_id": account_id, "opened_at": opened_at, "head": genesis(account_id, opened_at)}
+        opened += connection.execute(_OPEN, values).scalars().all()
+    return opened
+
+
+def _append(connection: Connection, states: Sequence[AccountState]) -> None:
+    """Write what the rules decided: entries and transfers are added, what they add up to is brought up to date."""
+    holds = [(state.account_id, hold) for state in states for hold in state.reservations.values()]
+    holds_new = [reservation_row(*pair) for pair in holds if pair[1].is_new]
+    holds_changed = Write(
+        _RESERVATION_CHANGE,
+        [_reservation_change(*pair) for pair in holds if pair[1].is_changed and not pair[1].is_new],
+        is_update=True,
+    )
+    writes = [
+        *_account_writes(states),
+        *_grant_writes([(state.account_id, grant) for state in states for grant in state.grants.values()]),
+        Write(_RESERVATION, holds_new),
+        Write(_ENTRY, [entry_row(posting) for state in states for posting in state.postings]),
+        Write(_TRANSFER, [row for state in states for posting in state.postings for row in transfer_rows(posting)]),
+        *_rare_writes(states),
+    ]
+    if holds_new:
+        # A run that ends and one that starts on its dataset may share a batch; the end must be seen first.
+        execute_writes(connection, [holds_changed])
+    else:
+        writes.append(holds_changed)
+    execute_writes(connection, writes)
+
+
+def _account_writes(states: Sequence[AccountState]) -> list[Write]:
+    moved = [_moving(state) for state in states if not state.is_retermed]
+    retermed = [
+        (*_moving(state), state.credit_limit, state.limits_count, state.scoped_count)
+        for state in states
+        if state.is_retermed
+    ]
+    return [Write(_ACCOUNT_CHANGE, moved, is_update=True), Write(_ACCOUNT_TERMS, retermed, is_update=True)]
+
+
+def _moving(state: AccountState) -> tuple[Any, ...]:
+    return (state.account_id, state.sequence, state.at, state.head, *state.buckets, state.due_at)
+
+
+def _grant_writes(grants: Sequence[tuple[str, GrantState]]) -> list[Write]:
+    kept = [(account_id, grant) for account_id, grant in grants if not grant.is_new]
+    # The amount of a credit line changes with what it lends.
+    retermed = [pair for pair in kept if pair[1].is_retermed or (pair[1].is_changed and pair[1].kind == CREDIT_LINE)]
+    moved = [
+        (account_id, grant.number, *grant.buckets[1:])
+        for account_id, grant in kept
+        if grant.is_changed and not grant.is_retermed and grant.kind != CREDIT_LINE
+    ]
+    return [
+        Write(_GRANT, [grant_row(*pair) for pair in grants if pair[1].is_new]),
+        Write(_GRANT_CHANGE, moved, is_update=True),
+        Write(_GRANT_TERMS, [_grant_terms(*pair) for pair in retermed], is_update=True),
+    ]
+
+
+def _rare_writes(states: Sequence[AccountState]) -> list[Write]:
+    """Limits, what counts against them, rate cards and starts of runs: nothing, for most batches."""
+    limits = [(state.account_id, limit) for state in states for limit in state.limits.values()]
+    usage = [(state.account_id, *key, count) for state in states for key, count in state.usage.items()]
+    cards = [(state.account_id, *pair) for state in states for pair in state.cards_new.items()]
+    starts = [outbox_row(state.account_id, *start) for state in states for start in state.starts_new]
+    if not (limits or usage or cards or starts):
+        return []
+    return [
+        Write(
+            _LIMIT,
+            [
+                (account_id, limit.number, limit.label, limit.value, limit.period, limit.maximum)
+                for account_id, limit in limits
+                if limit.is_new
+            ],
+        ),
+        Write(
+            _LIMIT_CHANGE,
+            [(name, limit.number, limit.maximum) for name, limit in limits if limit.is_changed and not limit.is_new],
+            is_update=True,
+        ),
+        Write(_USAGE, [(*key, count.spent, count.holds) for *key, count in usage if count.is_new and count.is_changed]),
+        Write(
+            _USAGE_CHANGE,
+            [(*key, count.spent, count.holds) for *key, count in usage if count.is_changed and not count.is_new],
+            is_update=True,
+        ),
+        Write(_CARD, [(account_id, card_id, card.to_json()) for account_id, card_id, card in cards]),
+        Write(_OUTBOX, starts),
+    ]
+
+
+def outbox_row(account_id: str, number: int, created_at: int, next_attempt_at: int) -> tuple[Any, ...]:
+    """The start of a run as its table has it until it is first handed over."""
+    return (account_id, number, created_at, StartState.WAITING.value, 0, next_attempt_at, None, None)
+
+
+def grant_row(account_id: str, grant: GrantState) -> tuple[Any, ...]:
+    """A grant as its table has it."""
+    amount, *places, scheduled = grant.buckets
+    return (
+        account_id,
+        grant.number,
+        grant.priority,
+        grant.expires_at,
+        amount,
+        *places,
+        scheduled,
+        grant.kind,
+        grant.effective_at,
+        json_or_none(grant.scope),
+        grant.revoked_at,
+        grant.repaid,
+        grant.allowance,
+        json_or_none(grant.recurrence),
+    )
+
+
+def _grant_terms(account_id: str, grant: GrantState) -> tuple[Any, ...]:
+    terms = (grant.expires_at, grant.revoked_at, grant.repaid, json_or_none(grant.recurrence))
+    return (account_id, grant.number, *grant.buckets, *terms)
+
+
+def json_or_none(value: Any) -> str | None:
+    """JSON text of what a column keeps, null for nothing."""
+    return None if value is None else encode_details(value)
+
+
+def reservation_row(account_id: str, hold: ReservationState) -> tuple[Any, ...]:
+    """A reservation as its table has it."""
+    return (
+        account_id,
+        hold.number,
+        str(hold.state),
+        hold.amount,
+        hold.captured,
+        hold.freed,
+        hold.reserved_at,
+        hold.expires_at,
+        hold.dataset_id,
+        hold.started_ms,
+        hold.grace,
+        hold.lapses_at,
+        hold.extra,
+        hold.refunded,
+        encode_slices(hold.slices),
+        json_or_none(hold.labels),
+        json_or_none(hold.counted),
+    )
+
+
+def _reservation_change(account_id: str, hold: ReservationState) -> tuple[Any, ...]:
+    return (
+        account_id,
+        hold.number,
+        str(hold.state),
+        hold.captured,
+        hold.freed,
+        hold.expires_at,
+        hold.lapses_at,
+        hold.extra,
+        hold.refunded,
+        encode_slices(hold.slices),
+    )
+
+
+def encode_slices(slices: Sequence[Sequence[int]]) -> str:
+    """JSON text of a hold's slices, without spaces."""
+    return "[" + ",".join([f"[{grant},{held},{consumed}]" for grant, held, consumed in slices]) + "]"
+
+
+def transfer_rows(posting: Posting) -> list[tuple[Any, ...]]:
+    """An entry's transfers as their table has them."""
+    return [
+        (posting.account_id, posting.sequence, ordinal, grant, BUCKETS[source], BUCKETS[target], amount)
+        for ordinal, (grant, source, target, amount) in enumerate(posting.moves)
+    ]

@@ -1,0 +1,56 @@
+"""An account as it stands at a moment, lapses included, read without a lock and without writing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy.orm import Session
+
+from ledger.book.states import AccountState
+from ledger.errors import AccountNotFound
+from ledger.rules import record_due
+from ledger.storage import snapshots
+
+_READS_MAX = 8
+
+
+def read_present(session: Session, account_id: str, moment: int, *, grants: bool = False) -> AccountState:
+    """A state of the account in which everything that came due by the moment has been recorded, in memory only.
+
+    With `grants` it has all live grants, otherwise only what coming due took. Raises `AccountNotFound`.
+    """
+
+    def needs(state: AccountState) -> snapshots.Needs | None:
+        if not grants and (state.due_at is None or state.due_at > moment):
+            return None
+        return snapshots.Needs({account_id}, moment, moment, all_grants={account_id} if grants else set())
+
+    state = read_unlocked(session, account_id, needs)
+    record_due(state, moment, moment)
+    return state
+
+
+def read_unlocked(
+    session: Session, account_id: str, needs_of: Callable[[AccountState], snapshots.Needs | None]
+) -> AccountState:
+    """A state of the account with what it needs (None: nothing but its row), as it was at one moment.
+
+    The reads take no lock, so an entry may be written between them; the account's sequence tells, and they are
+    repeated. After several overtaken reads the account is locked for the rest of the caller's transaction.
+    Raises `AccountNotFound`.
+    """
+    connection = session.connection()
+    for attempt in range(_READS_MAX):
+        is_last = attempt == _READS_MAX - 1
+        read = snapshots.lock_accounts if is_last else snapshots.read_accounts
+        accounts = read(connection, [account_id])
+        if account_id not in accounts:
+            raise AccountNotFound(account_id)
+        state = accounts[account_id]
+        needs = needs_of(state)
+        if needs is None:
+            break
+        snapshots.fill(connection, accounts, needs)
+        if is_last or snapshots.read_sequence(connection, account_id) == state.sequence:
+            break
+    return state
