@@ -19,7 +19,7 @@ import ledger
 from ledger.book.states import AVAILABLE, HELD, AccountState, GrantState, entry_row
 from ledger.commands import Command
 from ledger.model.ids import format_reservation_id
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from ledger.rules import decide
 from ledger.storage import journal
 from ledger.storage.keyed import Write
@@ -55,7 +55,7 @@ class Book:
 
 def moment_after(entries: int) -> int:
     """The moment, in microseconds, of an account's entry with that number."""
-    return to_instant(START) + entries * STEP_MICROS
+    return to_moment(START) + entries * STEP_MICROS
 
 
 def make_rows(states: Sequence[AccountState], entries: dict[str, int]) -> Iterator[list[Write]]:

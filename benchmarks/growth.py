@@ -24,7 +24,7 @@ import ledger
 from benchmarks.books import HOT, ORDINARY_ENTRIES, STEP_MICROS, Book, moment_after, random_key
 from benchmarks.loading import load
 from benchmarks.timing import Candidate, compare, report
-from ledger.model.moments import from_instant
+from ledger.model.moments import from_moment
 from tests.postgres import PostgresServer
 
 SMALL = 10_000
@@ -69,7 +69,7 @@ class Calls:
 
     def _past(self, place: float) -> datetime:
         """Just before an entry of the hot account took effect, at a place in its past between 0 and 1."""
-        return from_instant(moment_after(1 + int(place * (self.hot_entries - _PERIOD_ENTRIES))) - 1)
+        return from_moment(moment_after(1 + int(place * (self.hot_entries - _PERIOD_ENTRIES))) - 1)
 
     def _reserve(self, account_id: str) -> ledger.Reservation:
         self.count += 1
@@ -126,7 +126,7 @@ class Calls:
         return self._statement(self._past(self._spread()))
 
     def _statement(self, since: datetime) -> ledger.Statement:
-        until = since + (from_instant(STEP_MICROS) - from_instant(0)) * _PERIOD_ENTRIES
+        until = since + (from_moment(STEP_MICROS) - from_moment(0)) * _PERIOD_ENTRIES
         with Session(self.engine) as session:
             return ledger.get_statement(session, HOT, since=since, until=until)
 

@@ -125,15 +125,3 @@ def format_credits(amount: Decimal | int) -> str:
 def number(amount: Decimal) -> int | float:
     """The JSON number of an amount: for the wire only, never for arithmetic."""
     return int(amount) if amount == amount.to_integral_value() else float(amount)
-
-
-__all__ = [
-    "MICRO_MAX",
-    "MICRO_PER_CREDIT",
-    "format_credits",
-    "from_micro",
-    "number",
-    "parse_credits",
-    "to_micro",
-    "unscaled",
-]

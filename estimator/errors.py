@@ -206,21 +206,3 @@ class PriceMissing(RateCardError):
         )
         self.dimension = dimension
         self.card = card
-
-
-__all__ = [
-    "AmountInvalid",
-    "DialectUnknown",
-    "EstimatorError",
-    "ExtraMissing",
-    "FrameInvalid",
-    "Issue",
-    "OutcomeRejected",
-    "PriceMissing",
-    "RateCardError",
-    "RateCardInvalid",
-    "RateCardNotFound",
-    "RateCardOverflow",
-    "RequestRejected",
-    "RowCountUnknown",
-]

@@ -202,6 +202,3 @@ def affordable_rows(plan: RunPlan, card: RateCard, credits: Decimal) -> int:  # 
         else:
             too_many = middle
     return affordable
-
-
-__all__ = ["Estimate", "LineItem", "Minutes", "affordable_rows", "estimate", "price_micro"]

@@ -310,6 +310,3 @@ def _check_names(card: RateCard, discount: str | None, voucher: str | None, issu
                     f"{name!r} is not on the rate card {card.name!r}. {nearest(name, known)}",
                 )
             )
-
-
-__all__ = ["DatasetProfile", "RunPlan", "plan_run"]

@@ -149,6 +149,3 @@ def _outcome_issues(plan: RunPlan, card: RateCard, outcome: RunOutcome) -> Itera
     elif delivered and not outcome.rows_processed:
         message = f"is {delivered} though no row was processed. Report the rows processed as well."
         yield Issue("rows_delivered", "contradiction", message)
-
-
-__all__ = ["RunOutcome", "RunStatus", "Settlement", "settle"]

@@ -13,7 +13,7 @@ from ledger.clock import clock
 from ledger.commands import OpenAccount
 from ledger.errors import AccountNotFound
 from ledger.model.checks import check_id
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from ledger.model.values import Account, Balance
 from ledger.storage.places import sequence_before
 from ledger.storage.present import read_present
@@ -32,7 +32,7 @@ def get_balance(session: Session, account_id: str, *, at: datetime | None = None
     Raises `AccountNotFound`.
     """
     check_id(account_id, "account_id")
-    moment = clock() if at is None else to_instant(at)
+    moment = clock() if at is None else to_moment(at)
     state = read_present(session, account_id, moment)
     if at is not None and moment < state.at:
         return answers.balance(account_id, moment, buckets_before(session, account_id, moment + 1))

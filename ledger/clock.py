@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 
 
 def clock() -> int:
     """The moment now, for a verb that was given no `at`."""
-    return to_instant(datetime.now(UTC))
+    return to_moment(datetime.now(UTC))

@@ -32,7 +32,7 @@ from ledger.commands import Capture, GrantCredits, Reserve, SetCreditLine, SetLi
 from ledger.errors import CommandInvalid, InsufficientCredits
 from ledger.model.checks import check_id
 from ledger.model.ids import format_grant_id
-from ledger.model.moments import from_instant, to_instant
+from ledger.model.moments import from_moment, to_moment
 from ledger.model.values import Balance, Bucket, Entry, Reservation
 from ledger.rules import Rejection, decide, record_due
 from ledger.storage import snapshots
@@ -139,7 +139,7 @@ def forecast_grants(
     account_id = given[0].account_id
     runs, commands = _in_order(account_id, planned)
     now = clock()
-    opened_at = min(now if command.at is None else to_instant(command.at) for command in given)
+    opened_at = min(now if command.at is None else to_moment(command.at) for command in given)
     state = AccountState(account_id, opened_at, 0, opened_at, genesis(account_id, opened_at), [0] * len(BALANCES), None)
     future = _Future(state, now)
     for command in given:
@@ -148,20 +148,20 @@ def forecast_grants(
 
 
 def _in_order(account_id: str, planned: Iterable[PlannedRun]) -> tuple[list[PlannedRun], list[Reserve]]:
-    runs = sorted(planned, key=lambda run: to_instant(run.at))
+    runs = sorted(planned, key=lambda run: to_moment(run.at))
     if len(runs) > RUNS_MAX:
         raise CommandInvalid("planned", f"has {len(runs):,} runs. Give at most {RUNS_MAX:,} at once.")
     return runs, [run.to_command(account_id) for run in runs]
 
 
 def _end(runs: Sequence[PlannedRun], until: datetime | None, now: int) -> int:
-    return max([now, *(to_instant(run.at) for run in runs[-1:])]) if until is None else to_instant(until, "until")
+    return max([now, *(to_moment(run.at) for run in runs[-1:])]) if until is None else to_moment(until, "until")
 
 
 def _told(future: _Future, runs: Sequence[PlannedRun], commands: Sequence[Reserve], end: int) -> Forecast:
     """Carry the plan out, and say what came of it."""
     _check_order(future.state, runs, end)
-    future.pass_to(min([future.now, end, *(to_instant(run.at) for run in runs[:1])]))
+    future.pass_to(min([future.now, end, *(to_moment(run.at) for run in runs[:1])]))
     opening = future.balance()
     steps = [future.run(run, command) for run, command in zip(runs, commands, strict=True)]
     future.pass_to(end)
@@ -186,11 +186,11 @@ def _needs(account_id: str, commands: Sequence[Reserve], now: int, end: int) -> 
 
 
 def _check_order(state: AccountState, runs: Sequence[PlannedRun], end: int) -> None:
-    latest = from_instant(state.at)
-    if runs and to_instant(runs[0].at) < state.at:
+    latest = from_moment(state.at)
+    if runs and to_moment(runs[0].at) < state.at:
         message = f"begins at {runs[0].at.isoformat()}, before the account's latest entry ({latest.isoformat()})."
         raise CommandInvalid("planned", f"{message} Plan runs to come.")
-    if end < max([state.at, *(to_instant(run.at) for run in runs[-1:])]):
+    if end < max([state.at, *(to_moment(run.at) for run in runs[-1:])]):
         raise CommandInvalid("until", "is before the last run, or the account's latest entry. Give a later moment.")
 
 
@@ -232,7 +232,7 @@ class _Future:
 
     def run(self, run: PlannedRun, command: Reserve) -> ForecastStep:
         """Pay for a run, if it can be paid."""
-        self.pass_to(to_instant(run.at))
+        self.pass_to(to_moment(run.at))
         held = self._decide(command)
         if not isinstance(held, Reservation):
             return ForecastStep(run, self.balance(), held)
@@ -251,7 +251,7 @@ class _Future:
         state = self.state
         for posting in state.postings:
             self.entries.append(to_entry(posting))
-            for grant, _, target, amount in posting.moves:
+            for grant, _, target, amount in posting.transfers:
                 if target == CONSUMED:
                     self.consumed[grant] = self.consumed.get(grant, 0) + amount
             if posting.reservation is not None and state.reservations[posting.reservation].state != "held":

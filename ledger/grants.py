@@ -14,7 +14,7 @@ from ledger.book.states import GrantState
 from ledger.clock import clock
 from ledger.commands import Adjust, CostBasis, GrantCredits, GrantKind, Recurrence, RevokeGrant
 from ledger.model.ids import format_grant_id
-from ledger.model.moments import from_instant, from_optional, to_instant
+from ledger.model.moments import from_moment, from_optional, to_moment
 from ledger.model.values import Adjustment, Grant, GrantStanding, Revocation
 from ledger.schema.tables import GrantRow
 from ledger.storage.keyed import RowShape
@@ -97,7 +97,7 @@ def list_grants(
     Live is a grant with credits available, held or scheduled, the credit line, and what recurs; with `ended`, the
     others too. Raises `AccountNotFound`.
     """
-    moment = clock() if at is None else to_instant(at)
+    moment = clock() if at is None else to_moment(at)
     state = read_present(session, account_id, moment, grants=True)
     grants = dict(state.grants)
     if ended:
@@ -115,7 +115,7 @@ def _standing(account_id: str, grant: GrantState) -> GrantStanding:
         account_id,
         grant.kind,
         grant.priority,
-        from_instant(grant.effective_at),
+        from_moment(grant.effective_at),
         from_optional(grant.expires_at),
         from_optional(grant.revoked_at),
         grant.scope,

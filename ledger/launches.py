@@ -23,7 +23,7 @@ from ledger.clock import clock
 from ledger.commands import LaunchRun, SettleRun, launch_scope, request_key
 from ledger.errors import IdempotencyConflict
 from ledger.model.checks import check_id
-from ledger.model.moments import from_instant, to_instant
+from ledger.model.moments import from_moment, to_moment
 from ledger.model.values import Launch, RunSettlement
 from ledger.rules.spending import spendable
 from ledger.storage import snapshots
@@ -63,8 +63,8 @@ def launch(
     """
     check_id(account_id, "account_id")
     check_id(dataset_id, "dataset_id")
-    moment = from_instant(clock()) if at is None else at
-    to_instant(moment)
+    moment = from_moment(clock()) if at is None else at
+    to_moment(moment)
     try:
         card = cards.at(moment)
         plan = plan_run(request, profile, card, discount=discount, voucher=voucher)
@@ -105,7 +105,7 @@ def _answer_estimate(
     moment: datetime,
     labels: dict[str, str] | None,
 ) -> Launch:
-    instant = to_instant(moment)
+    instant = to_moment(moment)
     state = read_present(session, account_id, instant)
     if state.scoped_count:
         state = read_present(session, account_id, instant, grants=True)

@@ -15,7 +15,7 @@ from ledger.book.states import OWED
 from ledger.clock import clock
 from ledger.commands import SetCreditLine, SetLimit
 from ledger.model.cycles import LimitPeriod, window_start
-from ledger.model.moments import from_instant, to_instant
+from ledger.model.moments import from_moment, to_moment
 from ledger.model.values import CreditLine, Limit
 from ledger.storage.present import read_present
 from ledger.storage.verbs import carry_out
@@ -35,7 +35,7 @@ def set_credit_line(
 def get_credit_line(session: Session, account_id: str, *, at: datetime | None = None) -> CreditLine:
     """How much an account may owe, and owes, now or at a moment to come. Raises `AccountNotFound`."""
     require_account(session, account_id)
-    state = read_present(session, account_id, clock() if at is None else to_instant(at))
+    state = read_present(session, account_id, clock() if at is None else to_moment(at))
     return answers.credit_line(account_id, state.credit_limit, state.buckets[OWED])
 
 
@@ -87,7 +87,7 @@ def list_limit_usage(session: Session, account_id: str, *, at: datetime | None =
     A value of which nothing has counted yet in the window is not listed. Raises `AccountNotFound`.
     """
     require_account(session, account_id)
-    moment = clock() if at is None else to_instant(at)
+    moment = clock() if at is None else to_moment(at)
     state = read_present(session, account_id, moment)
     moment = max(moment, state.at)
     values = {"account_id": account_id}
@@ -104,7 +104,7 @@ def list_limit_usage(session: Session, account_id: str, *, at: datetime | None =
 def _usage(limit: Limit, value: str, window: int, spent: int, holds: int) -> LimitUsage:
     is_count = limit.period == LimitPeriod.CONCURRENT
     used = answers.limit_units(limit.period, holds if is_count else spent)
-    start = from_instant(window) if limit.period in (LimitPeriod.DAY, LimitPeriod.MONTH) else None
+    start = from_moment(window) if limit.period in (LimitPeriod.DAY, LimitPeriod.MONTH) else None
     return LimitUsage(limit, value, start, used, max(Decimal(0), (limit.maximum or Decimal(0)) - used))
 
 

@@ -32,7 +32,7 @@ from ledger.clock import clock
 from ledger.errors import CommandInvalid
 from ledger.model.checks import TEXT_MAX, check_duration, is_storable
 from ledger.model.ids import format_reservation_id, format_run_id, format_start_id, parse_start_id
-from ledger.model.moments import INSTANT_MAX, from_instant, from_optional, to_instant
+from ledger.model.moments import MOMENT_MAX, from_moment, from_optional, to_moment
 from ledger.model.values import ReservationState, StartState
 from ledger.storage.journal import OUTBOX_CHANGE
 from ledger.storage.keyed import Write, execute_writes
@@ -198,7 +198,7 @@ class _Row:
             run_id=format_run_id(dataset_id, details["started_ms"]),
             reservation_id=format_reservation_id(self.account_id, self.number),
             attempt=self.attempts + 1,
-            created_at=from_instant(self.created_at),
+            created_at=from_moment(self.created_at),
             request=RunRequest.from_wire(details["request"]),
             plan=RunPlan.from_dict(details["plan"]),
             response=RunResponse.from_wire(details["response"]),
@@ -243,7 +243,7 @@ class _Delivery:
             place = dict(zip(("after", "after_account", "after_number"), page[-1], strict=True))
 
     def _now(self) -> int:
-        return clock() if self.at is None else to_instant(self.at)
+        return clock() if self.at is None else to_moment(self.at)
 
     def _deal_with(self, connection: Connection, row: _Row) -> None:
         self.left -= 1
@@ -258,7 +258,7 @@ class _Delivery:
             self._note(connection, "delivered", tried.changed(StartState.DELIVERED, ended_at=moment))
             return
         pause = min(self.pause_max, self.pause * 2 ** min(row.attempts, _DOUBLINGS_MAX))
-        later = min(moment + pause, INSTANT_MAX)
+        later = min(moment + pause, MOMENT_MAX)
         failed = replace(tried, error=class_of(error), next_attempt_at=later)
         self._note(connection, "failed", failed.changed(StartState.WAITING))
 
@@ -377,9 +377,9 @@ def _standing(row: Any) -> StartStanding:
         dataset_id=dataset_id,
         run_id=format_run_id(dataset_id, started_ms),
         state=StartState(state),
-        created_at=from_instant(created_at),
+        created_at=from_moment(created_at),
         attempts=attempts,
-        next_attempt_at=from_instant(next_attempt_at),
+        next_attempt_at=from_moment(next_attempt_at),
         ended_at=from_optional(ended_at),
         error=error,
     )

@@ -17,12 +17,12 @@ from ledger.commands import Capture, ExpireDue, Extend, OverCapture, Refund, Rel
 from ledger.errors import ReservationNotFound
 from ledger.model.cycles import duration
 from ledger.model.ids import format_grant_id, format_reservation_id, format_run_id, parse_reservation_id
-from ledger.model.moments import from_instant, from_optional, to_instant
+from ledger.model.moments import from_moment, from_optional, to_moment
 from ledger.model.values import Expiry, Reservation, ReservationState, Slice
 from ledger.schema.tables import ReservationRow
 from ledger.storage import journal
 from ledger.storage.keyed import RowShape
-from ledger.storage.snapshots import read_moves, reservation_of
+from ledger.storage.snapshots import read_transfers, reservation_of
 from ledger.storage.verbs import carry_out
 
 
@@ -131,7 +131,7 @@ def expire_due(
     """
     if account_id is not None:
         return [carry_out(session, ExpireDue(account_id, at), Expiry)]
-    moment = clock() if at is None else to_instant(at)
+    moment = clock() if at is None else to_moment(at)
     due = session.connection().execute(_DUE_ACCOUNTS, {"moment": moment, "limit": limit}).scalars().all()
     results = journal.execute(session, [ExpireDue(found, at) for found in sorted(due)])
     return [result for result in results if isinstance(result, Expiry)]
@@ -184,7 +184,7 @@ _CONDITIONS = {
 def _select(
     session: Session, account_id: str, conditions: str, values: dict[str, Any], at: datetime | None, limit: int
 ) -> list[Reservation]:
-    moment = clock() if at is None else to_instant(at)
+    moment = clock() if at is None else to_moment(at)
     connection = session.connection()
     columns = ", ".join(f"t.{name}" for name in RowShape.of(ReservationRow).columns)
     statement = text(
@@ -193,11 +193,11 @@ def _select(
     )
     values = values | {"account_id": account_id, "limit": limit}
     rows = connection.execute(statement, values | ({"moment": moment} if ":moment" in conditions else {})).all()
-    moves = read_moves(connection, [(row[0], row[1]) for row in rows])
-    return [_reservation(row, moves.get((row[0], row[1]), []), moment) for row in rows]
+    transfers = read_transfers(connection, [(row[0], row[1]) for row in rows])
+    return [_reservation(row, transfers.get((row[0], row[1]), []), moment) for row in rows]
 
 
-def _reservation(row: Any, moves: list[Any], moment: int) -> Reservation:
+def _reservation(row: Any, transfers: list[Any], moment: int) -> Reservation:
     account_id, hold = row[0], reservation_of(row[1:])
     state, freed = hold.state, hold.freed
     if state == ReservationState.HELD and hold.lapses_at is not None and hold.lapses_at <= moment:
@@ -210,9 +210,9 @@ def _reservation(row: Any, moves: list[Any], moment: int) -> Reservation:
         state=ReservationState(state),
         captured=from_micro(hold.captured + hold.extra),
         freed=from_micro(freed),
-        reserved_at=from_instant(hold.reserved_at),
+        reserved_at=from_moment(hold.reserved_at),
         expires_at=from_optional(hold.expires_at),
-        slices=tuple(Slice(format_grant_id(account_id, grant), from_micro(part)) for grant, _, _, part in moves),
+        slices=tuple(Slice(format_grant_id(account_id, grant), from_micro(part)) for grant, _, _, part in transfers),
         dataset_id=hold.dataset_id,
         run_id=None if run[0] is None or run[1] is None else format_run_id(run[0], run[1]),
         refunded=from_micro(hold.refunded),

@@ -13,7 +13,7 @@ from estimator import RunPlan
 from ledger.clock import clock
 from ledger.model.checks import check_id
 from ledger.model.ids import format_reservation_id, format_run_id
-from ledger.model.moments import from_instant, to_instant
+from ledger.model.moments import from_moment, to_moment
 from ledger.model.values import ReservationState
 from ledger.storage import snapshots
 
@@ -59,7 +59,7 @@ def find_last_run(
     """
     check_id(account_id, "account_id")
     check_id(dataset_id, "dataset_id")
-    moment = clock() if at is None else to_instant(at)
+    moment = clock() if at is None else to_moment(at)
     connection = session.connection()
     row = connection.execute(_LAST, {"account_id": account_id, "dataset_id": dataset_id}).one_or_none()
     if row is None:
@@ -80,7 +80,7 @@ def find_last_run(
         account_id=account_id,
         dataset_id=dataset_id,
         state=state,
-        launched_at=from_instant(reserved_at),
+        launched_at=from_moment(reserved_at),
         rows=plan.rows,
         rows_output=plan.rows_output,
     )
@@ -93,6 +93,3 @@ def _ended(session: Session, account_id: str, run_id: str, state: str) -> RunSta
         return RunState(settled.parsed_details()["outcome"]["status"])
     # Captured by hand, without an outcome, it did what was charged.
     return RunState.SUCCEEDED if state == ReservationState.CAPTURED else RunState(state)
-
-
-__all__ = ["RunStanding", "RunState", "find_last_run"]

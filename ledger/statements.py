@@ -15,7 +15,7 @@ from ledger.book.states import BALANCES, AccountState, Posting
 from ledger.clock import clock
 from ledger.errors import CommandInvalid
 from ledger.model.checks import check_id
-from ledger.model.moments import from_instant, from_optional, to_instant
+from ledger.model.moments import from_moment, from_optional, to_moment
 from ledger.model.values import Statement
 from ledger.storage.history import read_windows, to_entry
 from ledger.storage.places import sequence_before
@@ -62,7 +62,7 @@ def get_statement(
     return Statement(
         account_id=account_id,
         since=from_optional(found.since),
-        until=from_instant(found.until),
+        until=from_moment(found.until),
         opening=answers.balance(account_id, start, found.opening),
         entries=tuple(to_entry(posting) for posting in found.postings),
         closing=answers.balance(account_id, found.until, found.closing),
@@ -80,8 +80,8 @@ def open_statement(
 ) -> OpenStatement:
     """What `get_statement` answers, without having its entries in memory."""
     check_id(account_id, "account_id")
-    start = None if since is None else to_instant(since, "since")
-    end = clock() + 1 if until is None else to_instant(until, "until")
+    start = None if since is None else to_moment(since, "since")
+    end = clock() + 1 if until is None else to_moment(until, "until")
     if start is not None and start > end:
         raise CommandInvalid("since", "is after until. Give a period that ends after it begins.")
     _check_page(after, limit)

@@ -35,6 +35,3 @@ def shares(count: int) -> Integers:
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     tenths: Integers = (mixed % np.uint64(10)).astype(np.int64)
     return tenths
-
-
-__all__ = ["COVERAGE_PERCENT", "conformal_factor", "runs_needed", "shares"]

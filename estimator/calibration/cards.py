@@ -144,6 +144,3 @@ def _taken_off(table: Any) -> list[Any]:
     while body and body[-1][0] is None:
         rest.insert(0, body.pop()[1])
     return [item for item in rest if not isinstance(item, Null)]  # what is left of values that were removed
-
-
-__all__ = ["card_text", "with_minutes"]

@@ -105,6 +105,3 @@ def _product(factors: Mapping[str, float], history: History) -> Floats:
         if factor != 1:
             product[history.slowed[name]] *= factor
     return product
-
-
-__all__ = ["RUNS_MIN", "Fit", "fit"]

@@ -19,7 +19,8 @@ from estimator.frames.diagnosis import diagnose, runs_issues
 from estimator.frames.reader import Reader
 from estimator.programs.program import PPM
 from estimator.rates.sections import LENGTHS, RECIPES, TRAINING_TYPES
-from estimator.scenarios.reading.sources import Source, open_runs
+from estimator.scenarios.reading.pieces import Source
+from estimator.scenarios.reading.sources import open_runs
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard
@@ -193,6 +194,3 @@ def _minutes(batch: Any, times: tuple[str, ...], first: int) -> tuple[Floats, li
 
 def _is_number(kind: Any) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
-
-
-__all__ = ["History", "read_history"]

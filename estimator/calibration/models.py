@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from estimator.calibration.arrays import Floats, np
-from estimator.calibration.bounds import COVERAGE_PERCENT, conformal_factor, shares
+from estimator.calibration.bounds import conformal_factor, shares
 from estimator.calibration.fitting import Fit, fit
 from estimator.calibration.history import History
 from estimator.errors import FrameInvalid, Issue
@@ -183,6 +183,3 @@ def _tried(model: MinutesModel, history: History) -> Backtest:
         (Decimal(100 * covered) / len(history)).quantize(hundredth),
         (Decimal(float(np.median(errors))) * 100).quantize(hundredth),
     )
-
-
-__all__ = ["COVERAGE_PERCENT", "RUNS_LEAST", "Backtest", "Bound", "Calibration", "calibrate"]

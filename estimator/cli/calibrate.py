@@ -116,6 +116,3 @@ def _factor(bound: Any) -> str:
         return format_credits(bound.factor)
     needed = runs_needed()
     return f"none: {needed} are needed for one" if bound.runs < needed else "none: too many took no end of time"
-
-
-__all__ = ["calibrate_command"]

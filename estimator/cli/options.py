@@ -228,6 +228,3 @@ def check_place(path: Path | None) -> None:
         raise CommandFailed("unwritable", f"{str(path)!r} is a folder. Name a file to write.")
     if not path.parent.is_dir():
         raise CommandFailed("unwritable", f"The folder {str(path.parent)!r} does not exist. Make it, or name another.")
-
-
-__all__ = ["CARD_DEFAULT", "RequestOptions", "card_in_force", "check_place", "parse_moment", "read_book", "read_card"]

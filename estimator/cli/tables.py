@@ -98,16 +98,3 @@ def estimate_summary(estimate: Estimate) -> Text:
     return line(
         f"Rate card {estimate.card_name}: {estimate.rows:,} rows in, {estimate.rows_output:,} rows out, {minutes}."
     )
-
-
-__all__ = [
-    "aligned",
-    "amount_cell",
-    "cell",
-    "estimate_summary",
-    "facts",
-    "items_table",
-    "line",
-    "profile_table",
-    "shown",
-]

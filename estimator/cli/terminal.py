@@ -211,6 +211,3 @@ def _write(pieces: Iterable[str]) -> None:
 def _stop_writing(stream: Any) -> None:
     """Send what is still buffered nowhere, so that the interpreter has nothing to complain of when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-__all__ = ["EPILOG", "CommandFailed", "CommandGroup", "ExitStatus", "emit", "emit_file", "least_width", "printable"]

@@ -127,6 +127,3 @@ def _progress(source: Source, *, quiet: bool) -> Iterator[Any]:
         yield _LateBar(bar, source.size)
     finally:
         bar.stop()
-
-
-__all__ = ["app"]

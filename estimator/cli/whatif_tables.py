@@ -139,6 +139,3 @@ def _groups_parts(comparison: Comparison, dimension: str) -> Iterator[Renderable
     yield table
     if len(groups) > len(rows):
         yield line(f"... and {len(groups) - len(rows):,} more; --csv FILE writes all of them.")
-
-
-__all__ = ["GROUPS_SHOWN", "comparison_parts", "write_groups"]

@@ -213,5 +213,3 @@ _READERS: dict[str, Callable[[Path, Progress | None], tuple[int, tuple[str, ...]
     ".csv.gz": _read_csv,
     ".parquet": _read_parquet,
 }
-
-__all__ = ["DatasetError", "Progress", "human_eval_path", "profile_dataset"]

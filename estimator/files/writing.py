@@ -33,6 +33,3 @@ def written_whole(path: Path | str, *, newline: str | None = None) -> Iterator[T
     """A text file in UTF-8 that takes its place as `beside` has it; what was there stays there where that fails."""
     with beside(path) as made, made.open("w", encoding="utf-8", newline=newline) as file:
         yield file
-
-
-__all__ = ["beside", "written_whole"]

@@ -213,6 +213,3 @@ def _round_above(rows: int) -> int:
 
 def _looked_up(table: Integers, places: Any, into: Integers) -> Integers:
     return np.take(table, places, out=into, mode="clip")
-
-
-__all__ = ["Kernel", "Priced", "Pricing", "Workspace"]

@@ -197,6 +197,3 @@ def _named_inputs(card: RateCard) -> dict[str, tuple[str, Amounts]]:
         "voucher_basis_points": ("voucher", tuple(vouchers.items())),
         "voucher_amount": ("voucher", tuple(amounts.items())),
     }
-
-
-__all__ = ["Layout", "layout", "tariff"]

@@ -186,6 +186,3 @@ def degrees(program: Program, prices: Mapping[str, int]) -> list[int | None]:
         else:
             found.append(None)
     return found
-
-
-__all__ = ["Graph", "Insertion", "Scale", "common_scale", "degrees"]

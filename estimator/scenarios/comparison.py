@@ -119,6 +119,3 @@ def _steps(way: Sequence[Stage], totals: dict[str, int], before: int) -> Iterato
         after = totals[stage.card.id]
         yield Step(stage.codes, stage.label, from_micro(after - before), from_micro(after))
         before = after
-
-
-__all__ = ["MOVERS", "compare"]

@@ -30,6 +30,3 @@ class ScenarioInvalid(EstimatorError):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
         self.field = field
-
-
-__all__ = ["RunsUnreadable", "ScenarioInvalid"]

@@ -106,6 +106,3 @@ def _position(place: list[Any], name: str, path: str) -> int:
         last = len(place) - 1
         raise ScenarioInvalid(path, f"has no part {name!r}. Count from 0 to {last}, as in tiers.0.multiply.")
     return int(name)
-
-
-__all__ = ["FieldValue", "keeps_order", "quantum_of", "with_field"]

@@ -261,6 +261,3 @@ class Comparison:
             "candidates": [change.to_dict() for change in self.changes],
             "by": {name: [group.to_dict() for group in groups] for name, groups in self.groups.items()},
         }
-
-
-__all__ = ["Bin", "CardTotal", "Change", "Comparison", "Group", "Groups", "Movement", "RunMover", "Step", "percent"]

@@ -229,6 +229,3 @@ def _multiples(bounds: tuple[object, object], step: Decimal) -> tuple[int, int]:
 
 def _value(multiple: int, step: Decimal) -> Decimal:
     return _EXACT.multiply(multiple, step)
-
-
-__all__ = ["Neighbour", "Solution", "solve"]

@@ -142,6 +142,3 @@ def _order(fields: dict[str, Any], first: Section, second: Section) -> tuple[str
     priced = Section.model_validate({**fields, "order": None, "tiers": ()}).dimensions
     wanted = dict.fromkeys([*first.dimensions, *second.dimensions])
     return tuple(name for name in wanted if name in priced)
-
-
-__all__ = ["LABELS", "Stage", "stages"]

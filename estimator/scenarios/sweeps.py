@@ -117,6 +117,3 @@ def _varied(card: RateCard, values: Mapping[str, FieldValue]) -> RateCard:
     for path, value in values.items():
         card = with_field(card, path, value)
     return card
-
-
-__all__ = ["EVALUATIONS_MAX", "Sweep", "SweepPoint", "sweep"]

@@ -35,6 +35,3 @@ def fences(parts: Sequence[Mapping[str, str]], last: str) -> Iterator[int]:
 
 def _read(expressions: Iterable[str]) -> list[str]:
     return [name for expression in expressions for name in _NAME.findall(expression)]
-
-
-__all__ = ["fences"]

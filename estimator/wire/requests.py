@@ -252,18 +252,3 @@ def _without_empty(body: dict[str, Any]) -> dict[str, Any]:
     """Drop objects and lists that hold nothing, from the inside out."""
     pruned = {key: _without_empty(item) if isinstance(item, dict) else item for key, item in body.items()}
     return {key: item for key, item in pruned.items() if item not in ({}, [])}
-
-
-__all__ = [
-    "BrandControls",
-    "ColumnMapping",
-    "JobSpecification",
-    "LanguageExpansion",
-    "LanguagePair",
-    "Length",
-    "RecipeSpecification",
-    "Recipes",
-    "RunRequest",
-    "SafetyCategory",
-    "TrainingType",
-]

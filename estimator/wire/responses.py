@@ -109,6 +109,3 @@ class RunResponse(BaseModel):
     def from_wire(cls, body: Mapping[str, Any]) -> RunResponse:
         """Read back what `to_wire` wrote, as a stored first answer is."""
         return cls.model_validate(dict(body))
-
-
-__all__ = ["RunResponse"]

@@ -29,6 +29,3 @@ class ClosingRecord(NamedTuple):
         *columns, _ = self
         written = encode_details([each.hex() if isinstance(each, bytes) else each for each in columns])
         return self._replace(hash=sha256(previous + written.encode()).digest())
-
-
-__all__ = ["ClosingRecord"]

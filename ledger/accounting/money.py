@@ -196,15 +196,3 @@ def total_figures(parts: Iterable[Figures]) -> Figures:
     for part in parts:
         figures.add(part)
     return figures
-
-
-__all__ = [
-    "Basis",
-    "Figures",
-    "RevenueTotal",
-    "Terms",
-    "money_of",
-    "money_text",
-    "priced",
-    "total_figures",
-]

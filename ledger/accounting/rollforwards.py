@@ -151,7 +151,7 @@ class Deferral:
         """The period after: its opening is this closing."""
         return Deferral(self.closing)
 
-    def count(self, part: int, move: Transferred) -> None:
+    def count(self, part: int, move: AccountedTransfer) -> None:
         """Count a transfer in a part of the book: before the period, in it, or as an adjustment."""
         flows = (Flows(), self.flows, self.adjustments)[part]
         flows.move(move.source, move.target, move.amount, is_of_debt=move.is_of_debt)
@@ -193,7 +193,7 @@ class Receivable:
         """The period after: its opening is this closing."""
         return Receivable(self.closing, self.used_closing)
 
-    def count(self, part: int, move: Transferred) -> None:
+    def count(self, part: int, move: AccountedTransfer) -> None:
         """As `Deferral.count`."""
         flows = (Lending(), self.flows, self.adjustments)[part]
         flows.move(move.source, move.target, move.amount, is_refund=move.is_refund)
@@ -226,7 +226,7 @@ BEFORE, WITHIN, ADJUSTING = range(3)
 
 
 @dataclass(frozen=True, slots=True)
-class Transferred:
+class AccountedTransfer:
     """A transfer of some grant, or the sum of several: whence, whither, and what its entry tells of it."""
 
     source: str
@@ -260,7 +260,7 @@ Sheets = dict[int, Deferral | Receivable]
 """The sheets of an account by the number of their grant."""
 
 
-def sheets_of(moves: Mapping[int, list[tuple[int, Transferred]]], kinds: Mapping[int, str]) -> Sheets:
+def sheets_of(moves: Mapping[int, list[tuple[int, AccountedTransfer]]], kinds: Mapping[int, str]) -> Sheets:
     """The sheets of grants, from each one's transfers and the part that each belongs to."""
     sheets: Sheets = {}
     for number, parts in moves.items():
@@ -269,24 +269,3 @@ def sheets_of(moves: Mapping[int, list[tuple[int, Transferred]]], kinds: Mapping
             sheet.count(part, move)
         sheets[number] = sheet
     return sheets
-
-
-__all__ = [
-    "ADJUSTING",
-    "BEFORE",
-    "DEFERRED",
-    "FLOWS",
-    "LENDING",
-    "OF_DEBT_SQL",
-    "WITHIN",
-    "Deferral",
-    "Flows",
-    "Lending",
-    "Receivable",
-    "Sheets",
-    "Transferred",
-    "amount_of",
-    "is_of_debt",
-    "name_of",
-    "sheets_of",
-]

@@ -10,7 +10,7 @@ from ledger.auditing.closings import ClosingsAudit
 from ledger.auditing.quick_replay import QuickReplay, is_chained
 from ledger.auditing.replay import UNREADABLE, Problem, Replay
 from ledger.auditing.rows import AccountRows, Row, Window
-from ledger.book.states import AccountState, ReservationState, genesis
+from ledger.book.states import AccountState, Hold, genesis
 from ledger.model.ids import format_grant_id, format_reservation_id, format_start_id
 from ledger.model.values import EntryKind, Finding, StartState
 from ledger.storage import snapshots
@@ -76,12 +76,12 @@ class AccountAudit:
     def _follow(self, window: Window) -> Iterator[Finding]:
         """Replay a window's entries, up to the cutoff: the ordinary ones of a sound window quickly."""
         is_sound = not window.misplaced and self._is_chained(window)
-        quick, cutoff, moves = self.quick, self.cutoff, window.moves
+        quick, cutoff, transfers = self.quick, self.cutoff, window.transfers
         quick.rows = window.holds
         for row in window.entries:
             if cutoff is not None and row[_AT] > cutoff:
                 return
-            if not (is_sound and quick.take(row, moves.get(row[_SEQUENCE], ()))):
+            if not (is_sound and quick.take(row, transfers.get(row[_SEQUENCE], ()))):
                 yield from self._follow_any(window, row, is_sound)
 
     def _is_chained(self, window: Window) -> bool:
@@ -89,7 +89,7 @@ class AccountAudit:
         if not window.entries or window.entries[-1][_SEQUENCE] <= self.is_chained_to:
             return True
         try:
-            return is_chained(self.state.account_id, self.replay.head, window.entries, window.moves)
+            return is_chained(self.state.account_id, self.replay.head, window.entries, window.transfers)
         except UNREADABLE:
             return False
 
@@ -100,7 +100,7 @@ class AccountAudit:
         sequence = row[_SEQUENCE]
         try:
             self.quick.thaw(row[_RESERVATION])
-            posting = snapshots.posting_of(row, window.moves.get(sequence, []))
+            posting = snapshots.posting_of(row, window.transfers.get(sequence, []))
             self.replay.follow(posting, problems, is_chained=is_chained)
         except UNREADABLE as error:
             self.replay.sequence, unreadable = sequence, error
@@ -114,7 +114,7 @@ class AccountAudit:
     def _check_window(self, window: Window) -> Iterator[Finding]:
         """Rows numbered as entries of the window are, that no entry of it made."""
         sequences = {row[_SEQUENCE] for row in window.entries}
-        for sequence in sorted(window.moves.keys() - sequences):
+        for sequence in sorted(window.transfers.keys() - sequences):
             yield self._finding(sequence, "transfer_unknown", "a transfer belongs to no entry")
         made = {row[_SEQUENCE] for row in window.entries if row[_KIND] == EntryKind.RESERVE}
         for number in sorted(window.holds.keys() - made):
@@ -157,10 +157,10 @@ class AccountAudit:
         rows = {number: window.holds[number] for number in numbers if number in window.holds}
         return rows | self.rows.holds(number for number in numbers if number not in rows)
 
-    def _compare_holds(self, expected: dict[int, ReservationState]) -> Iterator[Finding]:
+    def _compare_holds(self, expected: dict[int, Hold]) -> Iterator[Finding]:
         yield from self._compare(self.rows.holds(expected), expected)
 
-    def _compare(self, rows: dict[int, tuple[Any, ...]], expected: dict[int, ReservationState]) -> Iterator[Finding]:
+    def _compare(self, rows: dict[int, tuple[Any, ...]], expected: dict[int, Hold]) -> Iterator[Finding]:
         for number, hold in sorted(expected.items()):
             name, says = (
                 format_reservation_id(self.state.account_id, number),

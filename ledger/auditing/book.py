@@ -19,7 +19,7 @@ from ledger.auditing.account import AccountAudit, Progress
 from ledger.auditing.replay import UNREADABLE
 from ledger.auditing.rows import WINDOW, StreamedRows, read_page
 from ledger.errors import AuditFailed
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from ledger.model.values import Finding
 from ledger.storage import snapshots
 
@@ -46,7 +46,7 @@ def audit(
     meanwhile is read again.
     """
     connection = session.connection()
-    cutoff = None if at is None else to_instant(at)
+    cutoff = None if at is None else to_moment(at)
     report = progress or _unheard
     if account_id is not None:
         yield from audit_account(connection, account_id, cutoff, report)

@@ -21,7 +21,7 @@ from estimator.credits import format_credits, from_micro
 from ledger.book.states import BALANCES, genesis
 from ledger.clock import clock
 from ledger.errors import CheckpointInvalid
-from ledger.model.moments import from_instant, to_instant
+from ledger.model.moments import from_moment, to_moment
 from ledger.model.values import Finding
 from ledger.storage.snapshots import read_postings
 
@@ -105,7 +105,7 @@ def _amounts(named: dict[str, str]) -> tuple[Decimal, ...]:
 def take_checkpoint(session: Session, *, at: datetime | None = None) -> Checkpoint:
     """Where every account stands now; `at` is when that is said to be. Take it of a book that the audit has proved."""
     connection = session.connection()
-    moment = from_instant(clock() if at is None else to_instant(at))
+    moment = from_moment(clock() if at is None else to_moment(at))
     marks = [
         AccountMark(account_id, sequence, bytes(head).hex(), tuple(map(from_micro, figures)))
         for account_id, sequence, head, *figures in _accounts(connection)

@@ -13,10 +13,10 @@ from ledger.accounting.rollforwards import (
     ADJUSTING,
     DEFERRED,
     WITHIN,
+    AccountedTransfer,
     Deferral,
     Receivable,
     Sheets,
-    Transferred,
     is_of_debt,
     name_of,
 )
@@ -50,7 +50,7 @@ class ClosingsAudit:
                 self._close()
             if len(self.counted) == len(self.records):
                 return
-            self._count(row, window.moves.get(row[_SEQUENCE], ()))
+            self._count(row, window.transfers.get(row[_SEQUENCE], ()))
             self.last = row
 
     def _is_behind(self, row: Row) -> bool:
@@ -58,17 +58,19 @@ class ClosingsAudit:
         place = len(self.counted)
         return place < len(self.records) and bool(row[_SEQUENCE] > self.records[place].sequence)
 
-    def _count(self, row: Row, moves: Any) -> None:
+    def _count(self, row: Row, transfers: Any) -> None:
         sequence, kind = row[_SEQUENCE], row[_KIND]
         if kind == EntryKind.GRANT and "cost_basis" in row[_DETAILS]:
             self._note_basis(row)
         part = ADJUSTING if row[_AT] < self.records[len(self.counted)].since else WITHIN
-        for number, source, target, amount in moves:
+        for number, source, target, amount in transfers:
             whence, whither = name_of(source), name_of(target)
             if whence in DEFERRED and whither in DEFERRED:
                 continue
             is_debt = is_of_debt(kind, sequence, number)
-            self._sheet(number).count(part, Transferred(whence, whither, amount, kind == EntryKind.REFUND, is_debt))
+            self._sheet(number).count(
+                part, AccountedTransfer(whence, whither, amount, kind == EntryKind.REFUND, is_debt)
+            )
 
     def _note_basis(self, row: Row) -> None:
         basis = Basis.of(json.loads(row[_DETAILS]))
@@ -136,6 +138,3 @@ class _Counted:
 
     last: Row | None
     figures: str
-
-
-__all__ = ["ClosingsAudit"]

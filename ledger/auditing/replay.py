@@ -21,10 +21,10 @@ from ledger.book.states import (
     PAID,
     SCHEDULED,
     GrantState,
+    Hold,
     LimitState,
-    Move,
+    PostedTransfer,
     Posting,
-    ReservationState,
     UsageKey,
     UsageState,
     chain_hash,
@@ -67,8 +67,8 @@ class Replay:
     scoped_count: int = 0
     limits: dict[int, LimitState] = field(default_factory=dict)
     usage: dict[UsageKey, UsageState] = field(default_factory=dict)
-    holds: dict[int, ReservationState] = field(default_factory=dict)
-    closed: dict[int, ReservationState] = field(default_factory=dict)
+    holds: dict[int, Hold] = field(default_factory=dict)
+    closed: dict[int, Hold] = field(default_factory=dict)
     cards: set[str] = field(default_factory=set)
     starts: dict[int, int] = field(default_factory=dict)
     is_noted: bool = False
@@ -92,7 +92,7 @@ class Replay:
         if kind not in _OF_HOLDS:
             self._make_grants(posting)
         owed = self.buckets[OWED]
-        self._carry_out(posting.moves, problems)
+        self._carry_out(posting.transfers, problems)
         if tuple(self.buckets) != posting.buckets:
             problems.append(("balance_wrong", "its running balance is not what its transfers add up to"))
         if self.buckets[OWED] > max(owed, self.credit_limit):
@@ -103,9 +103,9 @@ class Replay:
         if posting.reservation is not None:
             self._follow_hold(posting, posting.reservation, problems)
 
-    def _carry_out(self, moves: list[Move], problems: list[Problem]) -> None:
+    def _carry_out(self, transfers: list[PostedTransfer], problems: list[Problem]) -> None:
         buckets = self.buckets
-        for number, source, target, amount in moves:
+        for number, source, target, amount in transfers:
             grant = self.grants.get(number)
             if grant is None:
                 problems.append(("grant_unknown", f"it moves credits of grant {number}, which no entry made"))
@@ -172,7 +172,7 @@ class Replay:
         head.recurrence = None
         for number in details["carried"]:
             self.grants[number].expires_at = details["expires_at"]
-        if not any(source == ISSUED and number == posting.sequence for number, source, _, _ in posting.moves):
+        if not any(source == ISSUED and number == posting.sequence for number, source, _, _ in posting.transfers):
             head.recurrence = terms
             return
         lot = GrantState(posting.sequence, head.priority, details["expires_at"], [0] * len(BUCKETS))
@@ -182,7 +182,7 @@ class Replay:
 
     def note_repaid(self, posting: Posting, _details: dict[str, Any]) -> None:
         """New credits that went to what the credit line had lent."""
-        for number, source, target, amount in posting.moves:
+        for number, source, target, amount in posting.transfers:
             if source == AVAILABLE and target == CONSUMED:
                 self.grants[number].repaid += amount
 
@@ -233,12 +233,12 @@ class Replay:
         else:
             self._settle(known, posting, details)
 
-    def _hold(self, posting: Posting, details: dict[str, Any]) -> ReservationState:
+    def _hold(self, posting: Posting, details: dict[str, Any]) -> Hold:
         if "card_id" in details:
             self.cards.add(details["card_id"])
         if details.get("outbox"):
             self.starts[posting.sequence] = posting.at
-        return ReservationState(
+        return Hold(
             posting.sequence,
             details["amount"],
             "held",
@@ -246,7 +246,7 @@ class Replay:
             0,
             posting.at,
             details["expires_at"],
-            [[grant, amount, 0] for grant, _, target, amount in posting.moves if target == HELD],
+            [[grant, amount, 0] for grant, _, target, amount in posting.transfers if target == HELD],
             details.get("dataset_id"),
             details.get("started_ms"),
             details.get("grace", 0),
@@ -254,7 +254,7 @@ class Replay:
             counted=details.get("counted"),
         )
 
-    def _count_hold(self, hold: ReservationState, problems: list[Problem]) -> None:
+    def _count_hold(self, hold: Hold, problems: list[Problem]) -> None:
         for number, value, window in hold.counted or ():
             usage = self.usage.setdefault((number, value, window), UsageState())
             usage.spent += hold.amount
@@ -264,8 +264,8 @@ class Replay:
             if limit.maximum is None or (used > limit.maximum and (hold.amount or used == usage.holds)):
                 problems.append(("limit_exceeded", f"it holds more than limit {number} leaves"))
 
-    def _settle(self, hold: ReservationState, posting: Posting, details: dict[str, Any]) -> None:
-        for number, source, target, amount in posting.moves:
+    def _settle(self, hold: Hold, posting: Posting, details: dict[str, Any]) -> None:
+        for number, source, target, amount in posting.transfers:
             if source != HELD:
                 hold.extra += amount
                 hold.slices.append([number, 0, amount])
@@ -291,12 +291,12 @@ class Replay:
             self.holds.pop(hold.number, None)
             self.closed[hold.number] = hold
 
-    def _count_spent(self, hold: ReservationState, amount: int) -> None:
+    def _count_spent(self, hold: Hold, amount: int) -> None:
         for number, value, window in hold.counted or ():
             self.usage[number, value, window].spent += amount
 
-    def _refund(self, hold: ReservationState, posting: Posting, details: dict[str, Any]) -> None:
-        amount = left = sum(move[3] for move in posting.moves)
+    def _refund(self, hold: Hold, posting: Posting, details: dict[str, Any]) -> None:
+        amount = left = sum(move[3] for move in posting.transfers)
         for part in reversed(hold.slices):
             given = min(part[2], left)
             part[2] -= given

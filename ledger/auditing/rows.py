@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-from ledger.book.states import BUCKETS, Move
+from ledger.book.states import BUCKETS, PostedTransfer
 from ledger.schema.tables import (
     CardRow,
     ClosingRow,
@@ -83,33 +83,32 @@ _LAPSES_AT, _EXPIRES_AT, _EFFECTIVE_AT = 11, 3, 12
 class Window:
     """Some entries of an account in a row, with their transfers and the reservations and starts numbered as they are.
 
-    `moves` are the transfers by sequence, `misplaced` the sequences of entries whose transfers are not numbered from 0.
+    `transfers` are by sequence, `misplaced` the sequences of entries whose transfers are not numbered from 0.
     """
 
     entries: list[Row]
-    moves: dict[int, list[Move]]
+    transfers: dict[int, list[PostedTransfer]]
     misplaced: set[int]
     holds: dict[int, Row]
     starts: dict[int, Row]
 
     @classmethod
-    def of(
-        cls, entries: list[Row], transfers: Iterable[Row], holds: Iterable[Row], starts: Iterable[Row] = ()
-    ) -> Window:
+    def of(cls, entries: list[Row], rows: Iterable[Row], holds: Iterable[Row], starts: Iterable[Row] = ()) -> Window:
         """A window of rows that are in the order of their keys."""
-        moves: dict[int, list[Move]] = {}
+        transfers: dict[int, list[PostedTransfer]] = {}
         misplaced: set[int] = set()
         latest: int | None = None
-        taken: list[Move] = []
+        taken: list[PostedTransfer] = []
         index: Callable[[Any, Any], Any] = _INDEX.get  # a name that is none stays, and hashes as no bucket does
-        for _, sequence, ordinal, grant, source, target, amount in transfers:
+        for _, sequence, ordinal, grant, source, target, amount in rows:
             if sequence != latest:
                 latest, taken = sequence, []
-                moves[sequence] = taken
+                transfers[sequence] = taken
             if ordinal != len(taken):
                 misplaced.add(sequence)
             taken.append((grant, index(source, source), index(target, target), amount))
-        return cls(entries, moves, misplaced, *({row[_NUMBER]: row for row in rows} for rows in (holds, starts)))
+        by_number = ({row[_NUMBER]: row for row in found} for found in (holds, starts))
+        return cls(entries, transfers, misplaced, *by_number)
 
 
 class AccountRows(Protocol):

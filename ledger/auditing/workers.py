@@ -24,7 +24,7 @@ from ledger.auditing.quick_replay import is_chained
 from ledger.auditing.replay import UNREADABLE
 from ledger.auditing.rows import StreamedRows
 from ledger.book.states import genesis
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from ledger.model.values import Finding
 from ledger.storage import snapshots
 from ledger.storage.driver import driver_cursor
@@ -52,7 +52,7 @@ def audit_together(
     Each process opens connections of its own to the engine's database, by its URL alone: not for SQLite in memory. A
     script calls it under `if __name__ == "__main__":`, as everything that starts processes.
     """
-    cutoff = None if at is None else to_instant(at)
+    cutoff = None if at is None else to_moment(at)
     context = multiprocessing.get_context("forkserver")
     done = context.Value("q", 0)
     with ProcessPoolExecutor(workers, context, _prepare, (engine.url, done)) as pool:
@@ -283,7 +283,7 @@ def _prove_chain(name: str, after: int, last: int) -> bool:
             if after:
                 head = snapshots.read_postings(connection, [(name, after)])[0].hash
             for window in StreamedRows(connection, name, last).spans(after=after, with_holds=False):
-                if not is_chained(name, head, window.entries, window.moves):
+                if not is_chained(name, head, window.entries, window.transfers):
                     return False
                 head = window.entries[-1][_HASH]
         except UNREADABLE:

@@ -160,6 +160,3 @@ def _resolve(futures: Iterable[asyncio.Future[None]]) -> None:
     for future in futures:
         if not future.done():
             future.set_result(None)
-
-
-__all__ = ["Call", "Relay", "TaskCall", "ThreadCall"]

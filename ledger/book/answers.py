@@ -12,7 +12,7 @@ from estimator.credits import from_micro
 from ledger.book.states import AVAILABLE, CONSUMED, EXPIRED, HELD, ISSUED, OWED, PAID, REVOKED, Posting
 from ledger.model.cycles import LimitPeriod, duration
 from ledger.model.ids import format_grant_id, format_reservation_id, format_run_id
-from ledger.model.moments import from_instant, from_optional
+from ledger.model.moments import from_moment, from_optional
 from ledger.model.values import (
     Adjustment,
     Balance,
@@ -40,12 +40,12 @@ _STATE_AFTER = {
 
 
 # The commands of a batch share their moment.
-_moment = lru_cache(maxsize=16)(from_instant)
+_moment = lru_cache(maxsize=16)(from_moment)
 
 
 def moved(posting: Posting, *targets: int) -> int:
     """Micro-credits that an entry moved into the given buckets."""
-    return sum([amount for _, _, target, amount in posting.moves if target in targets])
+    return sum([amount for _, _, target, amount in posting.transfers if target in targets])
 
 
 def answer(posting: Posting, *, replayed: bool) -> Result:
@@ -62,17 +62,17 @@ def answer(posting: Posting, *, replayed: bool) -> Result:
 
 
 def _grant(posting: Posting, details: dict[str, Any], replayed: bool) -> Grant:
-    issued = sum(amount for _, source, _, amount in posting.moves if source == ISSUED)
+    issued = sum(amount for _, source, _, amount in posting.transfers if source == ISSUED)
     return Grant(
         grant_id=format_grant_id(posting.account_id, posting.sequence),
         account_id=posting.account_id,
         amount=from_micro(issued),
         priority=details["priority"],
         expires_at=from_optional(details["expires_at"]),
-        granted_at=from_instant(posting.at),
+        granted_at=from_moment(posting.at),
         replayed=replayed,
         kind=details.get("kind", PAID),
-        effective_at=from_instant(details.get("effective_at", posting.at)),
+        effective_at=from_moment(details.get("effective_at", posting.at)),
         repaid=from_micro(moved(posting, CONSUMED)),
         cost_basis=details.get("cost_basis"),
         scope=details.get("scope"),
@@ -87,7 +87,7 @@ def _recurrence(terms: dict[str, Any] | None) -> dict[str, Any] | None:
     if terms is None:
         return None
     amounts = {name: from_micro(terms[name]) for name in ("amount", "rollover_min", "rollover_max")}
-    return {"every": terms["every"], "count": terms["count"], "anchor": from_instant(terms["anchor"])} | amounts
+    return {"every": terms["every"], "count": terms["count"], "anchor": from_moment(terms["anchor"])} | amounts
 
 
 def _revocation(posting: Posting, details: dict[str, Any], replayed: bool) -> Revocation:
@@ -109,7 +109,9 @@ def _adjustment(posting: Posting, details: dict[str, Any], replayed: bool) -> Ad
         grant_id=format_grant_id(posting.account_id, posting.sequence) if is_added else None,
         slices=()
         if is_added
-        else tuple(Slice(format_grant_id(posting.account_id, n), from_micro(part)) for n, _, _, part in posting.moves),
+        else tuple(
+            Slice(format_grant_id(posting.account_id, n), from_micro(part)) for n, _, _, part in posting.transfers
+        ),
         replayed=replayed,
     )
 
@@ -188,20 +190,20 @@ def _figures(posting: Posting) -> tuple[int, int, int]:
     if posting.kind == EntryKind.RESERVE:
         return moved(posting, HELD), 0, 0
     captured = moved(posting, CONSUMED)
-    freed = sum(amount for _, source, target, amount in posting.moves if source == HELD and target != CONSUMED)
+    freed = sum(amount for _, source, target, amount in posting.transfers if source == HELD and target != CONSUMED)
     if posting.kind == EntryKind.REFUND:
-        return sum(move[3] for move in posting.moves), 0, 0
+        return sum(move[3] for move in posting.transfers), 0, 0
     return captured if posting.kind == EntryKind.CAPTURE else freed, captured, freed
 
 
 def slices(posting: Posting) -> list[Slice]:
     """What an entry held, or took from its hold, by grant and in burn order."""
-    account_id, moves = posting.account_id, posting.moves
-    if len(moves) == 1:
-        ((number, source, target, amount),) = moves
+    account_id, transfers = posting.account_id, posting.transfers
+    if len(transfers) == 1:
+        ((number, source, target, amount),) = transfers
         return [Slice(format_grant_id(account_id, number), from_micro(amount))] if HELD in (source, target) else []
     amounts: dict[int, int] = {}
-    for number, source, target, amount in moves:
+    for number, source, target, amount in transfers:
         if target == HELD or source == HELD:
             amounts[number] = amounts.get(number, 0) + amount
     return [Slice(format_grant_id(account_id, number), from_micro(amount)) for number, amount in amounts.items()]
@@ -234,7 +236,7 @@ def expiry(account_id: str, postings: Sequence[Posting]) -> Expiry:
     """What the entries that recorded lapses add up to."""
     holds = [p.reservation for p in postings if p.reservation is not None]
     grants = [
-        number for p in postings if p.kind == EntryKind.EXPIRE and p.reservation is None for number, *_ in p.moves
+        number for p in postings if p.kind == EntryKind.EXPIRE and p.reservation is None for number, *_ in p.transfers
     ]
     return Expiry(
         account_id=account_id,
@@ -249,4 +251,4 @@ def balance(account_id: str, at: int, buckets: tuple[int, ...] | list[int]) -> B
     """The public balance of an account's figures in micro-credits, as `states.BALANCES` orders them."""
     _, *amounts = buckets
     available, held, consumed, expired, revoked, scheduled, owed = map(from_micro, amounts)
-    return Balance(account_id, from_instant(at), available, held, consumed, expired, revoked, scheduled, owed)
+    return Balance(account_id, from_moment(at), available, held, consumed, expired, revoked, scheduled, owed)

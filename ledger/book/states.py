@@ -24,7 +24,7 @@ OWED = len(BUCKETS)
 BALANCES = (*BUCKETS, "owed")
 """An account's figures: its buckets, and how many of the issued credits its credit line has lent."""
 
-Move = tuple[int, int, int, int]
+PostedTransfer = tuple[int, int, int, int]
 """A transfer: grant number, source bucket, target bucket, micro-credits."""
 
 Binding = tuple[str, str, bytes] | None
@@ -97,7 +97,7 @@ class GrantState:
 
 
 @dataclass(slots=True, eq=False)
-class ReservationState:
+class Hold:
     """One reservation. Each slice is [grant number, still held of it, consumed of it and not refunded]."""
 
     number: int
@@ -118,7 +118,7 @@ class ReservationState:
     is_new: bool = False
     is_changed: bool = False
 
-    def fork(self) -> ReservationState:
+    def fork(self) -> Hold:
         """A copy that may change by itself; labels, and what counted it, never change."""
         return replace(self, slices=[part.copy() for part in self.slices])
 
@@ -181,7 +181,7 @@ class Posting:
     digest: bytes | None
     reservation: int | None
     details: str
-    moves: list[Move]
+    transfers: list[PostedTransfer]
     buckets: tuple[int, ...]
     hash: bytes
     _parsed: dict[str, Any] | None = None
@@ -200,7 +200,7 @@ def genesis(account_id: str, opened_at: int) -> bytes:
 
 def chain_hash(previous: bytes, posting: Posting) -> bytes:
     """SHA-256 over the previous entry's hash and every field of this one, its transfers included."""
-    text = entry_text(quote(posting.account_id), entry_row(posting), posting.moves)
+    text = entry_text(quote(posting.account_id), entry_row(posting), posting.transfers)
     return sha256(previous + text.encode()).digest()
 
 
@@ -225,7 +225,7 @@ def entry_row(posting: Posting) -> tuple[Any, ...]:
     )
 
 
-def entry_text(account: str, row: tuple[Any, ...], moves: Sequence[Move]) -> str:
+def entry_text(account: str, row: tuple[Any, ...], transfers: Sequence[PostedTransfer]) -> str:
     """What of an entry is hashed: the JSON list of its fields, transfers and balances, without spaces, in ASCII.
 
     `row` has the columns of the entry's table, `account` the id as JSON. The list is written out here because every
@@ -239,7 +239,7 @@ def entry_text(account: str, row: tuple[Any, ...], moves: Sequence[Move]) -> str
     figures = f"{issued},{available},{held},{consumed},{expired},{revoked}"
     if scheduled or owed:  # entries from before grants could be scheduled or lent hash as they did
         figures = f"{figures},{scheduled},{owed}"
-    parts = ",".join([f"[{grant},{source},{target},{amount}]" for grant, source, target, amount in moves])
+    parts = ",".join([f"[{grant},{source},{target},{amount}]" for grant, source, target, amount in transfers])
     return (
         f"[{account},{sequence},{quote(kind)},{at},{recorded_at},{quote(scope)},"
         f"{'null' if key is None else quote(key)},{bound},"
@@ -274,7 +274,7 @@ class AccountState:
     is_opened_here: bool = False
     is_accepted: bool = False
     grants: dict[int, GrantState] = field(default_factory=dict)
-    reservations: dict[int, ReservationState] = field(default_factory=dict)
+    reservations: dict[int, Hold] = field(default_factory=dict)
     keys: dict[tuple[str, str], Posting] = field(default_factory=dict)
     postings: list[Posting] = field(default_factory=list)
     runs: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -358,13 +358,13 @@ class AccountState:
         at: int,
         recorded_at: int,
         details: dict[str, Any],
-        moves: list[Move],
+        transfers: list[PostedTransfer],
         reservation: int | None = None,
         binding: tuple[str, str, bytes] | None = None,
     ) -> Posting:
         """Append an entry and carry out its transfers: the one place where a balance changes."""
         buckets = self.buckets
-        for number, source, target, amount in moves:
+        for number, source, target, amount in transfers:
             grant = self.grants[number]
             grant.is_changed = True
             if source == ISSUED:
@@ -389,7 +389,7 @@ class AccountState:
         self.at = at
         posting = Posting(
             self.account_id, self.sequence, kind.value, at, recorded_at, scope, key, digest, reservation,
-            encode_details(details), moves, tuple(buckets), b"", details,
+            encode_details(details), transfers, tuple(buckets), b"", details,
         )  # fmt: skip
         posting.hash = self.head = chain_hash(self.head, posting)
         self.postings.append(posting)

@@ -188,6 +188,3 @@ def _percent(value: Fraction | None, *, sign: str = "") -> str:
     if value is None:
         return ""
     return f"{_rounded(value * 100, Decimal('0.01'), ROUND_HALF_EVEN):{sign},f}%"
-
-
-__all__ = ["app"]

@@ -125,6 +125,3 @@ def explain_database(error: SQLAlchemyError, url: URL) -> CommandFailed:
     else:
         message = f"{name} refused the command ({said}). Check your rights to it, then try again."
     return CommandFailed("database_unavailable", message, ExitStatus.UNAVAILABLE)
-
-
-__all__ = ["LOCK_SECONDS", "DatabaseOption", "explain_database", "in_database", "opened", "parse_url"]

@@ -32,6 +32,3 @@ def read_folder(folder: Path, *, tell: Callable[[Path], None] = lambda _: None) 
         tell(path)
         profiles[dataset_id] = profile_dataset(path)
     return profiles
-
-
-__all__ = ["read_folder"]

@@ -215,18 +215,3 @@ def totals_table(totals: StatementTotals) -> Table:
         style = "bold" if label in ("Opening", "Closing") else ""
         table.add_row(cell(label, style), *(amount_cell(amount, style) for amount in amounts))
     return table
-
-
-__all__ = [
-    "accounts_table",
-    "closing_document",
-    "closings_table",
-    "exact_text",
-    "figures_document",
-    "grants_table",
-    "line_document",
-    "owed_table",
-    "revenue_tables",
-    "total_rows",
-    "totals_table",
-]

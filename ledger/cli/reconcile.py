@@ -208,6 +208,3 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[str, int], None]]:
         timer.cancel()
         timer.join()
         bar.stop()
-
-
-__all__ = ["app"]

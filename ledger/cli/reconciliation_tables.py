@@ -58,6 +58,3 @@ def _table(first: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column(first)
     return table
-
-
-__all__ = ["results_table", "summary_table", "sums_table"]

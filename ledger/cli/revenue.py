@@ -146,6 +146,3 @@ def closings(database_url: DatabaseOption = "", as_json: JsonOption = False) -> 
     found = in_database(database_url, list_closings)
     table = closings_table(found) if found else line("No period is closed. Close one with `credits close`.")
     emit({"closings": [closing_document(each) for each in found]}, table, as_json=as_json)
-
-
-__all__ = ["app"]

@@ -35,7 +35,7 @@ from ledger.finance.statements.pages import write_statement_page, write_statemen
 from ledger.finance.statements.reading import COLUMNS, AccountStatement, credits_text, read_statement
 from ledger.finance.statements.totals import PeriodStatements, StatementTotals
 from ledger.finance.stream import read_one_moment
-from ledger.model.moments import from_instant
+from ledger.model.moments import from_moment
 from ledger.model.values import Finding, Statement
 
 app = typer.Typer(cls=CommandGroup)
@@ -210,7 +210,7 @@ def _ends(
 ) -> tuple[datetime | None, datetime | None]:
     if period is None:
         # One moment for every file, where nothing else is said.
-        now = from_instant(clock() + 1)
+        now = from_moment(clock() + 1)
         return parse_moment(since, "--since"), parse_moment(until, "--until") or now
     if since is not None or until is not None:
         raise CommandFailed("usage", "A period has its own beginning and end. Give it, or --since and --until.")
@@ -264,6 +264,3 @@ def _totals_document(totals: StatementTotals) -> dict[str, Any]:
         "changes": {kind: named(amounts) for kind, amounts in totals.changes.items()},
         "closing": named(totals.closing),
     }
-
-
-__all__ = ["app"]

@@ -309,20 +309,3 @@ def findings_table(findings: Iterable[Finding]) -> Table:
         number = "" if finding.sequence is None else str(finding.sequence)
         table.add_row(cell(finding.account_id), number, finding.code, cell(finding.message))
     return table
-
-
-__all__ = [
-    "balance_table",
-    "balances_table",
-    "findings_table",
-    "grants_table",
-    "launch_table",
-    "limits_table",
-    "moment_text",
-    "plain",
-    "reservations_table",
-    "settlement_table",
-    "starts_table",
-    "statement_table",
-    "value_table",
-]

@@ -327,6 +327,3 @@ def left_over(dearer: RunPlan, card: RateCard, price: Decimal) -> Decimal:
 def _sum(*amounts: Decimal) -> Decimal:
     """An exact sum, whatever the caller's decimal context is."""
     return from_micro(sum(map(to_micro, amounts)))
-
-
-__all__ = ["Step", "Tour", "choose_mapping", "left_over"]

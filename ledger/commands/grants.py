@@ -22,7 +22,7 @@ from ledger.model.checks import (
 )
 from ledger.model.cycles import UNITS
 from ledger.model.ids import parse_grant_id
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 
 _COUNT_MAX = 1_000
 _SCOPE_VALUES_MAX = 100
@@ -85,7 +85,7 @@ class Recurrence:
         if type(self.count) is not int or not 1 <= self.count <= _COUNT_MAX:
             raise CommandInvalid("recurrence", f"needs a count from 1 to {_COUNT_MAX:,}.")
         if self.anchor is not None:
-            to_instant(self.anchor, "recurrence")
+            to_moment(self.anchor, "recurrence")
         amount = None if self.amount is None else check_amount(self.amount, least=0, name="recurrence")
         least = check_amount(self.rollover_min, least=0, name="rollover_min")
         most = check_amount(self.rollover_max, least=0, name="rollover_max")
@@ -98,7 +98,7 @@ class Recurrence:
 
     def bound(self) -> tuple[object, ...]:
         """What a key binds of it."""
-        anchor = None if self.anchor is None else to_instant(self.anchor)
+        anchor = None if self.anchor is None else to_moment(self.anchor)
         return (self.every, self.count, self.amount_micro, anchor, *self.rollover_micro)
 
 
@@ -136,7 +136,7 @@ class GrantCredits:
         object.__setattr__(self, "kind", GrantKind(self.kind))
         for name in ("expires_at", "effective_at"):
             if (moment := getattr(self, name)) is not None:
-                to_instant(moment, name)
+                to_moment(moment, name)
         self._check_parts()
 
     def _check_parts(self) -> None:
@@ -152,10 +152,10 @@ class GrantCredits:
 
     def digest(self) -> bytes:
         """What the key binds."""
-        expires = None if self.expires_at is None else to_instant(self.expires_at)
+        expires = None if self.expires_at is None else to_moment(self.expires_at)
         said = {
             "kind": None if self.kind == GrantKind.PAID else str(self.kind),
-            "effective_at": None if self.effective_at is None else to_instant(self.effective_at),
+            "effective_at": None if self.effective_at is None else to_moment(self.effective_at),
             "cost_basis": None if self.cost_basis is None else tuple(self.cost_basis.to_dict().values()),
             "scope": None if self.scope is None else json.dumps(self.scope),
             "external_ref": self.external_ref,

@@ -122,6 +122,3 @@ def _exact(text: str) -> Decimal:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON value")
-
-
-__all__ = ["VALUES_MAX", "parse_body", "parse_request", "read_body"]

@@ -110,6 +110,3 @@ def _reservation(reservation: Reservation) -> dict[str, Any]:
         "run_id": reservation.run_id,
         "slices": [{"grant_id": part.grant_id, "amount": number(part.amount)} for part in reservation.slices],
     }
-
-
-__all__ = ["describe_balance", "describe_reservation", "describe_reservations", "describe_statement"]

@@ -75,6 +75,3 @@ class StartDelivery:
         for start_id in report.failed:
             warn("delivery", "start_failed", start_id=start_id)
         return report
-
-
-__all__ = ["StartDelivery"]

@@ -62,14 +62,3 @@ class Host:
     def book(self) -> RateCardBook:
         """The rate cards to price with now."""
         return self.cards if isinstance(self.cards, RateCardBook) else self.cards()
-
-
-__all__ = [
-    "AccountResolver",
-    "Host",
-    "LaunchHook",
-    "LaunchTerms",
-    "ProfileLookup",
-    "ProgressLookup",
-    "TermsLookup",
-]

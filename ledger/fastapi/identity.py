@@ -60,6 +60,3 @@ class Tokens:
 
 def _digest(token: str) -> bytes:
     return sha256(token.encode("utf-8", "surrogatepass")).digest()
-
-
-__all__ = ["Tokens", "authenticator"]

@@ -293,18 +293,3 @@ def run_responses(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
 def read_responses(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
     """The answers of a route that only reads."""
     return {200: {"model": model}, **{status: _REFUSALS[status] for status in (400, 401, 404, 503)}, **_OTHERS}
-
-
-__all__ = [
-    "REQUEST_EXAMPLES",
-    "BalanceAnswer",
-    "RefusalAnswer",
-    "ReservationAnswer",
-    "ReservationsAnswer",
-    "RunAnswer",
-    "StatementAnswer",
-    "StatusAnswer",
-    "read_responses",
-    "request_schema",
-    "run_responses",
-]

@@ -200,6 +200,3 @@ async def _answer_defect(request: Request, error: Exception) -> Response:
     """A defect says nothing of itself to a client; the server's log has it."""
     message = "This is a defect of the server. Send the request again later, unchanged."
     return Refusal(500, "defect", message, {}).to_response()
-
-
-__all__ = ["Reference", "create_app", "finish_runs", "keep_expansion"]

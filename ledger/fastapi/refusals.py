@@ -277,19 +277,3 @@ async def answer_error(request: Request, error: Exception) -> Response:
     if refusal is None:
         raise error
     return refusal.to_response()
-
-
-__all__ = [
-    "BodyTooLarge",
-    "BodyTooSlow",
-    "DatasetNotFound",
-    "JSONBody",
-    "LaunchInFlight",
-    "NotAuthenticated",
-    "Refusal",
-    "RequestRefused",
-    "Unavailable",
-    "answer_error",
-    "install_error_handlers",
-    "refusal_of",
-]

@@ -276,6 +276,3 @@ def _add_book(router: APIRouter, authenticated: Callable[..., Any], opened: Call
             responses=models.read_responses(model),
             tags=["book"],
         )
-
-
-__all__ = ["BODY_BYTES_MAX", "PAGE_MAX", "create_router"]

@@ -47,6 +47,3 @@ class WireRoute(APIRoute):
                 return response
 
         return answer
-
-
-__all__ = ["WireRoute", "facts_of"]

@@ -98,6 +98,3 @@ def _progress(session: Session, host: Host, run: RunStanding) -> dict[str, int |
     # Exact division of whole rows; a run that has not ended is not at 100.
     percent = None if processed is None else min(99, processed * 100 // run.rows)
     return {"percent": percent, "processed_rows": processed, "total_rows": run.rows}
-
-
-__all__ = ["describe_dataset", "launch_run"]

@@ -208,6 +208,3 @@ class JSONLines(logging.Formatter):
         if record.exc_info:
             written["exception"] = places_of(record.exc_info[1])
         return json.dumps(written | getattr(record, "credits", {}))
-
-
-__all__ = ["NAME", "Facts", "JSONLines", "TextLines", "observed", "places_of", "told", "warn"]

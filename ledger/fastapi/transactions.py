@@ -188,15 +188,3 @@ def _of_engine(database: Any, threads: int, seconds: int | None) -> Transactions
     if isinstance(getattr(database, "sync_engine", None), Engine):
         return AsyncEngineTransactions(database, seconds)
     return None
-
-
-__all__ = [
-    "AsyncEngineTransactions",
-    "EngineTransactions",
-    "SessionTransactions",
-    "Transactions",
-    "Work",
-    "delivering",
-    "limited",
-    "opener",
-]

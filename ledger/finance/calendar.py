@@ -72,6 +72,3 @@ def named_zone(name: str) -> ZoneInfo:
     except (KeyError, ValueError, OSError, TypeError):
         message = f"is {name!r}, no time zone that this machine knows. Name one such as UTC or Europe/Berlin."
         raise CommandInvalid("zone", message) from None
-
-
-__all__ = ["AccountingPeriod", "named_zone"]

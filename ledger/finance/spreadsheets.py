@@ -16,6 +16,3 @@ def text_cell(value: str | None) -> str:
     if value is None:
         return ""
     return f"'{value}" if value[:1] in _RUN else value
-
-
-__all__ = ["text_cell"]

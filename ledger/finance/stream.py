@@ -16,14 +16,14 @@ from sqlalchemy.orm import Session
 
 from ledger.accounts import require_account
 from ledger.book.states import BUCKETS
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from ledger.storage.keyed import stream_raw
 
 ROWS_AT_ONCE = 5_000
 """Rows that are fetched at a time."""
 
 
-class Move(NamedTuple):
+class BookTransfer(NamedTuple):
     """Micro-credits of one grant moving from a bucket to another."""
 
     grant: int
@@ -46,7 +46,7 @@ class BookEntry(NamedTuple):
     key: str | None
     reservation: int | None
     balances: tuple[int, ...]
-    moves: tuple[Move, ...]
+    moves: tuple[BookTransfer, ...]
     details: str | None
     """JSON as it is stored, where it was asked for."""
 
@@ -76,7 +76,7 @@ def stream_book(
         require_account(session, account_id)
         conditions[_OF_ONE] = account_id
     if at is not None:
-        conditions[_BY_THEN] = to_instant(at)
+        conditions[_BY_THEN] = to_moment(at)
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     statement = _BOOK.format(where=where, details="e.details" if details else "NULL")
     parts = stream_raw(session.connection(), statement, list(conditions.values()), size=ROWS_AT_ONCE)
@@ -95,8 +95,5 @@ def read_one_moment(session: Session) -> None:
 
 def _entry(rows: list[Any]) -> BookEntry:
     first = rows[0]
-    moves = () if first[_MOVES_FROM] is None else tuple([Move._make(row[_MOVES_FROM:-1]) for row in rows])
+    moves = () if first[_MOVES_FROM] is None else tuple([BookTransfer._make(row[_MOVES_FROM:-1]) for row in rows])
     return BookEntry._make((*first[: len(_HEAD)], first[len(_HEAD) : _MOVES_FROM], moves, first[-1]))
-
-
-__all__ = ["BookEntry", "Move", "read_one_moment", "stream_book"]

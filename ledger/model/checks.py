@@ -9,7 +9,7 @@ from typing import Any
 from estimator.credits import to_micro
 from estimator.errors import AmountInvalid
 from ledger.errors import CommandInvalid
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 
 TEXT_MAX = 255
 """Characters in an account id, a dataset id or a key."""
@@ -133,4 +133,4 @@ def check_common(key: str | None, at: datetime | None) -> None:
     if key is not None:
         check_text(key, "key")
     if at is not None:
-        to_instant(at)
+        to_moment(at)

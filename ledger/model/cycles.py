@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
 
-from ledger.model.moments import INSTANT_MAX, from_instant, to_instant
+from ledger.model.moments import MOMENT_MAX, from_moment, to_moment
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -32,8 +32,8 @@ def window_start(period: str, instant: int) -> int:
     if period == LimitPeriod.DAY:
         return instant // DAY * DAY
     if period == LimitPeriod.MONTH:
-        moment = from_instant(instant)
-        return to_instant(moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+        moment = from_moment(instant)
+        return to_moment(moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
     return 0
 
 
@@ -52,14 +52,14 @@ class Cycle:
         """The index-th boundary, the anchor being number 0; None beyond the calendar's end."""
         if self.unit in _MICROS:
             instant = self.anchor + index * self.count * _MICROS[self.unit]
-            return instant if instant <= INSTANT_MAX else None
-        anchor = from_instant(self.anchor)
+            return instant if instant <= MOMENT_MAX else None
+        anchor = from_moment(self.anchor)
         months = anchor.month - 1 + index * self.count * _MONTHS[self.unit]
         year, month = anchor.year + months // 12, months % 12 + 1
         if not 1 <= year <= 9999:
             return None
         day = min(anchor.day, monthrange(year, month)[1])
-        return to_instant(anchor.replace(year=year, month=month, day=day))
+        return to_moment(anchor.replace(year=year, month=month, day=day))
 
     def first_after(self, instant: int) -> int:
         """The number of the first boundary after an instant; it may lie before the anchor."""
@@ -67,7 +67,7 @@ class Cycle:
         index = (instant - self.anchor) // step + 1
         # A month is longer than the 28 days counted here, so the guess may be too late, by far after many years.
         while (found := self.boundary(index - 1)) is None or found > instant:
-            index -= max(1, ((found or INSTANT_MAX) - instant) // (32 * DAY * _MONTHS.get(self.unit, 1)) // self.count)
+            index -= max(1, ((found or MOMENT_MAX) - instant) // (32 * DAY * _MONTHS.get(self.unit, 1)) // self.count)
         while (found := self.boundary(index)) is not None and found <= instant:
             index += 1
         return index

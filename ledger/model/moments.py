@@ -10,12 +10,12 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-INSTANT_MIN = (datetime.min.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
-INSTANT_MAX = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
+MOMENT_MIN = (datetime.min.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
+MOMENT_MAX = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
 """The last moment that a datetime can say in UTC: the end of the year 9999."""
 
 
-def to_instant(moment: datetime, field: str = "at") -> int:
+def to_moment(moment: datetime, field: str = "at") -> int:
     """Microseconds since the epoch of an aware datetime, which must be in the years 1 to 9999 of UTC.
 
     Raises `CommandInvalid`.
@@ -25,16 +25,16 @@ def to_instant(moment: datetime, field: str = "at") -> int:
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise CommandInvalid(field, "has no time zone. Pass an aware datetime, such as datetime.now(UTC).")
     instant = (moment - EPOCH) // _MICROSECOND
-    if not INSTANT_MIN <= instant <= INSTANT_MAX:
+    if not MOMENT_MIN <= instant <= MOMENT_MAX:
         raise CommandInvalid(field, "is outside the years 1 to 9999 of UTC. Give a moment within them.")
     return instant
 
 
-def from_instant(instant: int) -> datetime:
+def from_moment(instant: int) -> datetime:
     """The aware UTC datetime of microseconds since the epoch."""
     return EPOCH + timedelta(microseconds=instant)
 
 
 def from_optional(instant: int | None) -> datetime | None:
-    """As `from_instant`, where none means never."""
-    return None if instant is None else from_instant(instant)
+    """As `from_moment`, where none means never."""
+    return None if instant is None else from_moment(instant)

@@ -38,7 +38,7 @@ from ledger.commands import (
     key_scope,
 )
 from ledger.errors import AccountNotFound, IdempotencyConflict, LedgerError
-from ledger.model.moments import from_instant, to_instant
+from ledger.model.moments import from_moment, to_moment
 from ledger.model.values import Account, Balance, Result
 from ledger.rules import grants, holds, limits, runs
 from ledger.rules.timeline import record_due
@@ -71,7 +71,7 @@ def _decide_one(accounts: MutableMapping[str, AccountState], command: Command, n
     if state.is_opened_here:
         # Its row is there for the command further on that opens it; to the ones before it is not.
         raise AccountNotFound(command.account_id)
-    at = max(now if command.at is None else to_instant(command.at), state.at)
+    at = max(now if command.at is None else to_moment(command.at), state.at)
     if isinstance(command, GetBalance):
         return _balance(state, at)
     binding: Binding = None
@@ -112,7 +112,7 @@ def _apply(
 
 def _open(state: AccountState) -> Account:
     is_first, state.is_opened_here = state.is_opened_here, False
-    return Account(state.account_id, from_instant(state.opened_at), replayed=not is_first)
+    return Account(state.account_id, from_moment(state.opened_at), replayed=not is_first)
 
 
 def _balance(state: AccountState, at: int) -> Balance:

@@ -18,15 +18,15 @@ from ledger.book.states import (
     AccountState,
     Binding,
     GrantState,
-    Move,
+    PostedTransfer,
     Posting,
 )
 from ledger.commands import Adjust, GrantCredits, GrantKind, RevokeGrant, SetCreditLine
 from ledger.errors import CommandInvalid, GrantEnded, GrantNotFound, InsufficientCredits
 from ledger.model.cycles import Cycle
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from ledger.model.values import EntryKind
-from ledger.rules.spending import NO_LABELS, draw, moves_of, repayment, spendable
+from ledger.rules.spending import NO_LABELS, draw, repayment, spendable, transfers_of
 from ledger.rules.timeline import lot_end
 
 _ADJUSTMENT_PRIORITY = 100
@@ -36,8 +36,8 @@ _BEFORE_ALL = -1  # the line lends last of all; first in the order of its rows, 
 def grant(state: AccountState, command: GrantCredits, at: int, now: int, binding: Binding) -> Posting:
     """Issue credits, available at once or from a moment on, once or every period."""
     number = state.sequence + 1
-    effective_at = at if command.effective_at is None else to_instant(command.effective_at)
-    ends_at = None if command.expires_at is None else to_instant(command.expires_at)
+    effective_at = at if command.effective_at is None else to_moment(command.effective_at)
+    ends_at = None if command.expires_at is None else to_moment(command.expires_at)
     if ends_at is not None and ends_at <= max(at, effective_at):
         raise CommandInvalid("expires_at", "is not after the grant takes effect. Give a later moment.")
     check_room(state, command.amount_micro)
@@ -50,14 +50,16 @@ def grant(state: AccountState, command: GrantCredits, at: int, now: int, binding
     state.add_grant(granted)
     if granted.scope is not None:
         state.scoped_count, state.is_retermed = state.scoped_count + 1, True
-    moves: list[Move] = [(number, ISSUED, SCHEDULED if effective_at > at else AVAILABLE, command.amount_micro)]
+    transfers: list[PostedTransfer] = [
+        (number, ISSUED, SCHEDULED if effective_at > at else AVAILABLE, command.amount_micro)
+    ]
     if effective_at > at:
         state.due_from(effective_at)
     else:
         state.due_from(expires_at)
-        moves += repayment(state, granted, command.amount_micro)
+        transfers += repayment(state, granted, command.amount_micro)
     details = {"priority": command.priority, "expires_at": expires_at} | _said(command, effective_at, terms)
-    return state.post(EntryKind.GRANT, at=at, recorded_at=now, details=details, moves=moves, binding=binding)
+    return state.post(EntryKind.GRANT, at=at, recorded_at=now, details=details, transfers=transfers, binding=binding)
 
 
 def _said(command: GrantCredits, effective_at: int, terms: dict[str, Any] | None) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def _recurrence(command: GrantCredits, number: int, effective_at: int, ends_at: 
     recurrence = command.recurrence
     if recurrence is None:
         return None
-    anchor = effective_at if recurrence.anchor is None else to_instant(recurrence.anchor)
+    anchor = effective_at if recurrence.anchor is None else to_moment(recurrence.anchor)
     least, most = recurrence.rollover_micro
     return {
         "every": recurrence.every,
@@ -110,14 +112,14 @@ def revoke(state: AccountState, command: RevokeGrant, at: int, now: int, binding
         lots = [lot for lot in lots if lot is named or lot.recurrence or any(lot.buckets[i] for i in _LEFT)]
     if all(lot.revoked_at is not None or _is_over(lot, at) for lot in lots):
         raise GrantEnded(command.grant_id, "revoked" if named.revoked_at is not None else "expired")
-    moves: list[Move] = []
+    transfers: list[PostedTransfer] = []
     for lot in sorted(lots, key=lambda lot: lot.number):
-        moves += [(lot.number, i, REVOKED, lot.buckets[i]) for i in (AVAILABLE, SCHEDULED) if lot.buckets[i]]
+        transfers += [(lot.number, i, REVOKED, lot.buckets[i]) for i in (AVAILABLE, SCHEDULED) if lot.buckets[i]]
         lot.revoked_at, lot.recurrence, lot.is_retermed = at, None, True
     details: dict[str, Any] = {"grant": command.number, "grants": sorted(lot.number for lot in lots)}
     if command.reason is not None:
         details["reason"] = command.reason
-    return state.post(EntryKind.REVOKE, at=at, recorded_at=now, details=details, moves=moves, binding=binding)
+    return state.post(EntryKind.REVOKE, at=at, recorded_at=now, details=details, transfers=transfers, binding=binding)
 
 
 _LEFT = (AVAILABLE, HELD, SCHEDULED)
@@ -138,14 +140,14 @@ def adjust(state: AccountState, command: Adjust, at: int, now: int, binding: Bin
             number, _ADJUSTMENT_PRIORITY, None, [0] * len(BUCKETS), PROMOTIONAL, at, is_new=True
         )  # fmt: skip
         state.add_grant(added)
-        moves: list[Move] = [(number, ISSUED, AVAILABLE, amount), *repayment(state, added, amount)]
+        transfers: list[PostedTransfer] = [(number, ISSUED, AVAILABLE, amount), *repayment(state, added, amount)]
         details |= {"priority": added.priority, "expires_at": None, "kind": PROMOTIONAL}
     else:
         there = spendable(state, NO_LABELS, lend=False)
         if there < -amount:
             raise InsufficientCredits(state.account_id, from_micro(-amount), from_micro(there))
-        moves = moves_of(state, draw(state, -amount, NO_LABELS), CONSUMED)
-    return state.post(EntryKind.ADJUST, at=at, recorded_at=now, details=details, moves=moves, binding=binding)
+        transfers = transfers_of(state, draw(state, -amount, NO_LABELS), CONSUMED)
+    return state.post(EntryKind.ADJUST, at=at, recorded_at=now, details=details, transfers=transfers, binding=binding)
 
 
 def set_credit_line(state: AccountState, command: SetCreditLine, at: int, now: int, binding: Binding) -> Posting:
@@ -156,4 +158,4 @@ def set_credit_line(state: AccountState, command: SetCreditLine, at: int, now: i
         )
     state.credit_limit, state.is_retermed = command.limit_micro, True
     details = {"limit": command.limit_micro}
-    return state.post(EntryKind.CREDIT_LINE, at=at, recorded_at=now, details=details, moves=[], binding=binding)
+    return state.post(EntryKind.CREDIT_LINE, at=at, recorded_at=now, details=details, transfers=[], binding=binding)

@@ -6,8 +6,18 @@ from typing import Any
 
 from estimator import affordable_rows
 from estimator.credits import from_micro
-from ledger.book.states import AVAILABLE, CONSUMED, CREDIT_LINE, HELD, ISSUED, AccountState, Binding, Move, Posting
-from ledger.book.states import ReservationState as Hold
+from ledger.book.states import (
+    AVAILABLE,
+    CONSUMED,
+    CREDIT_LINE,
+    HELD,
+    ISSUED,
+    AccountState,
+    Binding,
+    Hold,
+    PostedTransfer,
+    Posting,
+)
 from ledger.commands import Capture, Extend, OverCapture, Refund, Release, Reserve
 from ledger.errors import (
     CaptureExceedsReservation,
@@ -17,11 +27,11 @@ from ledger.errors import (
     ReservationNotHeld,
 )
 from ledger.model.ids import format_run_id
-from ledger.model.moments import INSTANT_MAX
+from ledger.model.moments import MOMENT_MAX
 from ledger.model.values import EntryKind, ReservationState
 from ledger.rules.limits import check_limits, count_hold, left_of_limits, matching
 from ledger.rules.settling import close_hold, consume, count_spent, life_of, totals_of
-from ledger.rules.spending import NO_LABELS, check_spendable, draw, moves_of, spendable
+from ledger.rules.spending import NO_LABELS, check_spendable, draw, spendable, transfers_of
 
 
 def reserve(state: AccountState, command: Reserve, at: int, now: int, binding: Binding) -> Posting:
@@ -47,7 +57,7 @@ def lapse_of(expires_micros: int | None, grace_micros: int, at: int) -> int | No
     """The moment at which a hold made at `at` expires."""
     if expires_micros is None:
         return None
-    if at + expires_micros + grace_micros > INSTANT_MAX:
+    if at + expires_micros + grace_micros > MOMENT_MAX:
         raise CommandInvalid("expires_in", "would end the hold after the year 9999. Give a shorter one.")
     return at + expires_micros
 
@@ -88,7 +98,7 @@ def hold_credits(
         at=at,
         recorded_at=now,
         details=details,
-        moves=moves_of(state, slices, HELD),
+        transfers=transfers_of(state, slices, HELD),
         reservation=number,
         binding=binding,
     )
@@ -99,26 +109,26 @@ def capture(state: AccountState, command: Capture, at: int, now: int, binding: B
     hold = held(state, command.number, command.reservation_id)
     amount = hold.held if command.amount_micro is None else command.amount_micro
     over = amount - hold.held
-    extra: list[Move] = []
+    extra: list[PostedTransfer] = []
     if over > 0:
         extra = _beyond(state, command, hold, over, amount)
         amount = hold.held
     if command.final:
         details = {"requested": command.amount_micro} if over > 0 else None
         return close_hold(state, hold, EntryKind.CAPTURE, amount, at, now, binding, details, extra)
-    moves = consume(hold, amount) + extra
+    transfers = consume(hold, amount) + extra
     return state.post(
         EntryKind.CAPTURE,
         at=at,
         recorded_at=now,
         details=life_of(hold) | {"final": False} | totals_of(hold),
-        moves=moves,
+        transfers=transfers,
         reservation=hold.number,
         binding=binding,
     )
 
 
-def _beyond(state: AccountState, command: Capture, hold: Hold, over: int, amount: int) -> list[Move]:
+def _beyond(state: AccountState, command: Capture, hold: Hold, over: int, amount: int) -> list[PostedTransfer]:
     """Take what a capture asks for above its hold from what else there is, as its policy allows."""
     if command.over == OverCapture.REJECT:
         raise CaptureExceedsReservation(command.reservation_id, from_micro(amount), from_micro(hold.held))
@@ -131,7 +141,7 @@ def _beyond(state: AccountState, command: Capture, hold: Hold, over: int, amount
     hold.extra += over
     hold.slices += [[number, 0, part] for number, part in slices]
     count_spent(state, hold, over)
-    return moves_of(state, slices, CONSUMED)
+    return transfers_of(state, slices, CONSUMED)
 
 
 def labels_of(hold: Hold) -> dict[str, str]:
@@ -155,7 +165,7 @@ def extend(state: AccountState, command: Extend, at: int, now: int, binding: Bin
         raise CommandInvalid("by", "cannot be added: the hold never expires. There is nothing to extend.")
     if hold.expires_at <= at:
         raise ReservationNotHeld(command.reservation_id, ReservationState.EXPIRED)
-    if hold.expires_at + command.by_micros + hold.grace > INSTANT_MAX:
+    if hold.expires_at + command.by_micros + hold.grace > MOMENT_MAX:
         raise CommandInvalid("by", "would end the hold after the year 9999. Give a shorter one.")
     hold.expires_at += command.by_micros
     hold.is_changed = True
@@ -164,7 +174,7 @@ def extend(state: AccountState, command: Extend, at: int, now: int, binding: Bin
         at=at,
         recorded_at=now,
         details=life_of(hold) | totals_of(hold),
-        moves=[],
+        transfers=[],
         reservation=hold.number,
         binding=binding,
     )
@@ -181,7 +191,7 @@ def refund(state: AccountState, command: Refund, at: int, now: int, binding: Bin
         raise RefundExceedsCapture(command.reservation_id, from_micro(amount), from_micro(refundable))
     hold.refunded += amount
     hold.is_changed = True
-    moves: list[Move] = []
+    transfers: list[PostedTransfer] = []
     stood_in: list[list[int]] = []
     left = amount
     for part in reversed(hold.slices):
@@ -189,7 +199,7 @@ def refund(state: AccountState, command: Refund, at: int, now: int, binding: Bin
         if given:
             left -= given
             part[2] -= given
-            _give_back(state, part[0], given, at, moves, stood_in)
+            _give_back(state, part[0], given, at, transfers, stood_in)
     count_spent(state, hold, -amount)
     details = life_of(hold) | totals_of(hold)
     if stood_in:
@@ -201,23 +211,23 @@ def refund(state: AccountState, command: Refund, at: int, now: int, binding: Bin
         at=at,
         recorded_at=now,
         details=details,
-        moves=moves,
+        transfers=transfers,
         reservation=hold.number,
         binding=binding,
     )
 
 
 def _give_back(
-    state: AccountState, number: int, amount: int, at: int, moves: list[Move], stood_in: list[list[int]]
+    state: AccountState, number: int, amount: int, at: int, transfers: list[PostedTransfer], stood_in: list[list[int]]
 ) -> None:
     """Give one slice back; what the credit line lent and got back, to the grants that stood in for it, last first."""
     grant = state.grants[number]
     if grant.kind != CREDIT_LINE:
-        moves.append(_given(state, number, amount, at))
+        transfers.append(_given(state, number, amount, at))
         return
-    lent = grant.buckets[CONSUMED] - sum(move[3] for move in moves if move[0] == number)
+    lent = grant.buckets[CONSUMED] - sum(move[3] for move in transfers if move[0] == number)
     if owed := min(amount, lent):
-        moves.append((number, CONSUMED, ISSUED, owed))
+        transfers.append((number, CONSUMED, ISSUED, owed))
         amount -= owed
     for other in sorted(state.grants.values(), key=lambda other: -other.number):
         if part := min(amount, other.repaid):
@@ -225,10 +235,10 @@ def _give_back(
             other.repaid -= part
             other.is_retermed = True
             stood_in.append([other.number, part])
-            moves.append(_given(state, other.number, part, at))
+            transfers.append(_given(state, other.number, part, at))
 
 
-def _given(state: AccountState, number: int, amount: int, at: int) -> Move:
+def _given(state: AccountState, number: int, amount: int, at: int) -> PostedTransfer:
     grant = state.grants[number]
     target = grant.place_of_freed(at)
     if target == AVAILABLE:

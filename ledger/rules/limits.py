@@ -38,7 +38,7 @@ def set_limit(state: AccountState, command: SetLimit, at: int, now: int, binding
         "period": limit.period,
         "maximum": maximum,
     }
-    return state.post(EntryKind.LIMIT, at=at, recorded_at=now, details=details, moves=[], binding=binding)
+    return state.post(EntryKind.LIMIT, at=at, recorded_at=now, details=details, transfers=[], binding=binding)
 
 
 def find_limit(state: AccountState, command: SetLimit) -> LimitState | None:

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ledger.book.states import AVAILABLE, CONSUMED, HELD, AccountState, Binding, Move, Posting
-from ledger.book.states import ReservationState as Hold
+from ledger.book.states import AVAILABLE, CONSUMED, HELD, AccountState, Binding, Hold, PostedTransfer, Posting
 from ledger.model.values import EntryKind, ReservationState
 
 _STATE_BY_KIND = {
@@ -32,10 +31,10 @@ def close_hold(
     now: int,
     binding: Binding = None,
     details: dict[str, Any] | None = None,
-    extra: list[Move] | None = None,
+    extra: list[PostedTransfer] | None = None,
 ) -> Posting:
     """End a hold: consume `captured` of it in burn order, free the rest; `extra` are transfers beyond the hold."""
-    moves = consume(hold, captured) + free(state, hold, at) + (extra or [])
+    transfers = consume(hold, captured) + free(state, hold, at) + (extra or [])
     has_history = hold.captured > captured or hold.extra or hold.refunded
     hold.state = _STATE_BY_KIND[kind]
     count_settled(state, hold, hold.freed)
@@ -49,15 +48,15 @@ def close_hold(
         at=at,
         recorded_at=now,
         details=said | (details or {}),
-        moves=moves,
+        transfers=transfers,
         reservation=hold.number,
         binding=binding,
     )
 
 
-def consume(hold: Hold, amount: int) -> list[Move]:
+def consume(hold: Hold, amount: int) -> list[PostedTransfer]:
     """Consume an amount of what is held, first slice first."""
-    moves: list[Move] = []
+    transfers: list[PostedTransfer] = []
     hold.captured += amount
     hold.is_changed = True
     for part in hold.slices:
@@ -66,24 +65,24 @@ def consume(hold: Hold, amount: int) -> list[Move]:
             amount -= taken
             part[1] -= taken
             part[2] += taken
-            moves.append((part[0], HELD, CONSUMED, taken))
-    return moves
+            transfers.append((part[0], HELD, CONSUMED, taken))
+    return transfers
 
 
-def free(state: AccountState, hold: Hold, at: int) -> list[Move]:
+def free(state: AccountState, hold: Hold, at: int) -> list[PostedTransfer]:
     """Free all that is still held."""
-    moves: list[Move] = []
+    transfers: list[PostedTransfer] = []
     for part in hold.slices:
         if part[1]:
             grant = state.grants[part[0]]
             target = grant.place_of_freed(at)
-            moves.append((part[0], HELD, target, part[1]))
+            transfers.append((part[0], HELD, target, part[1]))
             hold.freed += part[1]
             part[1] = 0
             if target == AVAILABLE:
                 state.due_from(grant.expires_at)
     hold.is_changed = True
-    return moves
+    return transfers
 
 
 def count_settled(state: AccountState, hold: Hold, freed: int) -> None:

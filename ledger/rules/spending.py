@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from estimator.credits import from_micro
-from ledger.book.states import AVAILABLE, CONSUMED, ISSUED, AccountState, GrantsIncomplete, GrantState, Move, burn_key
+from ledger.book.states import (
+    AVAILABLE,
+    CONSUMED,
+    ISSUED,
+    AccountState,
+    GrantsIncomplete,
+    GrantState,
+    PostedTransfer,
+    burn_key,
+)
 from ledger.errors import InsufficientCredits
 
 NO_LABELS: dict[str, str] = {}
@@ -58,13 +67,13 @@ def draw(state: AccountState, amount: int, labels: dict[str, str]) -> list[tuple
     return slices
 
 
-def moves_of(state: AccountState, slices: list[tuple[int, int]], target: int) -> list[Move]:
+def transfers_of(state: AccountState, slices: list[tuple[int, int]], target: int) -> list[PostedTransfer]:
     """The transfers that take slices from where they are: grants' available credits, or what the line may issue."""
     line = None if state.line is None else state.line.number
     return [(number, ISSUED if number == line else AVAILABLE, target, part) for number, part in slices]
 
 
-def repayment(state: AccountState, grant: GrantState, amount: int) -> list[Move]:
+def repayment(state: AccountState, grant: GrantState, amount: int) -> list[PostedTransfer]:
     """Transfers by which new credits of a grant stand in for consumed ones that the credit line lent.
 
     A grant with a scope repays nothing: its credits may not pay for just anything.

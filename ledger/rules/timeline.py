@@ -9,7 +9,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from ledger.book.states import AVAILABLE, EXPIRED, ISSUED, SCHEDULED, AccountState, GrantState, Move, Posting
+from ledger.book.states import AVAILABLE, EXPIRED, ISSUED, SCHEDULED, AccountState, GrantState, PostedTransfer, Posting
 from ledger.model.cycles import Cycle
 from ledger.model.values import EntryKind, ReservationState
 from ledger.rules.settling import close_hold
@@ -67,8 +67,8 @@ def _event_of(grant: GrantState, at: int) -> list[Event]:
 
 def _take_effect(state: AccountState, grant: GrantState, moment: int, now: int) -> list[GrantState]:
     amount = grant.buckets[SCHEDULED]
-    moves = [(grant.number, SCHEDULED, AVAILABLE, amount), *repayment(state, grant, amount)]
-    state.post(EntryKind.ACTIVATE, at=moment, recorded_at=now, details={}, moves=moves)
+    transfers = [(grant.number, SCHEDULED, AVAILABLE, amount), *repayment(state, grant, amount)]
+    state.post(EntryKind.ACTIVATE, at=moment, recorded_at=now, details={}, transfers=transfers)
     return [grant]
 
 
@@ -82,13 +82,13 @@ def _end(state: AccountState, lots: Lots, grant: GrantState, due: int, moment: i
         rest = [lot for lot in lots[head.allowance] if lot.expires_at is None or lot.expires_at > due]
         lots[head.allowance] = [*rest, *(lot for lot in changed if lot not in rest)]
         return changed
-    moves = [(grant.number, AVAILABLE, EXPIRED, grant.buckets[AVAILABLE])] if grant.buckets[AVAILABLE] else []
+    transfers = [(grant.number, AVAILABLE, EXPIRED, grant.buckets[AVAILABLE])] if grant.buckets[AVAILABLE] else []
     if grant.recurrence is not None:
         grant.recurrence, grant.is_retermed = None, True
         details: dict[str, Any] = {"allowance": grant.allowance}
-        state.post(EntryKind.EXPIRE, at=moment, recorded_at=now, details=details, moves=moves)
-    elif moves:
-        state.post(EntryKind.EXPIRE, at=moment, recorded_at=now, details={}, moves=moves)
+        state.post(EntryKind.EXPIRE, at=moment, recorded_at=now, details=details, transfers=transfers)
+    elif transfers:
+        state.post(EntryKind.EXPIRE, at=moment, recorded_at=now, details={}, transfers=transfers)
     return []
 
 
@@ -122,8 +122,8 @@ def _renew(
     lots.sort(key=lambda lot: lot.number)
     left = sum(lot.buckets[AVAILABLE] for lot in lots)
     kept = min(left, terms["rollover_max"])
-    moves = _expire_oldest(lots, left - kept)
-    gone = {number: amount for number, _, _, amount in moves}
+    transfers = _expire_oldest(lots, left - kept)
+    gone = {number: amount for number, _, _, amount in transfers}
     carried = [lot for lot in lots if lot.buckets[AVAILABLE] > gone.get(lot.number, 0)]
     amount = terms["amount"] + max(0, terms["rollover_min"] - kept)
     amount = min(amount, 2**63 - 1 - state.buckets[ISSUED])
@@ -132,8 +132,8 @@ def _renew(
         head.recurrence, head.is_retermed = terms, True
         carried = [*carried, head] if head not in carried else carried
     else:
-        moves.append((granted.number, ISSUED, AVAILABLE, amount))
-        moves += repayment(state, granted, amount)
+        transfers.append((granted.number, ISSUED, AVAILABLE, amount))
+        transfers += repayment(state, granted, amount)
     for lot in carried:
         lot.expires_at, lot.is_retermed = expires_at, True
     details = {
@@ -142,18 +142,18 @@ def _renew(
         "carried": [lot.number for lot in carried],
         "expires_at": expires_at,
     }
-    state.post(EntryKind.RENEW, at=moment, recorded_at=now, details=details, moves=moves)
+    state.post(EntryKind.RENEW, at=moment, recorded_at=now, details=details, transfers=transfers)
     return carried if granted is None else [*carried, granted]
 
 
-def _expire_oldest(lots: list[GrantState], amount: int) -> list[Move]:
-    moves: list[Move] = []
+def _expire_oldest(lots: list[GrantState], amount: int) -> list[PostedTransfer]:
+    transfers: list[PostedTransfer] = []
     for lot in lots:
         part = min(lot.buckets[AVAILABLE], amount)
         amount -= part
         if part:
-            moves.append((lot.number, AVAILABLE, EXPIRED, part))
-    return moves
+            transfers.append((lot.number, AVAILABLE, EXPIRED, part))
+    return transfers
 
 
 def _next_lot(

@@ -45,6 +45,3 @@ def item(kind: str, value: Any) -> str:
 
 def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"')
-
-
-__all__ = ["array_of", "item", "items"]

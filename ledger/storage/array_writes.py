@@ -128,6 +128,3 @@ def _update(shape: RowShape, source: _Source) -> str:
     changes = ", ".join(f"{name} = {value}" for name, value in source.given.items() if name not in shape.key)
     match = " AND ".join(f"t.{name} = {source.given[name]}" for name in shape.key)
     return f"UPDATE {shape.table} t SET {changes}{source.rows} WHERE {match}"
-
-
-__all__ = ["write_statement"]

@@ -95,6 +95,3 @@ class Statement:
 def _is_plain(connection: Connection) -> bool:
     dialect = connection.dialect
     return dialect.driver == "psycopg" and dialect.paramstyle == "pyformat" and connection.in_transaction()
-
-
-__all__ = ["Statement", "driver_cursor"]

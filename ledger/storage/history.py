@@ -8,9 +8,9 @@ from sqlalchemy import Connection
 
 from estimator.credits import from_micro
 from ledger.book import answers
-from ledger.book.states import BUCKETS, Move, Posting
+from ledger.book.states import BUCKETS, PostedTransfer, Posting
 from ledger.model.ids import format_grant_id, format_reservation_id
-from ledger.model.moments import from_instant
+from ledger.model.moments import from_moment
 from ledger.model.values import Bucket, Entry, EntryKind, Transfer
 from ledger.storage.keyed import fetch_raw
 from ledger.storage.queries import ENTRY
@@ -44,19 +44,19 @@ def read_windows(
         if not rows:
             return
         end = rows[-1][1]
-        moves: dict[int, list[Move]] = {}
+        transfers: dict[int, list[PostedTransfer]] = {}
         latest: int | None = None
-        taken: list[Move] = []
+        taken: list[PostedTransfer] = []
         for sequence, ordinal, grant, source, target, amount in fetch_raw(
             connection, _TRANSFERS, (account_id, after, end)
         ):
             if sequence != latest:
                 latest, taken = sequence, []
-                moves[sequence] = taken
+                transfers[sequence] = taken
             if ordinal != len(taken) and misplaced is not None:
                 misplaced.add(sequence)
             taken.append((grant, _INDEX[source], _INDEX[target], amount))
-        yield [posting_of(row, moves.get(row[1], [])) for row in rows]
+        yield [posting_of(row, transfers.get(row[1], [])) for row in rows]
         after = end
 
 
@@ -67,8 +67,8 @@ def to_entry(posting: Posting) -> Entry:
         account_id=posting.account_id,
         sequence=posting.sequence,
         kind=EntryKind(posting.kind),
-        at=from_instant(posting.at),
-        recorded_at=from_instant(posting.recorded_at),
+        at=from_moment(posting.at),
+        recorded_at=from_moment(posting.recorded_at),
         key=posting.key,
         reservation_id=None if number is None else format_reservation_id(posting.account_id, number),
         details=posting.parsed_details(),
@@ -79,7 +79,7 @@ def to_entry(posting: Posting) -> Entry:
                 Bucket(BUCKETS[target]),
                 from_micro(amount),
             )
-            for grant, source, target, amount in posting.moves
+            for grant, source, target, amount in posting.transfers
         ),
         balance=answers.balance(posting.account_id, posting.at, posting.buckets),
         hash=posting.hash.hex(),

@@ -19,15 +19,15 @@ from ledger.book.states import (
     AccountState,
     GrantsIncomplete,
     GrantState,
+    Hold,
     Posting,
-    ReservationState,
     encode_details,
     entry_row,
     genesis,
 )
 from ledger.clock import clock
 from ledger.commands import Command, OpenAccount
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from ledger.model.values import Result, StartState
 from ledger.rules import Rejection
 from ledger.schema.tables import (
@@ -115,7 +115,7 @@ def _open_accounts(connection: Connection, commands: Sequence[Command], now: int
     moments: dict[str, int] = {}
     for command in commands:
         if isinstance(command, OpenAccount):
-            moments.setdefault(command.account_id, now if command.at is None else to_instant(command.at))
+            moments.setdefault(command.account_id, now if command.at is None else to_moment(command.at))
     opened: list[str] = []
     for account_id in sorted(moments):
         opened_at = moments[account_id]
@@ -248,7 +248,7 @@ def json_or_none(value: Any) -> str | None:
     return None if value is None else encode_details(value)
 
 
-def reservation_row(account_id: str, hold: ReservationState) -> tuple[Any, ...]:
+def reservation_row(account_id: str, hold: Hold) -> tuple[Any, ...]:
     """A reservation as its table has it."""
     return (
         account_id,
@@ -271,7 +271,7 @@ def reservation_row(account_id: str, hold: ReservationState) -> tuple[Any, ...]:
     )
 
 
-def _reservation_change(account_id: str, hold: ReservationState) -> tuple[Any, ...]:
+def _reservation_change(account_id: str, hold: Hold) -> tuple[Any, ...]:
     return (
         account_id,
         hold.number,
@@ -295,5 +295,5 @@ def transfer_rows(posting: Posting) -> list[tuple[Any, ...]]:
     """An entry's transfers as their table has them."""
     return [
         (posting.account_id, posting.sequence, ordinal, grant, BUCKETS[source], BUCKETS[target], amount)
-        for ordinal, (grant, source, target, amount) in enumerate(posting.moves)
+        for ordinal, (grant, source, target, amount) in enumerate(posting.transfers)
     ]

@@ -22,9 +22,9 @@ from ledger.book.states import (
     BUCKETS,
     AccountState,
     GrantState,
+    Hold,
     LimitState,
     Posting,
-    ReservationState,
     UsageState,
     burn_key,
 )
@@ -42,7 +42,7 @@ from ledger.commands import (
 )
 from ledger.errors import AuditFailed
 from ledger.model.cycles import window_start
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from ledger.model.values import Finding
 from ledger.storage import queries
 from ledger.storage.driver import driver_cursor
@@ -79,7 +79,7 @@ class Needs:
             account_id = command.account_id
             needs.accounts.add(account_id)
             if command.at is not None:
-                at = to_instant(command.at)
+                at = to_moment(command.at)
                 needs.horizon = max(needs.horizon, at)
                 needs.moments.setdefault(account_id, set()).add(at)
             key = getattr(command, "key", None)
@@ -299,11 +299,11 @@ def _add_reservation(state: AccountState, columns: Any) -> None:
             state.active[hold.dataset_id] = hold.number
 
 
-def reservation_of(columns: Any) -> ReservationState:
+def reservation_of(columns: Any) -> Hold:
     """One reservation row without its account, the other columns in the table's order."""
     number, state, amount, captured, freed, reserved_at, expires_at, dataset_id, started_ms, *more = columns
     grace, _lapses_at, extra, refunded, slices, labels, counted = more
-    return ReservationState(
+    return Hold(
         number,
         amount,
         state,
@@ -378,30 +378,30 @@ def read_postings(connection: Connection, keys: Iterable[tuple[str, int]]) -> li
 
 def postings_of(connection: Connection, rows: Sequence[Any]) -> list[Posting]:
     """Entry rows, all columns in the table's order, joined with their transfers."""
-    moves = read_moves(connection, [(row[0], row[1]) for row in rows])
-    return [posting_of(row, moves.get((row[0], row[1]), [])) for row in rows]
+    transfers = read_transfers(connection, [(row[0], row[1]) for row in rows])
+    return [posting_of(row, transfers.get((row[0], row[1]), [])) for row in rows]
 
 
-def posting_of(row: Any, moves: list[Any]) -> Posting:
+def posting_of(row: Any, transfers: list[Any]) -> Posting:
     """One entry row, all columns in the table's order, and its transfers."""
     digest, entry_hash = row[7], row[16]
     if digest.__class__ is not bytes and digest is not None:
         digest = bytes(digest)
     # In the order of a posting's fields.
     return Posting(
-        row[0], row[1], row[2], row[3], row[4], row[5], row[6], digest, row[8], row[9], moves,
+        row[0], row[1], row[2], row[3], row[4], row[5], row[6], digest, row[8], row[9], transfers,
         (row[10], row[11], row[12], row[13], row[14], row[15], row[17], row[18]), bytes(entry_hash),
     )  # fmt: skip
 
 
-def read_moves(
+def read_transfers(
     connection: Connection, keys: Iterable[tuple[str, int]]
 ) -> dict[tuple[str, int], list[tuple[int, int, int, int]]]:
     """Transfers by account and sequence, in their order."""
-    moves: dict[tuple[str, int], list[tuple[int, int, int, int]]] = {}
+    transfers: dict[tuple[str, int], list[tuple[int, int, int, int]]] = {}
     for account_id, sequence, grant, source, target, amount in queries.TRANSFERS.fetch(connection, keys):
-        moves.setdefault((account_id, sequence), []).append((grant, _INDEX[source], _INDEX[target], amount))
-    return moves
+        transfers.setdefault((account_id, sequence), []).append((grant, _INDEX[source], _INDEX[target], amount))
+    return transfers
 
 
 def read_sequence(connection: Connection, account_id: str) -> int | None:

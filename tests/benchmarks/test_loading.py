@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 import ledger
 from benchmarks.books import HOT, Book, moment_after
 from benchmarks.loading import load
-from ledger.model.moments import from_instant
+from ledger.model.moments import from_moment
 from ledger.schema.tables import metadata
 
 _INDEXES = {
@@ -38,6 +38,6 @@ def test_a_loaded_book_has_every_index_and_goes_on_from_where_it_is(engine: Engi
         before = ledger.get_balance(session, HOT)
         ledger.reserve(session, HOT, Decimal(2), key="later")
         assert ledger.get_balance(session, HOT).held == before.held + 2
-        past = ledger.get_balance(session, HOT, at=from_instant(moment_after(1) - 1))
+        past = ledger.get_balance(session, HOT, at=from_moment(moment_after(1) - 1))
         assert past.issued == 0
         ledger.require_clean(session, account_id=HOT)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from tests.finance_year.customers import START
 from tests.finance_year.outside import Alteration, Line
 from tests.finance_year.writing import Settings, Year
@@ -129,7 +129,7 @@ def _entries_that_move(session: Session, random: Random, count: int) -> list[str
 def _invented(name: str, number: int, random: Random, settings: Settings) -> Line:
     """A record of what never was, of an amount that nothing has."""
     owner = f"customer-{random.randrange(settings.accounts):04d}"
-    at = to_instant(START) + random.randrange(5 * DAY, 360 * DAY)
+    at = to_moment(START) + random.randrange(5 * DAY, 360 * DAY)
     amount = Decimal(7_000_000 + number) + Decimal(random.randint(1, 99)) / 100
     reference, status, currency = {
         "usage": (f"dataset-unheard-of-{at // 1000}", "succeeded", None),

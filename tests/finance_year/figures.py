@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ledger.model.moments import from_instant, to_instant
+from ledger.model.moments import from_moment, to_moment
 from tests.finance_year.cards import YEAR
 
 BUCKETS = ("issued", "available", "held", "consumed", "expired", "revoked", "scheduled")
 MONTHS = tuple(f"{YEAR}-{month:02d}" for month in range(1, 13))
-_STARTS = [to_instant(datetime.fromisoformat(f"{month}-01T00:00:00+00:00")) for month in MONTHS]
+_STARTS = [to_moment(datetime.fromisoformat(f"{month}-01T00:00:00+00:00")) for month in MONTHS]
 PROBLEMS_MAX = 20
 """Differences of one comparison that are told; one row that is wrong may make many."""
 
@@ -37,7 +37,7 @@ Figures = dict[Key, Month]
 
 def month_of(instant: int) -> str:
     """The month of the year that a moment is in, in UTC; one outside of the year is no month of it."""
-    moment = from_instant(instant)
+    moment = from_moment(instant)
     return f"{moment.year}-{moment.month:02d}"
 
 

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from estimator.credits import from_micro
 from ledger.finance import stream_book
 from ledger.model.ids import format_grant_id
-from ledger.model.moments import from_instant, to_instant
+from ledger.model.moments import from_moment, to_moment
 from tests.finance_year.customers import SUBSCRIPTION_PRICE
 from tests.finance_year.writing import Year
 
@@ -102,7 +102,7 @@ def usage_records(year: Year) -> Iterator[list[Line]]:
     """The runs as the pipeline counted them, each in one line or in two that sum to it."""
     random = Random(f"{year.settings.seed}/usage")
     for run in sorted(year.runs, key=lambda run: (run.at, run.run_id)):
-        at = to_instant(run.at) + random.randrange(-20 * _MINUTE, 20 * _MINUTE)
+        at = to_moment(run.at) + random.randrange(-20 * _MINUTE, 20 * _MINUTE)
         whole = Line(run.run_id, run.account_id, run.credits, None, at, run.status)
         if run.credits > 1 and random.random() < 0.02:
             part = Decimal(random.randint(1, 99)) / 100
@@ -116,7 +116,7 @@ def charge_records(session: Session, year: Year) -> Iterator[list[Line]]:
     random = Random(f"{year.settings.seed}/charges")
     bought = {one.external_ref: one for one in year.purchases}
     lines = [
-        Line(ref, one.account_id, one.amount, one.currency, to_instant(one.at) - random.randrange(2 * _MINUTE), "paid")
+        Line(ref, one.account_id, one.amount, one.currency, to_moment(one.at) - random.randrange(2 * _MINUTE), "paid")
         for ref, one in bought.items()
     ]
     for account_id, number, amount, began, currency in session.execute(_SUBSCRIBED):
@@ -162,7 +162,7 @@ def write_usage(file: OutsideFile, lines: Iterable[Line]) -> None:
         writer.writerow(["run_id", "customer", "status", "credits", "finished_at"])
         for line in lines:
             file.lines += 1
-            moment = from_instant(line.at).isoformat()
+            moment = from_moment(line.at).isoformat()
             writer.writerow([line.reference, line.account_id, line.status.upper(), f"{line.amount:.6f}", moment])
 
 
@@ -175,7 +175,7 @@ def write_charges(file: OutsideFile, lines: Iterable[Line]) -> None:
         for number, line in enumerate(lines):
             file.lines += 1
             fee = (line.amount * Decimal("0.029")).quantize(Decimal("0.01")) + Decimal("0.30")
-            created = f"{from_instant(line.at):%Y-%m-%d %H:%M}"
+            created = f"{from_moment(line.at):%Y-%m-%d %H:%M}"
             net, currency = line.amount - fee, (line.currency or "").lower()
             charged = [f"txn_{number:07d}", "charge", line.reference, f"{line.amount:.2f}", fee, net, currency, created]
             writer.writerow([*charged, f"Credits, {line.account_id}"])
@@ -194,5 +194,5 @@ def write_second_ledger(file: OutsideFile, lines: Iterable[Line]) -> None:
             file.lines += 1
             number = line.reference.rpartition("/")[2]
             amount = f"{line.amount:,.6f}".translate(str.maketrans(",.", ".,"))
-            when = (from_instant(line.at).astimezone(_BERLIN) + timedelta(0)).strftime("%d.%m.%Y %H:%M:%S")
+            when = (from_moment(line.at).astimezone(_BERLIN) + timedelta(0)).strftime("%d.%m.%Y %H:%M:%S")
             writer.writerow([line.account_id, number, line.status, amount, when])

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from tests.finance_year.customers import END, START, Customer, FinishedRun, Purchase
 
 _BATCH = 1_500
@@ -130,7 +130,7 @@ def _carry_out(engine: Engine, year: Year, asked: list[tuple[Customer, ledger.Co
 @contextmanager
 def _clock(moment: datetime) -> Iterator[None]:
     """Have entries recorded at a moment of the year, so that a book is the same whenever it is made."""
-    with patch("ledger.storage.journal.clock", lambda: to_instant(moment)):
+    with patch("ledger.storage.journal.clock", lambda: to_moment(moment)):
         yield
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from ledger.storage import journal
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
@@ -90,7 +90,7 @@ def engines(sqlite_template: Path, tmp_path: Path, postgresql_url: str) -> Itera
 @pytest.fixture(autouse=True)
 def one_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Entries are recorded at one moment, whoever writes them."""
-    monkeypatch.setattr(journal, "clock", lambda: to_instant(START))
+    monkeypatch.setattr(journal, "clock", lambda: to_moment(START))
 
 
 @given(made=commands())

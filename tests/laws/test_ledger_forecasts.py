@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 import ledger
 from ledger.book.states import BALANCES, AccountState, genesis
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from ledger.rules import decide
 from ledger.storage.snapshots import read_sequence
 from tests.laws.commands import START, Chance
@@ -35,12 +35,12 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(autouse=True)
 def plans_are_of_the_future(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledger.forecasts.clock", lambda: to_instant(START))
+    monkeypatch.setattr("ledger.forecasts.clock", lambda: to_moment(START))
 
 
 def live(session: Session, chance: Chance) -> None:
     """Carry out commands that may well succeed, in memory too: what is drawn next depends on what came of them."""
-    name, now = chance.account_id, to_instant(START)
+    name, now = chance.account_id, to_moment(START)
     ledger.open_account(session, name, at=START)
     accounts = {name: AccountState(name, now, 0, now, genesis(name, now), [0] * len(BALANCES), None)}
     rich = ledger.GrantCredits(name, chance.random.choice([5, 200]), at=START)

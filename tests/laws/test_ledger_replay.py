@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 import ledger
 from ledger.auditing.replay import Replay
 from ledger.book.states import BALANCES, CONSUMED, HELD, OWED, AccountState, genesis
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from ledger.rules import decide
 from ledger.storage.journal import grant_row, reservation_row
 from tests.laws import examples
 from tests.laws.commands import START, Chance
 
-NOW = to_instant(START)
+NOW = to_moment(START)
 NAME = "acme"
 
 

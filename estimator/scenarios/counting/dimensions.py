@@ -215,6 +215,3 @@ def _invalid(code: str, message: str, column: str = "at") -> FrameInvalid:
 
 def _blank(name: str, column: Any, remedy: str) -> FrameInvalid:
     return _invalid("null", f"is null in {column.null_count:,} runs of a batch. {remedy}", name)
-
-
-__all__ = ["CODED", "DIMENSIONS", "KEYED", "Accounts", "Months", "Numbering", "chosen", "coded_keys", "key_order"]

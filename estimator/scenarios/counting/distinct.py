@@ -131,6 +131,3 @@ def _names(column: Any) -> Names:
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.chunk(0)
     return Names(encoded.indices.to_numpy(), tuple(encoded.dictionary.to_pylist()))
-
-
-__all__ = ["DISTINCT_MAX", "RunTotals"]

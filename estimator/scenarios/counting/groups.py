@@ -75,6 +75,3 @@ def account_changes(accounts: Sequence[RawGroup], number: int, movers: int) -> d
         "dearer_accounts": tuple(account.group() for account in dearer[:movers]),
         "cheaper_accounts": tuple(account.group() for account in cheaper[:movers]),
     }
-
-
-__all__ = ["RawGroup", "account_changes", "grouped"]

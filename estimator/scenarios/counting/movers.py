@@ -147,6 +147,3 @@ class Largest:
     def merge(self, other: Largest) -> None:
         """Take over what another one found."""
         self._keep(other.movers)
-
-
-__all__ = ["EDGES", "Distribution", "Largest", "Mover"]

@@ -81,6 +81,3 @@ class GroupSums:
         """The sum of each group, in order."""
         for carried, running in zip(self._carried.tolist(), self._running.tolist(), strict=True):
             yield self._unit * ((carried << _HALF) + running)
-
-
-__all__ = ["GroupSums"]

@@ -251,6 +251,3 @@ def _located(error: FrameInvalid, piece: Piece, first: int, batch: Any) -> Frame
         return error
     part = f"{piece.path}, rows {first} to {first + batch.num_rows - 1}"
     return FrameInvalid(issue._replace(path=f"{part}: {issue.path}") for issue in error.issues)
-
-
-__all__ = ["Progress", "Question", "Tally", "tally"]

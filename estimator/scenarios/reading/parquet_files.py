@@ -122,6 +122,3 @@ def _polars() -> Any:
     except ImportError:
         return None
     return polars
-
-
-__all__ = ["open_parquet"]

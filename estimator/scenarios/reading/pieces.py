@@ -85,17 +85,3 @@ def refuse_empty(path: Path) -> None:
     """Raises `RunsUnreadable` for a file of no bytes."""
     if not path.stat().st_size:
         raise RunsUnreadable(path, "is empty. Give a file with at least one run.")
-
-
-__all__ = [
-    "BATCH_ROWS",
-    "COLUMNS",
-    "COUNT_COLUMNS",
-    "PIECE_ROWS",
-    "SWITCH_COLUMNS",
-    "TEXT_COLUMNS",
-    "Piece",
-    "Source",
-    "readable",
-    "refuse_empty",
-]

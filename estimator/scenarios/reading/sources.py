@@ -196,6 +196,3 @@ def _csv_reader(path: Path, columns: Sequence[str] | None) -> Any:
         column_types=kinds, strings_can_be_null=True, null_values=[""], include_columns=list(columns or ())
     )
     return csv.open_csv(path, convert_options=convert)
-
-
-__all__ = ["Source", "mixed_zones", "open_runs", "zone_name"]

@@ -113,6 +113,3 @@ def _pages(session: Session, statement: Any, values: dict[str, str]) -> Iterator
     while rows := session.connection().execute(statement, values).all():
         yield from ((name, size) for name, size in rows)
         values["after"] = rows[-1][0]
-
-
-__all__ = ["Cursor", "FeedPage", "entries_since"]

@@ -128,6 +128,3 @@ def _write_parquet(path: Path, table: sa.Table, connection: sa.Connection) -> No
                 pa.array(values, kind) for values, kind in zip(zip(*part, strict=True), schema.types, strict=True)
             ]
             writer.write_batch(pa.record_batch(columns, schema))
-
-
-__all__ = ["ExportFormat", "export_book"]

@@ -249,6 +249,3 @@ def _line(value: str) -> str:
 
 def _quoted(value: str) -> str:
     return _line(value).replace("\\", "\\\\").replace('"', '\\"')
-
-
-__all__ = ["COMMODITY", "JOURNAL_COLUMNS", "write_beancount", "write_hledger", "write_journal"]

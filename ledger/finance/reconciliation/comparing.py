@@ -210,6 +210,3 @@ def _group_of_units(ours: list[Unit], theirs: list[Unit]) -> Group:
     counts = (sum(unit.size for unit in side) for side in (ours, theirs))
     amounts = (sum(unit.item.amount for unit in side) for side in (ours, theirs))
     return Group(_items(ours), _items(theirs), *counts, *amounts)
-
-
-__all__ = ["Comparison", "Progress"]

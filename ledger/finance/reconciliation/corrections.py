@@ -68,6 +68,3 @@ def _key(result: ReconciliationResult, mapping: RecordMapping) -> str:
     for found in (*result.here, *result.there):
         parts += [found.reference or "", found.record_id or "", str(found.at or "")]
     return "reconcile-" + blake2b("\x1f".join(map(str, parts)).encode(), digest_size=12).hexdigest()
-
-
-__all__ = ["suggest"]

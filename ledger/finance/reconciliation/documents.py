@@ -190,13 +190,3 @@ def _template() -> Any:
         raise ExtraMissing("A reconciliation as HTML", "reconcile") from None
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
-
-
-__all__ = [
-    "CSV_COLUMNS",
-    "PAGE_FINDINGS_MAX",
-    "render_page",
-    "result_to_dict",
-    "summary_to_dict",
-    "write_csv",
-]

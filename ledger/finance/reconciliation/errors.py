@@ -45,6 +45,3 @@ class RecordsUnreadable(LedgerError):
         if column is not None:
             where += f", column {column!r}"
         super().__init__(f"{where}: {problem}", path=str(path), line=line, column=column)
-
-
-__all__ = ["MappingInvalid", "RecordsUnreadable"]

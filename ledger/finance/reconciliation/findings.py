@@ -104,6 +104,3 @@ def to_document(kind: ResultKind, basis: Basis, cause: str, group: Group) -> str
 
 def _plain(item: Item) -> Sequence[Any]:
     return item._replace(amount=str(item.amount))  # type: ignore[arg-type]
-
-
-__all__ = ["Findings", "order_of", "to_document"]

@@ -204,6 +204,3 @@ def _repeated_records(chosen: str) -> str:
         for number, side in enumerate(("here", "there"))
     )
     return f"(SELECT {chosen} FROM ({both}))"
-
-
-__all__ = ["GROUP_MAX", "Group", "Item", "Join", "group_of", "micros"]

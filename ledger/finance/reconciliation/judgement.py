@@ -11,7 +11,7 @@ from itertools import pairwise
 from ledger.finance.reconciliation.files.mappings import RecordMapping
 from ledger.finance.reconciliation.joining import GROUP_MAX, Group, Item, micros
 from ledger.finance.reconciliation.results import ResultKind
-from ledger.model.moments import from_instant
+from ledger.model.moments import from_moment
 
 Problem = tuple[ResultKind, str]
 
@@ -171,7 +171,7 @@ def span(gap: timedelta) -> str:
 
 
 def _moment(instant: int) -> str:
-    return from_instant(instant).isoformat().replace("+00:00", "Z")
+    return from_moment(instant).isoformat().replace("+00:00", "Z")
 
 
 def _values(items: Sequence[Item], name: str) -> list[str]:
@@ -188,6 +188,3 @@ def _beyond(items: list[Item], others: list[Item]) -> list[Item]:
         else:
             extra.append(item)
     return extra
-
-
-__all__ = ["Judge", "exact", "plain_amount", "span"]

@@ -151,6 +151,3 @@ def _entries(session: Session, _mapping: RecordMapping, of_one: str, values: dic
     for account, sequence, kind, at, amount in _rows(session, _ENTRIES.format(of_one=of_one.format("e")), values):
         place = f"{account}/{sequence}"
         yield place, account, amount, None, at, kind, place, None
-
-
-__all__ = ["read_side"]

@@ -136,6 +136,3 @@ def _edits(one: str, two: str) -> int:
         if min(row) > SLIPS_MAX:
             return SLIPS_MAX + 1
     return row[-1]
-
-
-__all__ = ["SLIPS_MAX", "Pairing", "Unit", "are_alike"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ledger.finance.calendar import AccountingPeriod
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Period:
         """That of a calendar."""
         if period is None:
             return cls(None)
-        return cls((to_instant(period.since, "period"), to_instant(period.until, "period")))
+        return cls((to_moment(period.since, "period"), to_moment(period.until, "period")))
 
     def has(self, moment: int | None) -> bool:
         """True for a moment in it."""
@@ -30,6 +30,3 @@ class Period:
         if self.bounds is None:
             return "true"
         return f"coalesce({column} >= {self.bounds[0]} AND {column} < {self.bounds[1]}, true)"
-
-
-__all__ = ["Period"]

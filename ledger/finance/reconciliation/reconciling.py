@@ -22,7 +22,7 @@ from ledger.finance.reconciliation.ledger_sides import read_side
 from ledger.finance.reconciliation.periods import Period
 from ledger.finance.reconciliation.results import Basis, ReconciliationResult, ReconciliationSummary
 from ledger.finance.reconciliation.scratch import Scratch
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 
 Source = Session | Path | str
 MappingSource = RecordMapping | Mapping[str, Any] | Path | str
@@ -106,7 +106,7 @@ def reconcile(
     tell = progress or (lambda _what, _count: None)
     window = micros(rules.tolerance.window)
     inside = Period.of(period)
-    until = None if at is None else to_instant(at)
+    until = None if at is None else to_moment(at)
     scratch = Scratch(rules.scale)
     try:
         left_out = 0
@@ -174,6 +174,3 @@ def _narrow(scratch: Scratch, table: str, inside: Period, window: int, account_i
     if not conditions:
         return 0
     return int(scratch.one(f"DELETE FROM {table} WHERE {' OR '.join(conditions)}", values)[0])
-
-
-__all__ = ["MappingSource", "Progress", "Reconciliation", "Source", "reconcile"]

@@ -124,6 +124,3 @@ class ReconciliationSummary:
     def is_clean(self) -> bool:
         """True where everything matched."""
         return not self.findings
-
-
-__all__ = ["RECORDS_SHOWN", "Basis", "ReconciliationResult", "ReconciliationSummary", "Record", "ResultKind"]

@@ -130,6 +130,3 @@ def quoted(text: str) -> str:
 def named(column: str) -> str:
     """A column's name as SQL writes it."""
     return '"' + column.replace('"', '""') + '"'
-
-
-__all__ = ["FIELDS", "ROWS_AT_ONCE", "Scratch", "named", "quoted"]

@@ -80,6 +80,3 @@ def _parts(whole: Unit, others: list[Unit], taken: set[int], amount: int, window
             if abs(total) > abs(target) + amount:
                 break
     return None
-
-
-__all__ = ["ALONE_MAX", "PARTS_MAX", "Alone", "Summed", "find_sums"]

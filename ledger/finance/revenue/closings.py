@@ -28,7 +28,7 @@ from ledger.errors import AuditFailed, CommandInvalid, PeriodNotClosable
 from ledger.finance.calendar import AccountingPeriod, named_zone
 from ledger.finance.revenue.reading import Span, count_moves, revenue_of, total_revenue
 from ledger.model.checks import check_text
-from ledger.model.moments import from_instant, to_instant
+from ledger.model.moments import from_moment, to_moment
 from ledger.model.values import Finding
 from ledger.schema.tables import ClosingRow
 from ledger.storage import queries
@@ -69,7 +69,7 @@ def list_closings(session: Session) -> list[Closing]:
 
 def find_closing(session: Session, period: AccountingPeriod) -> Closing | None:
     """The closing of just this period, under whatever name; None where it was not closed."""
-    values = {"since": to_instant(period.since, "since"), "until": to_instant(period.until, "until")}
+    values = {"since": to_moment(period.since, "since"), "until": to_moment(period.until, "until")}
     row = session.connection().execute(_OF_PERIOD, values).one_or_none()
     return None if row is None else _closing(row)
 
@@ -82,8 +82,8 @@ _OF_PERIOD = text(_GROUPED.format(where=" WHERE until = :until AND since = :sinc
 
 def _closing(row: Any) -> Closing:
     name, zone, since, until, closed_at, closed_by, accounts = row
-    period = AccountingPeriod(name, from_instant(since), from_instant(until))
-    return Closing(period, zone, from_instant(closed_at), closed_by, accounts)
+    period = AccountingPeriod(name, from_moment(since), from_moment(until))
+    return Closing(period, zone, from_moment(closed_at), closed_by, accounts)
 
 
 def close_period(
@@ -111,7 +111,7 @@ def close_period(
     """
     asked = AccountingPeriod.parse(period, named_zone(zone))
     check_text(by, "by")
-    moment = clock() if at is None else to_instant(at)
+    moment = clock() if at is None else to_moment(at)
     connection = session.connection()
     _take_turn(connection)
     found = find_closing(session, asked)
@@ -133,7 +133,7 @@ def close_period(
         raise PeriodNotClosable(period, "ends before the book's first entry. Close the one in which it begins.")
     if not dry_run:
         _count(connection, span)
-    closing = Closing(asked, zone, from_instant(moment), by, accounts)
+    closing = Closing(asked, zone, from_moment(moment), by, accounts)
     return PeriodClosed(closing, figures, replayed=False, stored=not dry_run)
 
 
@@ -173,7 +173,7 @@ _DUE = text("SELECT count(*) FROM ledger_account WHERE due_at < :until")
 
 
 def _said(moment: int) -> str:
-    return from_instant(moment).isoformat()
+    return from_moment(moment).isoformat()
 
 
 def _counted(session: Session, span: Span, figures: Figures) -> Iterator[tuple[str, str, int]]:
@@ -235,7 +235,7 @@ def checkpoint_closing(session: Session, period: AccountingPeriod) -> Checkpoint
     closing = find_closing(session, period)
     if closing is None:
         raise PeriodNotClosable(period.name, "is not closed. Close it with `credits close` first.")
-    values = {"since": to_instant(period.since), "until": to_instant(period.until)}
+    values = {"since": to_moment(period.since), "until": to_moment(period.until)}
     marks = [
         AccountMark(account_id, sequence, bytes(head).hex(), tuple(map(from_micro, balances)))
         for account_id, sequence, head, *balances in session.connection().execute(_HEADS, values)
@@ -248,13 +248,3 @@ _HEADS = text(
     " JOIN ledger_entry e ON e.account_id = c.account_id AND e.sequence = c.sequence"
     " WHERE c.until = :until AND c.since = :since"
 )
-
-
-__all__ = [
-    "Closing",
-    "PeriodClosed",
-    "checkpoint_closing",
-    "close_period",
-    "find_closing",
-    "list_closings",
-]

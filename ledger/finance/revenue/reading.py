@@ -33,8 +33,8 @@ from ledger.accounting.rollforwards import (
     DEFERRED,
     OF_DEBT_SQL,
     WITHIN,
+    AccountedTransfer,
     Deferral,
-    Transferred,
     amount_of,
     sheets_of,
 )
@@ -43,7 +43,7 @@ from ledger.errors import AuditFailed
 from ledger.finance.calendar import AccountingPeriod
 from ledger.finance.stream import ROWS_AT_ONCE
 from ledger.model.ids import format_grant_id
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from ledger.model.values import EntryKind, Finding
 
 
@@ -94,7 +94,7 @@ class Counted(NamedTuple):
     """What the book says of an account in a period; `last` is its latest entry before the end, where asked for."""
 
     account_id: str
-    moves: dict[int, list[tuple[int, Transferred]]]
+    moves: dict[int, list[tuple[int, AccountedTransfer]]]
     last: int
 
 
@@ -109,7 +109,7 @@ class Span(NamedTuple):
     def of(cls, session: Session, period: AccountingPeriod) -> Span:
         """A period in the book as it is closed now."""
         closed_until = session.connection().execute(text("SELECT max(until) FROM ledger_closing")).scalar_one()
-        return cls(to_instant(period.since, "since"), to_instant(period.until, "until"), closed_until)
+        return cls(to_moment(period.since, "since"), to_moment(period.until, "until"), closed_until)
 
     def is_open(self, moment: int) -> bool:
         """True when no closing says which of the entries before a moment count before it."""
@@ -236,13 +236,13 @@ def count_moves(
 
 
 def _counted(account_id: str, rows: Iterator[Any]) -> Counted:
-    moves: dict[int, list[tuple[int, Transferred]]] = {}
+    moves: dict[int, list[tuple[int, AccountedTransfer]]] = {}
     last = 0
     for _, number, source, target, part, is_refund, is_of_debt, high, low in rows:
         if number is None:
             last = int(low)
             continue
-        move = Transferred(source, target, (int(high) << 31) + int(low), bool(is_refund), bool(is_of_debt))
+        move = AccountedTransfer(source, target, (int(high) << 31) + int(low), bool(is_refund), bool(is_of_debt))
         moves.setdefault(number, []).append((part, move))
     return Counted(account_id, moves, last)
 
@@ -273,12 +273,3 @@ def revenue_of(session: Session, counted: Counted) -> AccountRevenue:
             name = format_grant_id(counted.account_id, number)
             lines.append(RevenueLine(counted.account_id, name, *terms[number], sheet))
     return AccountRevenue(counted.account_id, tuple(lines), figures)
-
-
-__all__ = [
-    "AccountRevenue",
-    "RevenueLine",
-    "stream_figures",
-    "stream_revenue",
-    "total_revenue",
-]

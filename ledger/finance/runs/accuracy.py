@@ -34,7 +34,7 @@ from ledger.errors import AuditFailed, CommandInvalid
 from ledger.finance.calendar import AccountingPeriod
 from ledger.finance.runs.ratios import RatioCounts
 from ledger.finance.stream import BookEntry, stream_book
-from ledger.model.moments import from_instant, to_instant
+from ledger.model.moments import from_moment, to_moment
 from ledger.model.values import Finding
 
 DIMENSIONS = ("recipe", "length", "grounding", "account", "month")
@@ -129,7 +129,7 @@ def measure_accuracy(
     covered = Fraction(share)
     if not 0 < covered < 1:
         raise CommandInvalid("share", f"is {share}. Give a share above 0 and below 1, such as 0.95.")
-    ends = None if period is None else (to_instant(period.since, "since"), to_instant(period.until, "until"))
+    ends = None if period is None else (to_moment(period.since, "since"), to_moment(period.until, "until"))
     groups = {("", ""): RunAccuracy("", "")}
     numbers: dict[tuple[str, str], int] = {}
     with closing(RatioCounts()) as ratios:
@@ -214,7 +214,7 @@ class _Launches:
             elif dimension == "account":
                 yield dimension, self._account_id
             elif dimension == "month":
-                yield dimension, from_instant(at).astimezone(self._zone).strftime("%Y-%m")
+                yield dimension, from_moment(at).astimezone(self._zone).strftime("%Y-%m")
             else:
                 value = plan[dimension]
                 yield dimension, str(value).lower() if isinstance(value, bool) else str(value)
@@ -233,6 +233,3 @@ class _Launches:
         if "outcome" in details:
             return str(details["outcome"]["status"])
         return _MEASURED if entry.kind == "capture" else "released"
-
-
-__all__ = ["APART", "DIMENSIONS", "SHARE", "RunAccuracy", "measure_accuracy", "runs_needed"]

@@ -67,6 +67,3 @@ class RatioCounts:
 def _place(part: int, whole: int) -> str:
     """A text by which ratios sort exactly: two that differ do so by 2**-126 or more, which is more than the scale."""
     return _BEYOND if not whole else f"{part * _SCALE // whole:0{_DIGITS}d}"
-
-
-__all__ = ["RatioCounts"]

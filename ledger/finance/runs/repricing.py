@@ -109,6 +109,3 @@ def _moved(entry: BookEntry, target: str) -> int:
 
 def _credits(micro: int) -> str:
     return format_credits(from_micro(micro))
-
-
-__all__ = ["reprice"]

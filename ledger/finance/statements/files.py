@@ -196,13 +196,3 @@ def _rows(statement: AccountStatement) -> Iterator[dict[str, Any]]:
         row |= {"sequence": entry.sequence, "recorded_at": entry.recorded_at if line.is_recorded else None}
         yield row | {"line_items": [item._asdict() for item in line.line_items]}
     yield balance("closing", statement.until, statement.closing)
-
-
-__all__ = [
-    "CSV_COLUMNS",
-    "line_document",
-    "statement_document",
-    "write_statement_json",
-    "write_statements_csv",
-    "write_statements_parquet",
-]

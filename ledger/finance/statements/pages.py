@@ -164,6 +164,3 @@ def _moments(zone: tzinfo) -> Callable[[datetime], str]:
         return local.strftime("%Y-%m-%d %H:%M:%S %Z")
 
     return moment
-
-
-__all__ = ["file_name", "write_statement_page", "write_statement_pages"]

@@ -27,7 +27,7 @@ from ledger.book import answers
 from ledger.book.states import BUCKETS, ISSUED, Posting
 from ledger.finance.calendar import AccountingPeriod
 from ledger.model.ids import format_run_id
-from ledger.model.moments import INSTANT_MIN, from_instant, from_optional
+from ledger.model.moments import MOMENT_MIN, from_moment, from_optional
 from ledger.model.values import Balance, Entry, Finding
 from ledger.statements import OpenStatement, open_statement
 from ledger.storage.history import to_entry
@@ -90,7 +90,7 @@ def read_statement(
     found = AccountStatement(
         account_id=account_id,
         since=from_optional(opened.since),
-        until=from_instant(opened.until),
+        until=from_moment(opened.until),
         opening=answers.balance(account_id, start, opened.opening),
         closing=answers.balance(account_id, opened.until, opened.closing),
         count=opened.count,
@@ -126,9 +126,9 @@ def _as_of(session: Session, opened: OpenStatement) -> Iterator[Finding]:
     """Where the balances of a statement are not those that the account had at its ends."""
     ends = (("closing", opened.until, opened.closing), ("opening", opened.since, opened.opening))
     for name, moment, buckets in ends:
-        if moment is None or moment == INSTANT_MIN:
+        if moment is None or moment == MOMENT_MIN:
             continue  # nothing was before
-        then = get_balance(session, opened.account_id, at=from_instant(moment) - _MICROSECOND)
+        then = get_balance(session, opened.account_id, at=from_moment(moment) - _MICROSECOND)
         stated = answers.balance(opened.account_id, moment, buckets)
         for column in (*COLUMNS, "owed"):
             ours, theirs = getattr(stated, column), getattr(then, column)
@@ -184,7 +184,7 @@ def _columns(buckets: tuple[int, ...]) -> tuple[int, ...]:
 def _changes(posting: Posting) -> tuple[int, ...]:
     """What an entry's transfers change in each of `COLUMNS`."""
     changes = [0] * len(BUCKETS)
-    for _, source, target, amount in posting.moves:
+    for _, source, target, amount in posting.transfers:
         changes[source] -= amount
         changes[target] += amount
     return _columns(tuple(changes))
@@ -259,6 +259,3 @@ class _Runs:
 
 _CARD = text("SELECT content FROM ledger_card WHERE account_id = :account_id AND card_id = :card_id")
 _LAUNCH = text("SELECT details FROM ledger_entry WHERE account_id = :account_id AND sequence = :sequence")
-
-
-__all__ = ["COLUMNS", "AccountStatement", "StatementLine", "credits_text", "read_period", "read_statement"]

@@ -24,7 +24,7 @@ from estimator.credits import to_micro
 from ledger.finance.calendar import AccountingPeriod
 from ledger.finance.statements.reading import COLUMNS, AccountStatement, StatementLine, credits_text, read_period
 from ledger.finance.stream import BookEntry, stream_book
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from ledger.model.values import Balance, Finding
 
 _ACCOUNTS = 1_000
@@ -69,7 +69,7 @@ class PeriodStatements:
         self.totals = StatementTotals()
         self.findings: list[Finding] = []
         self._session = session
-        self._ends = to_instant(period.since, "since"), to_instant(period.until, "until")
+        self._ends = to_moment(period.since, "since"), to_moment(period.until, "until")
         self._book: tuple[Amounts, Amounts] = [0] * len(COLUMNS), [0] * len(COLUMNS)
         self._unrecorded: tuple[Amounts, Amounts] = [0] * len(COLUMNS), [0] * len(COLUMNS)
 
@@ -211,6 +211,3 @@ def _sum(*parts: Amounts) -> Amounts:
 
 def _amounts(balance: Balance) -> Amounts:
     return [to_micro(getattr(balance, column)) for column in COLUMNS]
-
-
-__all__ = ["PeriodStatements", "StatementTotals"]

@@ -48,10 +48,10 @@ def audit(state: AccountState, rows: PageRows) -> list[ledger.Finding]:
 def rechained(state: AccountState, rows: PageRows) -> None:
     """Make every hash follow again, as a forger would who knows how."""
     head = genesis(state.account_id, state.opened_at)
-    moves = Window.of([], rows.others("ledger_transfer"), [], []).moves
+    transfers = Window.of([], rows.others("ledger_transfer"), [], []).transfers
     entries: list[Row] = []
     for row in rows.others("ledger_entry"):
-        content = entry_text(quote(state.account_id), row, moves.get(row[_SEQUENCE], ()))
+        content = entry_text(quote(state.account_id), row, transfers.get(row[_SEQUENCE], ()))
         head = sha256(head + content.encode()).digest()
         entries.append((*row[:_HASH], head, *row[_HASH + 1 :]))
     rows.rows["ledger_entry"] = entries
@@ -121,9 +121,9 @@ def test_a_chain_is_sound_until_any_value_of_an_entry_changes(account: tuple[Acc
     state, rows = account
     head = genesis("acme", state.opened_at)
     (window,) = rows.windows()
-    assert is_chained("acme", head, window.entries, window.moves)
-    assert not is_chained("acme", head, window.entries[1:], window.moves)
+    assert is_chained("acme", head, window.entries, window.transfers)
+    assert not is_chained("acme", head, window.entries[1:], window.transfers)
     for index, row in enumerate(window.entries):
         forged = [*window.entries]
         forged[index] = (*row[:3], row[3] + 1, *row[4:])
-        assert not is_chained("acme", head, forged, window.moves)
+        assert not is_chained("acme", head, forged, window.transfers)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 import ledger
 from ledger.book.states import AccountState, encode_details
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from ledger.rules import decide
 from ledger.storage import snapshots
 from tests.ledger.auditing.test_every_value import write_book
@@ -25,7 +25,7 @@ SHARED = {"scope", "recurrence", "labels", "counted"}
 def state_of(session: Session, commands: list[ledger.Command]) -> AccountState:
     """An account of every kind of grant and hold, as a batch of these commands would see it."""
     write_book(session, "acme")
-    needs = snapshots.Needs.of(commands, to_instant(later(10_000_000)))
+    needs = snapshots.Needs.of(commands, to_moment(later(10_000_000)))
     accounts = snapshots.read_accounts(session.connection(), ["acme"])
     snapshots.fill(session.connection(), accounts, needs)
     return accounts["acme"]
@@ -72,7 +72,7 @@ def test_what_becomes_of_a_fork_leaves_the_account_as_it_was(session: Session) -
     state = state_of(session, commands())
     before = repr(state)
     accounts = {"acme": state.fork()}
-    results = decide(accounts, commands(), to_instant(later(10_000_000)))
+    results = decide(accounts, commands(), to_moment(later(10_000_000)))
     assert not [result for result in results if isinstance(result, Exception)]
     assert len(accounts["acme"].postings) > len(commands())
     assert repr(state) == before

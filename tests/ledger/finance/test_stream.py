@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 import ledger
 from ledger.book.states import BUCKETS
 from ledger.finance import stream_book
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from tests.ledger.conftest import later
 from tests.ledger.finance.conftest import AWKWARD
 
@@ -55,7 +55,7 @@ def test_the_book_as_of_a_moment_has_what_had_taken_effect(months: Engine) -> No
     with Session(months) as session:
         moment = later(days=32)
         found = list(stream_book(session, at=moment))
-        assert found == [entry for entry in stream_book(session) if entry.at <= to_instant(moment)]
+        assert found == [entry for entry in stream_book(session) if entry.at <= to_moment(moment)]
         assert {entry.account_id for entry in stream_book(session, account_id="acme", at=moment)} == {"acme"}
         for entry in {entry.account_id: entry for entry in found}.values():
             then = ledger.get_balance(session, entry.account_id, at=moment)

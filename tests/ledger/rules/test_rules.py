@@ -7,11 +7,11 @@ from decimal import Decimal
 
 import ledger
 from ledger.book.states import AccountState, chain_hash, genesis
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from ledger.rules import decide
 from tests.ledger.conftest import START, later
 
-NOW = to_instant(START)
+NOW = to_moment(START)
 
 
 def account(name: str = "acme") -> AccountState:
@@ -43,11 +43,11 @@ def test_each_entry_is_hashed_over_the_one_before_and_all_its_own_fields() -> No
         assert posting.hash == chain_hash(previous, posting)
         previous = posting.hash
     assert previous == state.head
-    fields = ("sequence", "at", "recorded_at", "scope", "key", "kind", "reservation", "details", "moves", "buckets")
+    fields = ("sequence", "at", "recorded_at", "scope", "key", "kind", "reservation", "details", "transfers", "buckets")
     for name in fields:
         (posting,) = state.postings[:1]
         kept = getattr(posting, name)
-        others = {"moves": [(1, 0, 1, 7)], "buckets": (*posting.buckets[:-1], 7), "reservation": 7, "key": None}
+        others = {"transfers": [(1, 0, 1, 7)], "buckets": (*posting.buckets[:-1], 7), "reservation": 7, "key": None}
         setattr(posting, name, others.get(name, "altered" if isinstance(kept, str) else 7))
         assert chain_hash(genesis("acme", NOW), posting) != posting.hash, name
         setattr(posting, name, kept)

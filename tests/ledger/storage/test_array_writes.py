@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from ledger.schema.tables import CardRow, LedgerRow, ReservationRow
 from ledger.storage import array_writes, journal
 from ledger.storage.array_writes import SAME_FROM, write_statement
@@ -133,7 +133,7 @@ def test_the_book_is_the_same_whatever_goes_once(
     monkeypatch: pytest.MonkeyPatch,
     size: int,
 ) -> None:
-    monkeypatch.setattr(journal, "clock", lambda: to_instant(START))
+    monkeypatch.setattr(journal, "clock", lambda: to_moment(START))
     books = []
     for same_from in (2, 10**6):
         monkeypatch.setattr(array_writes, "SAME_FROM", same_from)

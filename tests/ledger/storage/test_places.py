@@ -11,12 +11,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.model.moments import to_instant
+from ledger.model.moments import to_moment
 from ledger.schema.triggers import remove_triggers
 from ledger.storage.places import sequence_before
 from tests.ledger.conftest import START
 
-FIRST = to_instant(START)
+FIRST = to_moment(START)
 RHYTHMS: dict[str, Callable[[random.Random, int], int]] = {
     "even": lambda _random, number: number * 1000,
     "random": lambda random, _number: random.randrange(400_000),

@@ -154,6 +154,3 @@ def _long_line(file: IO[bytes], form: FileFormat, line_max: int) -> Fault | None
             )
             return Fault(said, number, None)
     return None
-
-
-__all__ = ["Fault", "fields_of", "find_fault", "find_text", "problem", "text_lines"]

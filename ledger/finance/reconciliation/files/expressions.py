@@ -191,6 +191,3 @@ def _status(mapping: RecordMapping, types: Types) -> str:
         f" WHEN {quoted(theirs.lower())} THEN {quoted(ours)}" for theirs, ours in mapping.status.words.items()
     )
     return f"CASE lower({text}){cases} ELSE {text} END"
-
-
-__all__ = ["amount_pattern", "kept_types", "select_records"]

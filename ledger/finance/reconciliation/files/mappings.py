@@ -311,6 +311,3 @@ def _missing(mapping: RecordMapping) -> Iterator[Issue]:
         yield Issue("amount.currency", "missing", message)
     if columns.type is None and (mapping.filter.types or amount.negative_types):
         yield Issue("columns.type", "missing", "is required where types are named. Name its column.")
-
-
-__all__ = ["SHIPPED", "STATUSES", "RecordMapping"]

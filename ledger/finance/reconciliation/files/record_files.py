@@ -177,6 +177,3 @@ def _decoded(file: IO[bytes], encoding: str) -> Iterator[str]:
     while chunk := file.read(_CHUNK):
         yield decoder.decode(chunk)
     yield decoder.decode(b"", final=True)
-
-
-__all__ = ["LINE_MAX", "read_records"]
