@@ -16,13 +16,15 @@ from hashlib import blake2b
 from typing import Any
 
 import ledger
-from ledger.book.states import AVAILABLE, HELD, AccountState, GrantState, entry_row
+from ledger.book.buckets import AVAILABLE, HELD
+from ledger.book.postings import entry_row
+from ledger.book.states import AccountState, GrantState
 from ledger.commands import Command
 from ledger.model.ids import format_reservation_id
 from ledger.model.moments import to_moment
 from ledger.rules import decide
-from ledger.storage import journal
-from ledger.storage.keyed import Write
+from ledger.storage import journal, rows
+from ledger.storage.shapes import Write
 
 HOT = "hot"
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -128,18 +130,18 @@ def random_key(seed: str) -> str:
 def _portion(states: Sequence[AccountState]) -> list[Write]:
     """The rows decided since the last portion, which the states forget."""
     postings = [posting for state in states for posting in state.postings]
-    holds = [(state.account_id, hold) for state in states for hold in state.reservations.values()]
+    holds = [(state.account_id, hold) for state in states for hold in state.holds.values()]
     spent = [(state, grant) for state in states for grant in state.grants.values() if _is_spent(grant)]
     writes = [
         Write(journal._ENTRY, [entry_row(posting) for posting in postings]),
-        Write(journal._TRANSFER, [row for posting in postings for row in journal.transfer_rows(posting)]),
-        Write(journal._RESERVATION, [journal.reservation_row(*pair) for pair in holds]),
-        Write(journal._GRANT, [journal.grant_row(state.account_id, grant) for state, grant in spent]),
+        Write(journal._TRANSFER, [row for posting in postings for row in rows.transfer_rows(posting)]),
+        Write(journal._RESERVATION, [rows.reservation_row(*pair) for pair in holds]),
+        Write(journal._GRANT, [rows.grant_row(state.account_id, grant) for state, grant in spent]),
     ]
     for state, grant in spent:
         del state.grants[grant.number]
     for state in states:
-        forgotten: list[Any] = [state.postings, state.reservations, state.keys]
+        forgotten: list[Any] = [state.postings, state.holds, state.keys]
         for kept in forgotten:
             kept.clear()
     return writes
@@ -150,5 +152,5 @@ def _is_spent(grant: GrantState) -> bool:
 
 
 def _finish(states: Sequence[AccountState]) -> list[Write]:
-    rows = [journal.grant_row(state.account_id, grant) for state in states for grant in state.grants.values()]
-    return [Write(journal._GRANT, rows), *journal._account_writes(states)]
+    grants = [rows.grant_row(state.account_id, grant) for state in states for grant in state.grants.values()]
+    return [Write(journal._GRANT, grants), *journal._account_writes(states)]

@@ -34,7 +34,7 @@ from ledger.finance import (
     stream_revenue,
     total_revenue,
 )
-from ledger.storage.keyed import stream_raw
+from ledger.storage.streams import stream_raw
 
 ROUNDS = 3
 _PAGE = 10_000

@@ -25,7 +25,7 @@ from ledger.book.states import AccountState
 from ledger.schema.tables import metadata
 from ledger.storage import keyed as bulk
 from ledger.storage import snapshots
-from ledger.storage.keyed import Write
+from ledger.storage.shapes import Write
 from tests.postgres import connect
 
 _OPENED_AT_ONCE = 1000

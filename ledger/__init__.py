@@ -63,7 +63,6 @@ from ledger.grants import (
     list_grants,
     revoke_grant,
 )
-from ledger.launches import find_launch, launch, settle_run
 from ledger.limits import LimitUsage, get_credit_line, list_limit_usage, list_limits, set_credit_line, set_limit
 from ledger.model.cycles import LimitPeriod
 from ledger.model.values import (
@@ -101,6 +100,7 @@ from ledger.reservations import (
     release,
     reserve,
 )
+from ledger.runs import find_launch, launch, settle_run
 from ledger.schema.migrations import check_schema, current_revision, upgrade
 from ledger.schema.roles import role_script, set_account
 from ledger.statements import get_statement

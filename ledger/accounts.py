@@ -8,16 +8,14 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from ledger.book import answers
-from ledger.book.states import BALANCES
 from ledger.clock import clock
 from ledger.commands import OpenAccount
-from ledger.errors import AccountNotFound
 from ledger.model.checks import check_id
 from ledger.model.moments import to_moment
 from ledger.model.values import Account, Balance
-from ledger.storage.places import sequence_before
+from ledger.storage.history import buckets_before
+from ledger.storage.journal import carry_out
 from ledger.storage.present import read_present
-from ledger.storage.verbs import carry_out
 
 
 def open_account(session: Session, account_id: str, *, at: datetime | None = None) -> Account:
@@ -39,32 +37,6 @@ def get_balance(session: Session, account_id: str, *, at: datetime | None = None
     return answers.balance(account_id, max(moment, state.at), state.buckets)
 
 
-def buckets_before(session: Session, account_id: str, moment: int, last: int | None = None) -> tuple[int, ...]:
-    """The running balance of the last entry that took effect before a moment; zeros before the first."""
-    return buckets_after(session, account_id, sequence_before(session.connection(), account_id, moment, last))
-
-
-def buckets_after(session: Session, account_id: str, sequence: int) -> tuple[int, ...]:
-    """The running balance that an entry left; zeros before the first."""
-    row = session.connection().execute(_BALANCE_AFTER, {"account_id": account_id, "sequence": sequence}).one_or_none()
-    return (0,) * len(BALANCES) if row is None else tuple(row)
-
-
-_BALANCE_AFTER = text(
-    f"SELECT {', '.join(BALANCES)} FROM ledger_entry WHERE account_id = :account_id AND sequence = :sequence"
-)
-
-
 def list_accounts(session: Session) -> list[str]:
     """The ids of all accounts, in order."""
     return list(session.connection().execute(text("SELECT account_id FROM ledger_account ORDER BY 1")).scalars())
-
-
-def require_account(session: Session, account_id: str) -> None:
-    """Raise `AccountNotFound` unless the account is open."""
-    check_id(account_id, "account_id")
-    found = session.connection().execute(
-        text("SELECT 1 FROM ledger_account WHERE account_id = :account_id"), {"account_id": account_id}
-    )
-    if found.one_or_none() is None:
-        raise AccountNotFound(account_id)

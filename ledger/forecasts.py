@@ -16,17 +16,11 @@ from sqlalchemy.orm import Session
 
 from estimator.credits import from_micro
 from ledger.book import answers
-from ledger.book.states import (
-    AVAILABLE,
-    BALANCES,
-    CONSUMED,
-    CREDIT_LINE,
-    HELD,
-    SCHEDULED,
-    AccountState,
-    GrantState,
-    genesis,
-)
+from ledger.book.answers import to_entry
+from ledger.book.buckets import AVAILABLE, BALANCES, CONSUMED, HELD, SCHEDULED
+from ledger.book.burning import CREDIT_LINE
+from ledger.book.postings import genesis
+from ledger.book.states import AccountState, GrantState
 from ledger.clock import clock
 from ledger.commands import Capture, GrantCredits, Reserve, SetCreditLine, SetLimit
 from ledger.errors import CommandInvalid, InsufficientCredits
@@ -36,7 +30,6 @@ from ledger.model.moments import from_moment, to_moment
 from ledger.model.values import Balance, Bucket, Entry, Reservation
 from ledger.rules import Rejection, decide, record_due
 from ledger.storage import snapshots
-from ledger.storage.history import to_entry
 from ledger.storage.present import read_unlocked
 
 RUNS_MAX = 100_000
@@ -254,8 +247,8 @@ class _Future:
             for grant, _, target, amount in posting.transfers:
                 if target == CONSUMED:
                     self.consumed[grant] = self.consumed.get(grant, 0) + amount
-            if posting.reservation is not None and state.reservations[posting.reservation].state != "held":
-                del state.reservations[posting.reservation]
+            if posting.reservation is not None and state.holds[posting.reservation].state != "held":
+                del state.holds[posting.reservation]
         if state.postings:
             state.grants = {number: grant for number, grant in state.grants.items() if _is_live(grant)}
             state.postings.clear()

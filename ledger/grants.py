@@ -17,10 +17,10 @@ from ledger.model.ids import format_grant_id
 from ledger.model.moments import from_moment, from_optional, to_moment
 from ledger.model.values import Adjustment, Grant, GrantStanding, Revocation
 from ledger.schema.tables import GrantRow
-from ledger.storage.keyed import RowShape
+from ledger.storage.journal import carry_out
 from ledger.storage.present import read_present
-from ledger.storage.snapshots import grant_of
-from ledger.storage.verbs import carry_out
+from ledger.storage.rows import grant_of
+from ledger.storage.shapes import RowShape
 
 
 def grant_credits(

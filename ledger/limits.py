@@ -9,16 +9,16 @@ from decimal import Decimal
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from ledger.accounts import require_account
 from ledger.book import answers
-from ledger.book.states import OWED
+from ledger.book.buckets import OWED
 from ledger.clock import clock
 from ledger.commands import SetCreditLine, SetLimit
 from ledger.model.cycles import LimitPeriod, window_start
 from ledger.model.moments import from_moment, to_moment
 from ledger.model.values import CreditLine, Limit
+from ledger.storage.history import require_account
+from ledger.storage.journal import carry_out
 from ledger.storage.present import read_present
-from ledger.storage.verbs import carry_out
 
 
 def set_credit_line(

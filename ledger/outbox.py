@@ -27,16 +27,18 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from estimator import RunPlan, RunRequest, RunResponse
-from ledger.accounts import require_account
+from ledger.book.lifecycle import state_at
 from ledger.clock import clock
 from ledger.errors import CommandInvalid
 from ledger.model.checks import TEXT_MAX, check_duration, is_storable
 from ledger.model.ids import format_reservation_id, format_run_id, format_start_id, parse_start_id
 from ledger.model.moments import MOMENT_MAX, from_moment, from_optional, to_moment
 from ledger.model.values import ReservationState, StartState
+from ledger.storage.history import require_account
 from ledger.storage.journal import OUTBOX_CHANGE
-from ledger.storage.keyed import Write, execute_writes
+from ledger.storage.shapes import Write
 from ledger.storage.snapshots import BEGINS_IMMEDIATE
+from ledger.storage.writes import execute_writes
 
 LIMIT_MAX = 1000
 """The most rows that one call deals with, and that one page lists."""
@@ -185,7 +187,7 @@ class _Row:
 
     def has_ended(self, moment: int) -> bool:
         """True when the run's credits are no longer held, recorded as such or not."""
-        return self.hold_state != ReservationState.HELD or (self.lapses_at is not None and self.lapses_at <= moment)
+        return state_at(self.hold_state, self.lapses_at, moment) != ReservationState.HELD
 
     def to_start(self) -> RunStart:
         """What the handler is given, from the launch's entry."""

@@ -10,20 +10,19 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from estimator import RateCard, RunPlan
-from estimator.credits import from_micro
-from ledger.accounts import require_account
+from ledger.book import answers
 from ledger.clock import clock
 from ledger.commands import Capture, ExpireDue, Extend, OverCapture, Refund, Release, Reserve
 from ledger.errors import ReservationNotFound
-from ledger.model.cycles import duration
-from ledger.model.ids import format_grant_id, format_reservation_id, format_run_id, parse_reservation_id
-from ledger.model.moments import from_moment, from_optional, to_moment
-from ledger.model.values import Expiry, Reservation, ReservationState, Slice
+from ledger.model.ids import parse_reservation_id
+from ledger.model.moments import to_moment
+from ledger.model.values import Expiry, Reservation, ReservationState
 from ledger.schema.tables import ReservationRow
 from ledger.storage import journal
-from ledger.storage.keyed import RowShape
-from ledger.storage.snapshots import read_transfers, reservation_of
-from ledger.storage.verbs import carry_out
+from ledger.storage.history import read_transfers, require_account
+from ledger.storage.journal import carry_out
+from ledger.storage.rows import reservation_of
+from ledger.storage.shapes import RowShape
 
 
 def reserve(
@@ -194,27 +193,7 @@ def _select(
     values = values | {"account_id": account_id, "limit": limit}
     rows = connection.execute(statement, values | ({"moment": moment} if ":moment" in conditions else {})).all()
     transfers = read_transfers(connection, [(row[0], row[1]) for row in rows])
-    return [_reservation(row, transfers.get((row[0], row[1]), []), moment) for row in rows]
-
-
-def _reservation(row: Any, transfers: list[Any], moment: int) -> Reservation:
-    account_id, hold = row[0], reservation_of(row[1:])
-    state, freed = hold.state, hold.freed
-    if state == ReservationState.HELD and hold.lapses_at is not None and hold.lapses_at <= moment:
-        state, freed = ReservationState.EXPIRED, hold.held
-    run = (hold.dataset_id, hold.started_ms)
-    return Reservation(
-        reservation_id=format_reservation_id(account_id, hold.number),
-        account_id=account_id,
-        amount=from_micro(hold.amount),
-        state=ReservationState(state),
-        captured=from_micro(hold.captured + hold.extra),
-        freed=from_micro(freed),
-        reserved_at=from_moment(hold.reserved_at),
-        expires_at=from_optional(hold.expires_at),
-        slices=tuple(Slice(format_grant_id(account_id, grant), from_micro(part)) for grant, _, _, part in transfers),
-        dataset_id=hold.dataset_id,
-        run_id=None if run[0] is None or run[1] is None else format_run_id(run[0], run[1]),
-        refunded=from_micro(hold.refunded),
-        grace=duration(hold.grace),
-    )
+    return [
+        answers.standing_hold(row[0], reservation_of(row[1:]), transfers.get((row[0], row[1]), []), moment)
+        for row in rows
+    ]

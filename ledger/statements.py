@@ -9,16 +9,17 @@ from itertools import chain
 
 from sqlalchemy.orm import Session
 
-from ledger.accounts import buckets_after, buckets_before
 from ledger.book import answers
-from ledger.book.states import BALANCES, AccountState, Posting
+from ledger.book.answers import to_entry
+from ledger.book.buckets import BALANCES
+from ledger.book.postings import Posting
+from ledger.book.states import AccountState
 from ledger.clock import clock
 from ledger.errors import CommandInvalid
 from ledger.model.checks import check_id
 from ledger.model.moments import from_moment, from_optional, to_moment
 from ledger.model.values import Statement
-from ledger.storage.history import read_windows, to_entry
-from ledger.storage.places import sequence_before
+from ledger.storage.history import buckets_after, buckets_before, read_windows, sequence_before
 from ledger.storage.present import read_present
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import NamedTuple
 
-from ledger.book.states import encode_details
+from ledger.book.postings import encode_details
 
 
 class ClosingRecord(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from estimator.credits import from_micro
 from ledger.accounting.rollforwards import Deferral, Flows, Lending, Receivable, amount_of
-from ledger.book.states import encode_details
+from ledger.book.postings import encode_details
 
 _BASIS_DECIMALS = 12
 _MONEY_DECIMALS = 18

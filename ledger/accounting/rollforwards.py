@@ -22,7 +22,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from ledger.book.states import BUCKETS, CREDIT_LINE
+from ledger.book.buckets import BUCKETS
+from ledger.book.burning import CREDIT_LINE
 from ledger.model.values import EntryKind
 
 DEFERRED = ("available", "held", "scheduled")

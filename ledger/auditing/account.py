@@ -10,11 +10,12 @@ from ledger.auditing.closings import ClosingsAudit
 from ledger.auditing.quick_replay import QuickReplay, is_chained
 from ledger.auditing.replay import UNREADABLE, Problem, Replay
 from ledger.auditing.rows import AccountRows, Row, Window
-from ledger.book.states import AccountState, Hold, genesis
+from ledger.book.postings import genesis
+from ledger.book.states import AccountState, Hold
 from ledger.model.ids import format_grant_id, format_reservation_id, format_start_id
 from ledger.model.values import EntryKind, Finding, StartState
-from ledger.storage import snapshots
-from ledger.storage.journal import grant_row, reservation_row
+from ledger.storage import cards
+from ledger.storage.rows import grant_row, posting_of, reservation_row
 
 Progress = Callable[[int], None]
 
@@ -100,7 +101,7 @@ class AccountAudit:
         sequence = row[_SEQUENCE]
         try:
             self.quick.thaw(row[_RESERVATION])
-            posting = snapshots.posting_of(row, window.transfers.get(sequence, []))
+            posting = posting_of(row, window.transfers.get(sequence, []))
             self.replay.follow(posting, problems, is_chained=is_chained)
         except UNREADABLE as error:
             self.replay.sequence, unreadable = sequence, error
@@ -218,10 +219,10 @@ class AccountAudit:
         account_id, used = self.state.account_id, self.replay.cards
         kept = {row[1]: row[2] for row in self.rows.others("ledger_card")}
         for card_id in sorted(used - kept.keys()):
-            yield snapshots.card_missing(account_id, card_id)
+            yield cards.card_missing(account_id, card_id)
         for card_id, content in kept.items():
-            if not snapshots.is_card(card_id, content):
-                yield snapshots.card_altered(account_id, card_id)
+            if not cards.is_card(card_id, content):
+                yield cards.card_altered(account_id, card_id)
             elif card_id not in used:
                 yield self._finding(None, "card_unknown", f"rate card {card_id} is kept and priced no run")
 

@@ -22,6 +22,7 @@ from ledger.errors import AuditFailed
 from ledger.model.moments import to_moment
 from ledger.model.values import Finding
 from ledger.storage import snapshots
+from ledger.storage.history import read_marks
 
 _ATTEMPTS_MAX = 5
 _PAGE = 1000
@@ -143,7 +144,7 @@ def audit_account(
         findings = AccountAudit(state, rows, cutoff).findings(progress)
         if not findings or is_snapshot or is_last:
             break
-        if snapshots.read_marks(connection, account_id) == (state.sequence, state.closings_count):
+        if read_marks(connection, account_id) == (state.sequence, state.closings_count):
             break
     return findings
 

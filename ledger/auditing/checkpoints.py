@@ -18,12 +18,13 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from estimator.credits import format_credits, from_micro
-from ledger.book.states import BALANCES, genesis
+from ledger.book.buckets import BALANCES
+from ledger.book.postings import genesis
 from ledger.clock import clock
 from ledger.errors import CheckpointInvalid
 from ledger.model.moments import from_moment, to_moment
 from ledger.model.values import Finding
-from ledger.storage.snapshots import read_postings
+from ledger.storage.history import read_postings
 
 VERSION = 1
 _PAGE = 1000

@@ -21,7 +21,9 @@ from ledger.accounting.rollforwards import (
     name_of,
 )
 from ledger.auditing.rows import Row, Window
-from ledger.book.states import CREDIT_LINE, PAID, AccountState, GrantState, genesis
+from ledger.book.burning import CREDIT_LINE, PAID
+from ledger.book.postings import genesis
+from ledger.book.states import AccountState, GrantState
 from ledger.model.values import EntryKind, Finding
 
 _SEQUENCE, _KIND, _AT, _DETAILS, _HASH = 1, 2, 3, 9, 16  # columns of an entry's row

@@ -13,7 +13,9 @@ from hashlib import sha256
 from typing import Any
 
 from ledger.auditing.replay import UNREADABLE, Replay
-from ledger.book.states import AVAILABLE, CONSUMED, EXPIRED, HELD, Hold, PostedTransfer, entry_text, quote
+from ledger.book.buckets import AVAILABLE, CONSUMED, EXPIRED, HELD
+from ledger.book.postings import PostedTransfer, entry_text, quote
+from ledger.book.states import Hold
 
 Row = tuple[Any, ...]
 """A row with all columns in its table's order."""

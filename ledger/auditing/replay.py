@@ -9,26 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ledger.book.states import (
-    AVAILABLE,
-    BALANCES,
-    BUCKETS,
-    CONSUMED,
-    CREDIT_LINE,
-    HELD,
-    ISSUED,
-    OWED,
-    PAID,
-    SCHEDULED,
-    GrantState,
-    Hold,
-    LimitState,
-    PostedTransfer,
-    Posting,
-    UsageKey,
-    UsageState,
-    chain_hash,
-)
+from ledger.book.buckets import AVAILABLE, BALANCES, BUCKETS, CONSUMED, HELD, ISSUED, OWED, SCHEDULED
+from ledger.book.burning import CREDIT_LINE, PAID
+from ledger.book.postings import PostedTransfer, Posting, chain_hash
+from ledger.book.states import GrantState, Hold, LimitState, UsageKey, UsageState
 from ledger.model.cycles import LimitPeriod
 from ledger.model.values import EntryKind
 

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-from ledger.book.states import BUCKETS, PostedTransfer
+from ledger.book.buckets import BUCKETS
+from ledger.book.postings import PostedTransfer
 from ledger.schema.tables import (
     CardRow,
     ClosingRow,
@@ -27,7 +28,8 @@ from ledger.schema.tables import (
     UsageRow,
 )
 from ledger.storage import snapshots
-from ledger.storage.keyed import RowShape, fetch_raw
+from ledger.storage.shapes import RowShape
+from ledger.storage.streams import fetch_raw
 
 WINDOW = 4000
 """Entries read at a time."""

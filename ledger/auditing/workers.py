@@ -23,11 +23,12 @@ from ledger.auditing.book import Listed, audit_account, audit_gap, audit_page, l
 from ledger.auditing.quick_replay import is_chained
 from ledger.auditing.replay import UNREADABLE
 from ledger.auditing.rows import StreamedRows
-from ledger.book.states import genesis
+from ledger.book.postings import genesis
 from ledger.model.moments import to_moment
 from ledger.model.values import Finding
 from ledger.storage import snapshots
 from ledger.storage.driver import driver_cursor
+from ledger.storage.history import read_postings
 
 PORTION_ENTRIES = 50_000
 """Some tenths of a second's work; an account of so many entries is a portion of its own."""
@@ -281,7 +282,7 @@ def _prove_chain(name: str, after: int, last: int) -> bool:
             state = snapshots.read_accounts(connection, [name])[name]
             head = genesis(name, state.opened_at)
             if after:
-                head = snapshots.read_postings(connection, [(name, after)])[0].hash
+                head = read_postings(connection, [(name, after)])[0].hash
             for window in StreamedRows(connection, name, last).spans(after=after, with_holds=False):
                 if not is_chained(name, head, window.entries, window.transfers):
                     return False

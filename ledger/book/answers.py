@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
 from estimator import RunResponse
 from estimator.credits import from_micro
-from ledger.book.states import AVAILABLE, CONSUMED, EXPIRED, HELD, ISSUED, OWED, PAID, REVOKED, Posting
+from ledger.book import answers
+from ledger.book.buckets import AVAILABLE, BUCKETS, CONSUMED, EXPIRED, HELD, ISSUED, OWED, REVOKED
+from ledger.book.burning import PAID
+from ledger.book.lifecycle import STATE_AFTER, state_at
+from ledger.book.postings import PostedTransfer, Posting
+from ledger.book.states import Hold
 from ledger.model.cycles import LimitPeriod, duration
 from ledger.model.ids import format_grant_id, format_reservation_id, format_run_id
 from ledger.model.moments import from_moment, from_optional
 from ledger.model.values import (
     Adjustment,
     Balance,
+    Bucket,
     CreditLine,
+    Entry,
     EntryKind,
     Expiry,
     Grant,
@@ -28,19 +34,8 @@ from ledger.model.values import (
     Revocation,
     RunSettlement,
     Slice,
+    Transfer,
 )
-
-_STATE_AFTER = {
-    EntryKind.RESERVE.value: ReservationState.HELD,
-    EntryKind.CAPTURE.value: ReservationState.CAPTURED,
-    EntryKind.RELEASE.value: ReservationState.RELEASED,
-    EntryKind.EXPIRE.value: ReservationState.EXPIRED,
-    EntryKind.EXTEND.value: ReservationState.HELD,
-}
-
-
-# The commands of a batch share their moment.
-_moment = lru_cache(maxsize=16)(from_moment)
 
 
 def moved(posting: Posting, *targets: int) -> int:
@@ -157,28 +152,85 @@ def reservation(posting: Posting, details: dict[str, Any], *, replayed: bool) ->
     number = posting.reservation
     if number is None:  # pragma: no cover - every entry of a reservation's life names it
         raise ValueError(f"entry {posting.sequence} of {posting.account_id!r} names no reservation")
-    account_id, state = posting.account_id, details.get("state")
-    dataset_id, started_ms = details.get("dataset_id"), details.get("started_ms")
+    state = details.get("state")
     applied, captured, freed = _figures(posting)
-    grace = details.get("grace")
-    # By position: an answer's sixteen names would take longer to be matched than its values to be made.
+    return _reservation(
+        posting.account_id,
+        number,
+        details["amount"],
+        ReservationState(state) if state else STATE_AFTER[posting.kind],
+        details.get("captured", captured),
+        details.get("freed", freed),
+        details.get("reserved_at", posting.at),
+        details["expires_at"],
+        slices(posting),
+        details.get("dataset_id"),
+        details.get("started_ms"),
+        details.get("grace", 0),
+        details.get("refunded", 0),
+        replayed,
+        applied,
+        details.get("rows"),
+    )
+
+
+def standing_hold(account_id: str, hold: Hold, drawn: Sequence[PostedTransfer], moment: int) -> Reservation:
+    """The reservation as its hold stands at a moment. `drawn` are the transfers that reserved it."""
+    state = state_at(hold.state, hold.lapses_at, moment)
+    return _reservation(
+        account_id,
+        hold.number,
+        hold.amount,
+        state,
+        hold.captured + hold.extra,
+        hold.freed if state == hold.state else hold.held,
+        hold.reserved_at,
+        hold.expires_at,
+        [Slice(format_grant_id(account_id, grant), from_micro(part)) for grant, _, _, part in drawn],
+        hold.dataset_id,
+        hold.started_ms,
+        hold.grace,
+        hold.refunded,
+    )
+
+
+def _reservation(
+    account_id: str,
+    number: int,
+    amount: int,
+    state: ReservationState,
+    captured: int,
+    freed: int,
+    reserved_at: int,
+    expires_at: int | None,
+    parts: Sequence[Slice],
+    dataset_id: str | None,
+    started_ms: int | None,
+    grace: int,
+    refunded: int,
+    replayed: bool = False,
+    applied: int = 0,
+    rows: int | None = None,
+) -> Reservation:
+    """The public value of figures in micro-credits and microseconds: the one place where a `Reservation` is made."""
+    # By position: to match sixteen names takes longer than to make the values.
     return Reservation(
         format_reservation_id(account_id, number),
         account_id,
-        from_micro(details["amount"]),
-        ReservationState(state) if state else _STATE_AFTER[posting.kind],
-        from_micro(details.get("captured", captured)),
-        from_micro(details.get("freed", freed)),
-        _moment(details.get("reserved_at", posting.at)),
-        from_optional(details["expires_at"]),
-        tuple(slices(posting)),
+        from_micro(amount),
+        state,
+        from_micro(captured),
+        from_micro(freed),
+        from_moment(reserved_at),
+        from_optional(expires_at),
+        tuple(parts),
         dataset_id,
         None if dataset_id is None or started_ms is None else format_run_id(dataset_id, started_ms),
         replayed,
-        from_micro(details.get("refunded", 0)),
+        from_micro(refunded),
         from_micro(applied),
         duration(grace) if grace else _NO_GRACE,
-        details.get("rows"),
+        rows,
     )
 
 
@@ -252,3 +304,29 @@ def balance(account_id: str, at: int, buckets: tuple[int, ...] | list[int]) -> B
     _, *amounts = buckets
     available, held, consumed, expired, revoked, scheduled, owed = map(from_micro, amounts)
     return Balance(account_id, from_moment(at), available, held, consumed, expired, revoked, scheduled, owed)
+
+
+def to_entry(posting: Posting) -> Entry:
+    """The public value of a posting."""
+    number = posting.reservation
+    return Entry(
+        account_id=posting.account_id,
+        sequence=posting.sequence,
+        kind=EntryKind(posting.kind),
+        at=from_moment(posting.at),
+        recorded_at=from_moment(posting.recorded_at),
+        key=posting.key,
+        reservation_id=None if number is None else format_reservation_id(posting.account_id, number),
+        details=posting.parsed_details(),
+        transfers=tuple(
+            Transfer(
+                format_grant_id(posting.account_id, grant),
+                Bucket(BUCKETS[source]),
+                Bucket(BUCKETS[target]),
+                from_micro(amount),
+            )
+            for grant, source, target, amount in posting.transfers
+        ),
+        balance=answers.balance(posting.account_id, posting.at, posting.buckets),
+        hash=posting.hash.hex(),
+    )

@@ -5,50 +5,16 @@ Amounts are integer micro-credits, moments are integer microseconds. Nothing her
 
 from __future__ import annotations
 
-import json.encoder
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from ledger.book.buckets import AVAILABLE, EXPIRED, ISSUED, OWED, REVOKED
+from ledger.book.burning import CREDIT_LINE, PAID, BurnKey, burn_key
+from ledger.book.postings import PostedTransfer, Posting, chain_hash, encode_details
 from ledger.model.values import EntryKind
 
 if TYPE_CHECKING:
     from estimator import RateCard
-
-ISSUED, AVAILABLE, HELD, CONSUMED, EXPIRED, REVOKED, SCHEDULED = range(7)
-BUCKETS = ("issued", "available", "held", "consumed", "expired", "revoked", "scheduled")
-"""Bucket names by their index in a state's `buckets`; `issued` mirrors the sum of the others."""
-
-OWED = len(BUCKETS)
-BALANCES = (*BUCKETS, "owed")
-"""An account's figures: its buckets, and how many of the issued credits its credit line has lent."""
-
-PostedTransfer = tuple[int, int, int, int]
-"""A transfer: grant number, source bucket, target bucket, micro-credits."""
-
-Binding = tuple[str, str, bytes] | None
-"""The key that a command binds: its name space, the key, and the digest of the request."""
-
-PAID, PROMOTIONAL, CREDIT_LINE = "paid", "promotional", "credit_line"
-_KIND_RANK = {PROMOTIONAL: 0, PAID: 1, CREDIT_LINE: 2}
-
-_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
-quote = json.encoder.encode_basestring_ascii
-"""A text as JSON, in ASCII."""
-_decode = json.JSONDecoder().raw_decode
-
-
-_PLAIN = frozenset({int, type(None)})
-
-
-def encode_details(details: Any) -> str:
-    """The canonical JSON text of an entry's details: keys in the order given, no spaces, ASCII."""
-    if details.__class__ is dict and _PLAIN.issuperset(map(type, details.values())):
-        # Those of most holds: the encoder would take longer to be set up than to write them.
-        parts = [f"{quote(key)}:{'null' if value is None else value}" for key, value in details.items()]
-        return f"{{{','.join(parts)}}}"
-    return _encode(details)
 
 
 @dataclass(slots=True, eq=False)
@@ -76,7 +42,7 @@ class GrantState:
     is_retermed: bool = False
 
     def fork(self) -> GrantState:
-        """A copy that may change by itself; scope and recurrence are replaced, never changed."""
+        """A copy that changes independently; scope and recurrence are replaced, never changed."""
         return replace(self, buckets=self.buckets.copy())
 
     def lapsed(self, at: int) -> bool:
@@ -119,7 +85,7 @@ class Hold:
     is_changed: bool = False
 
     def fork(self) -> Hold:
-        """A copy that may change by itself; labels, and what counted it, never change."""
+        """A copy that changes independently; labels and `counted` never change."""
         return replace(self, slices=[part.copy() for part in self.slices])
 
     @property
@@ -167,86 +133,6 @@ class UsageState:
     is_changed: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class Posting:
-    """One entry as the journal writes and reads it."""
-
-    account_id: str
-    sequence: int
-    kind: str
-    at: int
-    recorded_at: int
-    scope: str
-    key: str | None
-    digest: bytes | None
-    reservation: int | None
-    details: str
-    transfers: list[PostedTransfer]
-    buckets: tuple[int, ...]
-    hash: bytes
-    _parsed: dict[str, Any] | None = None
-
-    def parsed_details(self) -> dict[str, Any]:
-        """The details as a dictionary, not to be changed."""
-        if self._parsed is None:
-            self._parsed = _decode(self.details)[0]
-        return self._parsed
-
-
-def genesis(account_id: str, opened_at: int) -> bytes:
-    """The hash that an account's first entry builds on."""
-    return sha256(_encode(["account", account_id, opened_at]).encode()).digest()
-
-
-def chain_hash(previous: bytes, posting: Posting) -> bytes:
-    """SHA-256 over the previous entry's hash and every field of this one, its transfers included."""
-    text = entry_text(quote(posting.account_id), entry_row(posting), posting.transfers)
-    return sha256(previous + text.encode()).digest()
-
-
-def entry_row(posting: Posting) -> tuple[Any, ...]:
-    """An entry as its table has it."""
-    *buckets, scheduled, owed = posting.buckets
-    return (
-        posting.account_id,
-        posting.sequence,
-        posting.kind,
-        posting.at,
-        posting.recorded_at,
-        posting.scope,
-        posting.key,
-        posting.digest,
-        posting.reservation,
-        posting.details,
-        *buckets,
-        posting.hash,
-        scheduled,
-        owed,
-    )
-
-
-def entry_text(account: str, row: tuple[Any, ...], transfers: Sequence[PostedTransfer]) -> str:
-    """What of an entry is hashed: the JSON list of its fields, transfers and balances, without spaces, in ASCII.
-
-    `row` has the columns of the entry's table, `account` the id as JSON. The list is written out here because every
-    entry posted or audited passes through.
-    """
-    (
-        _, sequence, kind, at, recorded_at, scope, key, digest, reservation, details,
-        issued, available, held, consumed, expired, revoked, _, scheduled, owed,
-    ) = row  # fmt: skip
-    bound = "null" if digest is None else f'"{digest.hex()}"'
-    figures = f"{issued},{available},{held},{consumed},{expired},{revoked}"
-    if scheduled or owed:  # entries from before grants could be scheduled or lent hash as they did
-        figures = f"{figures},{scheduled},{owed}"
-    parts = ",".join([f"[{grant},{source},{target},{amount}]" for grant, source, target, amount in transfers])
-    return (
-        f"[{account},{sequence},{quote(kind)},{at},{recorded_at},{quote(scope)},"
-        f"{'null' if key is None else quote(key)},{bound},"
-        f"{'null' if reservation is None else reservation},{quote(details)},[{parts}],[{figures}]]"
-    )
-
-
 class GrantsIncomplete(Exception):  # no refusal: the batch is decided again with more at hand
     """A decision needs grants of an account that have not been read."""
 
@@ -256,13 +142,8 @@ class GrantsIncomplete(Exception):  # no refusal: the batch is decided again wit
 
 
 @dataclass(slots=True, eq=False)
-class AccountState:
-    """One account, its live grants, and whatever reservations, keys and runs the batch's commands name.
-
-    `advanced` is a moment, and this account with all that has come due by it recorded, for whoever asks next.
-    `starts_new` are the runs to be started: the launch's number, its moment, and when to hand it over first.
-    `page_end` is the place in the burn order up to which its live grants are known; None when all are.
-    """
+class AccountFigures:
+    """What an account's own row says: its balances, the head of its chain, and when something comes due."""
 
     account_id: str
     opened_at: int
@@ -271,47 +152,69 @@ class AccountState:
     head: bytes
     buckets: list[int]
     due_at: int | None
-    is_opened_here: bool = False
-    is_accepted: bool = False
+    credit_limit: int = 0
+    limits_count: int = 0
+    scoped_count: int = 0
+    closings_count: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class AccountRows(AccountFigures):
+    """What was read of an account's other tables: its live grants, and what the batch's commands name.
+
+    `page_end` is the place in the burn order up to which its live grants are known; None when all are.
+    `hold_due_after` is the earliest moment at which a hold that was not read may lapse. `line` is the grant of the
+    credit line. `launches` are the entries that launched runs, by number; `runs` the holds of runs.
+    """
+
     grants: dict[int, GrantState] = field(default_factory=dict)
-    reservations: dict[int, Hold] = field(default_factory=dict)
+    line: GrantState | None = None
+    page_end: BurnKey | None = None
+    holds: dict[int, Hold] = field(default_factory=dict)
+    hold_due_after: int | None = None
     keys: dict[tuple[str, str], Posting] = field(default_factory=dict)
-    postings: list[Posting] = field(default_factory=list)
     runs: dict[tuple[str, int], int] = field(default_factory=dict)
     active: dict[str, int] = field(default_factory=dict)
     started_ms_last: dict[str, int] = field(default_factory=dict)
-    holds: dict[int, Posting] = field(default_factory=dict)
+    launches: dict[int, Posting] = field(default_factory=dict)
     cards: dict[str, RateCard] = field(default_factory=dict)
-    cards_new: dict[str, RateCard] = field(default_factory=dict)
-    starts_new: list[tuple[int, int, int]] = field(default_factory=list)
-    hold_due_after: int | None = None
-    credit_limit: int = 0
-    line: GrantState | None = None
-    scoped_count: int = 0
-    closings_count: int = 0
-    page_end: tuple[int, bool, int, int, int, int] | None = None
-    is_retermed: bool = False
-    limits_count: int = 0
     limits: dict[int, LimitState] = field(default_factory=dict)
     usage: dict[UsageKey, UsageState] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class AccountState(AccountRows):
+    """One account as a batch sees and changes it: what was read, and what the batch decided.
+
+    `advanced` is a moment, and this account with all that has come due by it recorded, for the next command of that
+    moment. `starts_new` are the runs to be started: the launch's number, its moment, and when to deliver it first.
+    `is_accepted` tells that a command changed the account, `is_retermed` that its terms changed.
+    """
+
+    is_opened_here: bool = False
+    is_accepted: bool = False
+    is_retermed: bool = False
+    postings: list[Posting] = field(default_factory=list)
+    cards_new: dict[str, RateCard] = field(default_factory=dict)
+    starts_new: list[tuple[int, int, int]] = field(default_factory=list)
     advanced: tuple[int, AccountState, list[Posting]] | None = None
     _burn_order: list[GrantState] | None = None
 
     def fork(self) -> AccountState:
-        """A copy that may change by itself, for what may have to be undone: a tenth of the time of a deep copy."""
+        """A copy that changes independently, for what may have to be undone: a tenth of the time of a deep copy."""
         grants = {number: grant.fork() for number, grant in self.grants.items()}
         return replace(
             self,
             buckets=self.buckets.copy(),
             grants=grants,
             line=None if self.line is None else grants[self.line.number],
-            reservations={number: hold.fork() for number, hold in self.reservations.items()},
+            holds={number: hold.fork() for number, hold in self.holds.items()},
             keys=self.keys.copy(),
             postings=self.postings.copy(),
             runs=self.runs.copy(),
             active=self.active.copy(),
             started_ms_last=self.started_ms_last.copy(),
-            holds=self.holds.copy(),
+            launches=self.launches.copy(),
             cards=self.cards.copy(),
             cards_new=self.cards_new.copy(),
             starts_new=self.starts_new.copy(),
@@ -339,11 +242,7 @@ class AccountState:
         return usage
 
     def burn_order(self) -> list[GrantState]:
-        """Grants with credits available, first to burn first.
-
-        The order is total: lowest priority, earliest expiry (none last), promotional before paid, earliest effect,
-        lowest number. The credit line is not in it: it lends when the grants are spent.
-        """
+        """Grants with credits available, in the burn order."""
         order = self._burn_order
         if order is None:
             order = [grant for grant in self.grants.values() if grant.buckets[AVAILABLE]]
@@ -401,16 +300,3 @@ class AccountState:
         """Note that something comes due at a moment."""
         if moment is not None and (self.due_at is None or moment < self.due_at):
             self.due_at = moment
-
-
-def burn_key(grant: GrantState) -> tuple[int, bool, int, int, int, int]:
-    """A grant's place in the burn order."""
-    expires_at = grant.expires_at
-    return (
-        grant.priority,
-        expires_at is None,
-        expires_at or 0,
-        _KIND_RANK[grant.kind],
-        grant.effective_at,
-        grant.number,
-    )

@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 from estimator.cli.options import JsonOption, parse_moment
 from estimator.cli.tables import line
 from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus, emit
-from ledger.accounts import require_account
 from ledger.auditing.book import audit
 from ledger.auditing.checkpoints import Checkpoint, take_checkpoint, verify_checkpoint
 from ledger.auditing.workers import audit_together
@@ -26,6 +25,7 @@ from ledger.cli.database import DatabaseOption, opened
 from ledger.cli.tables import findings_table, plain
 from ledger.model.values import Finding
 from ledger.schema.migrations import check_schema
+from ledger.storage.history import require_account
 from ledger.storage.transactions import run_transaction
 
 app = typer.Typer(cls=CommandGroup)

@@ -31,7 +31,7 @@ from estimator.cli.terminal import EPILOG, CommandGroup, emit
 from ledger.cli.arguments import AccountArgument, AtOption, KeyOption
 from ledger.cli.database import DatabaseOption, in_database
 from ledger.cli.tables import launch_table, plain, settlement_table
-from ledger.launches import launch, settle_run
+from ledger.runs import launch, settle_run
 
 app = typer.Typer(cls=CommandGroup)
 

@@ -34,8 +34,8 @@ from ledger.auditing.book import audit
 from ledger.cli.tables import balances_table, launch_table, plain, settlement_table, statement_table
 from ledger.errors import InsufficientCredits
 from ledger.grants import grant_credits
-from ledger.launches import launch, settle_run
 from ledger.model.values import Balance, Launch
+from ledger.runs import launch, settle_run
 from ledger.statements import get_statement
 from ledger.storage.transactions import run_transaction
 

@@ -8,13 +8,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from estimator.credits import number
-from ledger.accounts import get_balance, require_account
+from ledger.accounts import get_balance
 from ledger.cli.tables import moment_text
 from ledger.errors import ReservationNotFound
 from ledger.model.ids import parse_reservation_id
 from ledger.model.values import Balance, Entry, Reservation
 from ledger.reservations import get_reservation, list_reservations
 from ledger.statements import get_statement
+from ledger.storage.history import require_account
 
 _BUCKETS = ("available", "held", "consumed", "expired", "revoked", "scheduled", "owed", "issued")
 

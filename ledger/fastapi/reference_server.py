@@ -29,11 +29,10 @@ from ledger.fastapi.identity import Tokens
 from ledger.fastapi.refusals import JSONBody, Refusal, RequestRefused, Unavailable, answer_error, cause_of
 from ledger.fastapi.router import create_router
 from ledger.fastapi.telemetry import told, warn
-from ledger.launches import settle_run
 from ledger.model.values import Launch, ReservationState
 from ledger.outbox import RunStart
 from ledger.reservations import list_reservations
-from ledger.runs import RunState, find_last_run
+from ledger.runs import RunState, find_last_run, settle_run
 from ledger.schema.migrations import check_schema, take_turn
 from ledger.storage.transactions import run_transaction
 

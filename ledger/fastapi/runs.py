@@ -7,13 +7,12 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from estimator import DatasetProfile, RowCountUnknown, RunRequest
-from ledger.accounts import require_account
 from ledger.fastapi.hosts import Host
 from ledger.fastapi.refusals import DatasetNotFound
-from ledger.launches import find_launch, launch
 from ledger.model.checks import check_id
 from ledger.model.values import Launch
-from ledger.runs import RunStanding, RunState, find_last_run
+from ledger.runs import RunStanding, RunState, find_last_run, find_launch, launch
+from ledger.storage.history import require_account
 
 _STATUSES = {
     RunState.ACTIVE: "running",

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from ledger.accounts import require_account
-from ledger.book.states import BUCKETS
+from ledger.book.buckets import BUCKETS
 from ledger.model.moments import to_moment
-from ledger.storage.keyed import stream_raw
+from ledger.storage.history import require_account
+from ledger.storage.streams import stream_raw
 
 ROWS_AT_ONCE = 5_000
 """Rows that are fetched at a time."""

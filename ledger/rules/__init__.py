@@ -17,7 +17,8 @@ from typing import Any
 
 from estimator.errors import EstimatorError
 from ledger.book import answers
-from ledger.book.states import AccountState, Binding, Posting
+from ledger.book.postings import Binding, Posting
+from ledger.book.states import AccountState
 from ledger.commands import (
     Adjust,
     Capture,
@@ -37,10 +38,11 @@ from ledger.commands import (
     SettleRun,
     key_scope,
 )
-from ledger.errors import AccountNotFound, IdempotencyConflict, LedgerError
+from ledger.errors import AccountNotFound, LedgerError
 from ledger.model.moments import from_moment, to_moment
 from ledger.model.values import Account, Balance, Result
 from ledger.rules import grants, holds, limits, runs
+from ledger.rules.keys import first_answer
 from ledger.rules.timeline import record_due
 
 Rejection = LedgerError | EstimatorError
@@ -77,11 +79,9 @@ def _decide_one(accounts: MutableMapping[str, AccountState], command: Command, n
     binding: Binding = None
     if not isinstance(command, ExpireDue) and command.key is not None:
         scope, key, digest = key_scope(command), command.key, command.digest()
-        first = state.keys.get((scope, key))
+        first = first_answer(state.keys.get((scope, key)), key, digest)
         if first is not None:
-            if first.digest != digest:
-                raise IdempotencyConflict(key)
-            return answers.answer(first, replayed=True)
+            return first
         binding = (scope, key, digest)
     if state.due_at is None or state.due_at > at:
         state.advanced = None

@@ -5,22 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from estimator.credits import from_micro
-from ledger.book.states import (
-    AVAILABLE,
-    BUCKETS,
-    CONSUMED,
-    CREDIT_LINE,
-    HELD,
-    ISSUED,
-    PROMOTIONAL,
-    REVOKED,
-    SCHEDULED,
-    AccountState,
-    Binding,
-    GrantState,
-    PostedTransfer,
-    Posting,
-)
+from ledger.book.buckets import AVAILABLE, BUCKETS, CONSUMED, HELD, ISSUED, REVOKED, SCHEDULED
+from ledger.book.burning import CREDIT_LINE, PROMOTIONAL
+from ledger.book.postings import Binding, PostedTransfer, Posting
+from ledger.book.states import AccountState, GrantState
 from ledger.commands import Adjust, GrantCredits, GrantKind, RevokeGrant, SetCreditLine
 from ledger.errors import CommandInvalid, GrantEnded, GrantNotFound, InsufficientCredits
 from ledger.model.cycles import Cycle

@@ -6,18 +6,10 @@ from typing import Any
 
 from estimator import affordable_rows
 from estimator.credits import from_micro
-from ledger.book.states import (
-    AVAILABLE,
-    CONSUMED,
-    CREDIT_LINE,
-    HELD,
-    ISSUED,
-    AccountState,
-    Binding,
-    Hold,
-    PostedTransfer,
-    Posting,
-)
+from ledger.book.buckets import AVAILABLE, CONSUMED, HELD, ISSUED
+from ledger.book.burning import CREDIT_LINE
+from ledger.book.postings import Binding, PostedTransfer, Posting
+from ledger.book.states import AccountState, Hold
 from ledger.commands import Capture, Extend, OverCapture, Refund, Release, Reserve
 from ledger.errors import (
     CaptureExceedsReservation,
@@ -91,7 +83,7 @@ def hold_credits(
         hold.labels = details["labels"] = kept
     if limits := matching(state, labels, at):
         hold.counted = details["counted"] = count_hold(state, limits, amount)
-    state.reservations[number] = hold
+    state.holds[number] = hold
     state.due_from(hold.lapses_at)
     return state.post(
         EntryKind.RESERVE,
@@ -182,7 +174,7 @@ def extend(state: AccountState, command: Extend, at: int, now: int, binding: Bin
 
 def refund(state: AccountState, command: Refund, at: int, now: int, binding: Binding) -> Posting:
     """Give captured credits back where they came from, last consumed first."""
-    hold = state.reservations.get(command.number)
+    hold = state.holds.get(command.number)
     if hold is None:
         raise ReservationNotFound(command.reservation_id)
     refundable = hold.captured + hold.extra - hold.refunded
@@ -248,7 +240,7 @@ def _given(state: AccountState, number: int, amount: int, at: int) -> PostedTran
 
 def held(state: AccountState, number: int, name: str) -> Hold:
     """The reservation that a command names, which must still be held."""
-    hold = state.reservations.get(number)
+    hold = state.holds.get(number)
     if hold is None:
         raise ReservationNotFound(name)
     if hold.state != ReservationState.HELD:

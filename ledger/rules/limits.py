@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from estimator.credits import from_micro
-from ledger.book.states import AccountState, Binding, LimitState, Posting, UsageKey
+from ledger.book.postings import Binding, Posting
+from ledger.book.states import AccountState, LimitState, UsageKey
 from ledger.commands import SetLimit
 from ledger.errors import LimitExceeded
 from ledger.model.cycles import LimitPeriod, window_start

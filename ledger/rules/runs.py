@@ -5,7 +5,8 @@ from __future__ import annotations
 from estimator import RunPlan, RunResponse, affordable_rows
 from estimator import settle as price_outcome
 from estimator.credits import from_micro, to_micro
-from ledger.book.states import AccountState, Binding, Posting
+from ledger.book.postings import Binding, Posting
+from ledger.book.states import AccountState
 from ledger.commands import LaunchRun, SettleRun
 from ledger.errors import CommandInvalid, InsufficientCredits, RunAlreadyActive, RunNotFound
 from ledger.model.ids import format_reservation_id, format_run_id
@@ -23,7 +24,7 @@ def launch(state: AccountState, command: LaunchRun, at: int, now: int, binding: 
     dataset_id, quote = command.dataset_id, command.estimate
     active = state.active.get(dataset_id)
     if active is not None:
-        started = state.reservations[active].started_ms or 0
+        started = state.holds[active].started_ms or 0
         raise RunAlreadyActive(dataset_id, format_run_id(dataset_id, started))
     amount = to_micro(quote.credits)
     expires_at = lapse_of(command.expires_micros, command.grace_micros, at)
@@ -60,7 +61,7 @@ def launch(state: AccountState, command: LaunchRun, at: int, now: int, binding: 
     )
     state.active[dataset_id] = state.runs[dataset_id, started_ms] = posting.sequence
     state.started_ms_last[dataset_id] = started_ms
-    state.holds[posting.sequence] = posting
+    state.launches[posting.sequence] = posting
     if command.outbox:
         # An account whose time is ahead of the clock must not have its runs wait for the clock.
         state.starts_new.append((posting.sequence, at, min(at, now)))
@@ -73,7 +74,7 @@ def settle(state: AccountState, command: SettleRun, at: int, now: int, binding: 
     if number is None:
         raise RunNotFound(command.run_id)
     hold = held(state, number, format_reservation_id(state.account_id, number))
-    launched = state.holds[number].parsed_details()
+    launched = state.launches[number].parsed_details()
     card_id = launched["card_id"]
     card = state.cards[card_id]
     outcome = command.outcome

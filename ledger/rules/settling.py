@@ -12,14 +12,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ledger.book.states import AVAILABLE, CONSUMED, HELD, AccountState, Binding, Hold, PostedTransfer, Posting
-from ledger.model.values import EntryKind, ReservationState
-
-_STATE_BY_KIND = {
-    EntryKind.CAPTURE: ReservationState.CAPTURED,
-    EntryKind.RELEASE: ReservationState.RELEASED,
-    EntryKind.EXPIRE: ReservationState.EXPIRED,
-}
+from ledger.book.buckets import AVAILABLE, CONSUMED, HELD
+from ledger.book.lifecycle import STATE_AFTER
+from ledger.book.postings import Binding, PostedTransfer, Posting
+from ledger.book.states import AccountState, Hold
+from ledger.model.values import EntryKind
 
 
 def close_hold(
@@ -36,7 +33,7 @@ def close_hold(
     """End a hold: consume `captured` of it in burn order, free the rest; `extra` are transfers beyond the hold."""
     transfers = consume(hold, captured) + free(state, hold, at) + (extra or [])
     has_history = hold.captured > captured or hold.extra or hold.refunded
-    hold.state = _STATE_BY_KIND[kind]
+    hold.state = STATE_AFTER[kind]
     count_settled(state, hold, hold.freed)
     if hold.dataset_id is not None:
         state.active.pop(hold.dataset_id, None)

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from estimator.credits import from_micro
-from ledger.book.states import (
-    AVAILABLE,
-    CONSUMED,
-    ISSUED,
-    AccountState,
-    GrantsIncomplete,
-    GrantState,
-    PostedTransfer,
-    burn_key,
-)
+from ledger.book.buckets import AVAILABLE, CONSUMED, ISSUED
+from ledger.book.burning import burn_key
+from ledger.book.postings import PostedTransfer
+from ledger.book.states import AccountState, GrantsIncomplete, GrantState
 from ledger.errors import InsufficientCredits
 
 NO_LABELS: dict[str, str] = {}

@@ -9,7 +9,10 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from ledger.book.states import AVAILABLE, EXPIRED, ISSUED, SCHEDULED, AccountState, GrantState, PostedTransfer, Posting
+from ledger.book.buckets import AVAILABLE, EXPIRED, ISSUED, SCHEDULED
+from ledger.book.lifecycle import is_due
+from ledger.book.postings import PostedTransfer, Posting
+from ledger.book.states import AccountState, GrantState
 from ledger.model.cycles import Cycle
 from ledger.model.values import EntryKind, ReservationState
 from ledger.rules.settling import close_hold
@@ -30,8 +33,8 @@ def record_due(state: AccountState, at: int, now: int) -> list[Posting]:
     first = len(state.postings)
     events = [
         (hold.lapses_at, _HOLD_LAPSES, hold.number)
-        for hold in state.reservations.values()
-        if hold.state == ReservationState.HELD and hold.lapses_at is not None and hold.lapses_at <= at
+        for hold in state.holds.values()
+        if hold.lapses_at is not None and is_due(hold.state, hold.lapses_at, at)
     ]
     events += [event for grant in state.grants.values() for event in _event_of(grant, at)]
     heapify(events)
@@ -42,7 +45,7 @@ def record_due(state: AccountState, at: int, now: int) -> list[Posting]:
         due, happening, number = heappop(events)
         moment = max(due, state.at)  # an account's time never goes back
         if happening == _HOLD_LAPSES:
-            close_hold(state, state.reservations[number], EntryKind.EXPIRE, 0, moment, now)
+            close_hold(state, state.holds[number], EntryKind.EXPIRE, 0, moment, now)
             continue
         grant = state.grants[number]
         if happening == _GRANT_TAKES_EFFECT:
@@ -180,7 +183,7 @@ def _next_lot(
 def _forecast_due(state: AccountState, at: int) -> None:
     """Find the next moment after `at` at which something comes due."""
     state.due_at = state.hold_due_after
-    for hold in state.reservations.values():
+    for hold in state.holds.values():
         if hold.state == ReservationState.HELD:
             state.due_from(hold.lapses_at)
     for grant in state.grants.values():

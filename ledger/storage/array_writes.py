@@ -19,7 +19,7 @@ from ledger.storage.array_literals import array_of, item
 from ledger.storage.driver import Statement
 
 if TYPE_CHECKING:
-    from ledger.storage.keyed import RowShape, Write
+    from ledger.storage.shapes import RowShape, Write
 
 SAME_FROM = 32
 """How many rows a write needs for columns in which all of them agree to go once."""

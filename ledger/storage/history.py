@@ -1,30 +1,28 @@
-"""The journal as finance reads it: entries with their transfers, streamed in order, flat in memory."""
+"""Entries read back: by number, by key, in windows of an account's journal, and the place of a moment in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session
 
-from estimator.credits import from_micro
-from ledger.book import answers
-from ledger.book.states import BUCKETS, PostedTransfer, Posting
-from ledger.model.ids import format_grant_id, format_reservation_id
-from ledger.model.moments import from_moment
-from ledger.model.values import Bucket, Entry, EntryKind, Transfer
-from ledger.storage.keyed import fetch_raw
+from ledger.book.buckets import BALANCES, BUCKET_NUMBERS
+from ledger.book.postings import PostedTransfer, Posting
+from ledger.errors import AccountNotFound
+from ledger.model.checks import check_id
+from ledger.storage import queries
 from ledger.storage.queries import ENTRY
-from ledger.storage.snapshots import posting_of
+from ledger.storage.rows import posting_of
+from ledger.storage.streams import fetch_raw
 
 WINDOW = 2000
 """Entries read at a time."""
 
 _OF_WINDOW = "WHERE account_id = {0} AND sequence > {1} AND sequence <= {2} ORDER BY sequence"
 _ENTRIES = f"SELECT {', '.join(column.name for column in ENTRY)} FROM ledger_entry {_OF_WINDOW} LIMIT {WINDOW}"
-_TRANSFERS = (
-    f"SELECT sequence, ordinal, grant_number, source, target, amount FROM ledger_transfer {_OF_WINDOW}, ordinal"
-)
-_INDEX = {name: index for index, name in enumerate(BUCKETS)}
+_TRANSFERS = f"SELECT sequence, grant_number, source, target, amount FROM ledger_transfer {_OF_WINDOW}, ordinal"
 
 
 def read_windows(
@@ -33,12 +31,8 @@ def read_windows(
     *,
     after: int = 0,
     last: int = 2**63 - 1,
-    misplaced: set[int] | None = None,
 ) -> Iterator[list[Posting]]:
-    """An account's entries with sequence in (after, last], a window at a time.
-
-    `misplaced` takes the sequences of entries whose transfers are not numbered from 0 on.
-    """
+    """An account's entries with sequence in (after, last], a window at a time."""
     while True:
         rows = fetch_raw(connection, _ENTRIES, (account_id, after, last))
         if not rows:
@@ -47,40 +41,131 @@ def read_windows(
         transfers: dict[int, list[PostedTransfer]] = {}
         latest: int | None = None
         taken: list[PostedTransfer] = []
-        for sequence, ordinal, grant, source, target, amount in fetch_raw(
-            connection, _TRANSFERS, (account_id, after, end)
-        ):
+        for sequence, grant, source, target, amount in fetch_raw(connection, _TRANSFERS, (account_id, after, end)):
             if sequence != latest:
                 latest, taken = sequence, []
                 transfers[sequence] = taken
-            if ordinal != len(taken) and misplaced is not None:
-                misplaced.add(sequence)
-            taken.append((grant, _INDEX[source], _INDEX[target], amount))
+            taken.append((grant, BUCKET_NUMBERS[source], BUCKET_NUMBERS[target], amount))
         yield [posting_of(row, transfers.get(row[1], [])) for row in rows]
         after = end
 
 
-def to_entry(posting: Posting) -> Entry:
-    """The public value of a posting."""
-    number = posting.reservation
-    return Entry(
-        account_id=posting.account_id,
-        sequence=posting.sequence,
-        kind=EntryKind(posting.kind),
-        at=from_moment(posting.at),
-        recorded_at=from_moment(posting.recorded_at),
-        key=posting.key,
-        reservation_id=None if number is None else format_reservation_id(posting.account_id, number),
-        details=posting.parsed_details(),
-        transfers=tuple(
-            Transfer(
-                format_grant_id(posting.account_id, grant),
-                Bucket(BUCKETS[source]),
-                Bucket(BUCKETS[target]),
-                from_micro(amount),
-            )
-            for grant, source, target, amount in posting.transfers
-        ),
-        balance=answers.balance(posting.account_id, posting.at, posting.buckets),
-        hash=posting.hash.hex(),
+def read_keyed(connection: Connection, account_id: str, scope: str, key: str) -> Posting | None:
+    """The entry that bound a key, if any."""
+    found = postings_of(connection, queries.KEYED_ENTRIES.fetch(connection, [(account_id, scope, key)]))
+    return found[0] if found else None
+
+
+def read_postings(connection: Connection, keys: Iterable[tuple[str, int]]) -> list[Posting]:
+    """Entries by account and sequence, with their transfers."""
+    return postings_of(connection, queries.ENTRIES.fetch(connection, keys))
+
+
+def postings_of(connection: Connection, rows: Sequence[Any]) -> list[Posting]:
+    """Entry rows, all columns in the table's order, joined with their transfers."""
+    transfers = read_transfers(connection, [(row[0], row[1]) for row in rows])
+    return [posting_of(row, transfers.get((row[0], row[1]), [])) for row in rows]
+
+
+def read_transfers(
+    connection: Connection, keys: Iterable[tuple[str, int]]
+) -> dict[tuple[str, int], list[tuple[int, int, int, int]]]:
+    """Transfers by account and sequence, in their order."""
+    transfers: dict[tuple[str, int], list[tuple[int, int, int, int]]] = {}
+    for account_id, sequence, grant, source, target, amount in queries.TRANSFERS.fetch(connection, keys):
+        transfer = (grant, BUCKET_NUMBERS[source], BUCKET_NUMBERS[target], amount)
+        transfers.setdefault((account_id, sequence), []).append(transfer)
+    return transfers
+
+
+def read_sequence(connection: Connection, account_id: str) -> int | None:
+    """The sequence of an account's latest entry, to tell whether a read was overtaken."""
+    marks = read_marks(connection, account_id)
+    return None if marks is None else marks[0]
+
+
+def read_marks(connection: Connection, account_id: str) -> tuple[int, int] | None:
+    """The sequence of an account's latest entry and its count of closings, to tell whether a read was overtaken."""
+    row = connection.execute(
+        text("SELECT sequence, closings_count FROM ledger_account WHERE account_id = :account_id"),
+        {"account_id": account_id},
+    ).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def sequence_before(connection: Connection, account_id: str, moment: int, last: int | None = None) -> int:
+    """The sequence of the last entry that took effect before a moment, among entries up to `last`; 0 for none.
+
+    An account's time never goes back, so its entries are in order of time, and the primary key finds the place in a
+    few steps: no index has to be kept, and no entry is scanned.
+    """
+    values = {"account_id": account_id, "moment": moment, "last": last}
+    return int(connection.execute(_PLACE, values).scalar_one())
+
+
+# `low` took effect before the moment, `high` did not (or is one beyond the last). Each step is two rows: the first
+# names an entry between them to look at, the second has looked. Of three steps one halves what lies between; the
+# others look where the moment would lie if time passed evenly from entry to entry, once a little before, once a little
+# after. So few pages of a long journal are read, and one of any rhythm takes three times the steps of halving at most.
+# It is a guess where to look: that it goes through a float does no harm.
+_HALFWAY = "(low + high) / 2"
+
+
+_EVENLY = "low + CAST((high - low) * (CAST(:moment - low_at AS double precision) / (high_at - low_at)) AS bigint)"
+
+
+_ASIDE = "(high - low) / 64 * (1 - turn / 2 % 3 * 2)"
+
+
+_GUESS = (
+    f"CASE WHEN turn / 2 % 3 = 2 OR high_at <= low_at OR :moment > high_at THEN {_HALFWAY}"
+    f" ELSE {_EVENLY} - {_ASIDE} END"
+)
+
+
+_BETWEEN = f"CASE WHEN {_GUESS} <= low THEN low + 1 WHEN {_GUESS} >= high THEN high - 1 ELSE {_GUESS} END"
+
+
+_IS_BEFORE = "e.at < :moment"
+
+
+_IS_AFTER = "probe IS NOT NULL AND (e.at IS NULL OR e.at >= :moment)"
+
+
+_PLACE = text(
+    "WITH RECURSIVE place(low, low_at, high, high_at, probe, turn) AS ("
+    " SELECT CAST(0 AS bigint), opened_at, 1 + coalesce(CAST(:last AS bigint), sequence), at, CAST(NULL AS bigint), 0"
+    " FROM ledger_account WHERE account_id = :account_id UNION ALL SELECT"
+    f" CASE WHEN {_IS_BEFORE} THEN probe ELSE low END, CASE WHEN {_IS_BEFORE} THEN e.at ELSE low_at END,"
+    f" CASE WHEN {_IS_AFTER} THEN probe ELSE high END,"
+    f" CASE WHEN {_IS_AFTER} THEN coalesce(e.at, high_at) ELSE high_at END,"
+    f" CASE WHEN probe IS NULL THEN {_BETWEEN} END, turn + 1"
+    " FROM place LEFT JOIN ledger_entry e ON e.account_id = :account_id AND e.sequence = probe"
+    " WHERE high - low > 1) SELECT low FROM place WHERE high - low <= 1"
+)
+
+
+def buckets_before(session: Session, account_id: str, moment: int, last: int | None = None) -> tuple[int, ...]:
+    """The running balance of the last entry that took effect before a moment; zeros before the first."""
+    return buckets_after(session, account_id, sequence_before(session.connection(), account_id, moment, last))
+
+
+def buckets_after(session: Session, account_id: str, sequence: int) -> tuple[int, ...]:
+    """The running balance that an entry left; zeros before the first."""
+    row = session.connection().execute(_BALANCE_AFTER, {"account_id": account_id, "sequence": sequence}).one_or_none()
+    return (0,) * len(BALANCES) if row is None else tuple(row)
+
+
+_BALANCE_AFTER = text(
+    f"SELECT {', '.join(BALANCES)} FROM ledger_entry WHERE account_id = :account_id AND sequence = :sequence"
+)
+
+
+def require_account(session: Session, account_id: str) -> None:
+    """Raise `AccountNotFound` unless the account is open."""
+    check_id(account_id, "account_id")
+    found = session.connection().execute(
+        text("SELECT 1 FROM ledger_account WHERE account_id = :account_id"), {"account_id": account_id}
     )
+    if found.one_or_none() is None:
+        raise AccountNotFound(account_id)

@@ -6,29 +6,20 @@ One command is a batch of one. Nothing here commits, sleeps or retries: the tran
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
 
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from ledger import rules
-from ledger.book.states import (
-    BALANCES,
-    BUCKETS,
-    CREDIT_LINE,
-    AccountState,
-    GrantsIncomplete,
-    GrantState,
-    Hold,
-    Posting,
-    encode_details,
-    entry_row,
-    genesis,
-)
+from ledger.book.buckets import BALANCES, BUCKETS
+from ledger.book.burning import CREDIT_LINE
+from ledger.book.postings import entry_row, genesis
+from ledger.book.states import AccountState, GrantsIncomplete, GrantState
 from ledger.clock import clock
 from ledger.commands import Command, OpenAccount
 from ledger.model.moments import to_moment
-from ledger.model.values import Result, StartState
+from ledger.model.values import Result
 from ledger.rules import Rejection
 from ledger.schema.tables import (
     AccountRow,
@@ -41,8 +32,18 @@ from ledger.schema.tables import (
     TransferRow,
     UsageRow,
 )
-from ledger.storage import snapshots
-from ledger.storage.keyed import RowShape, Write, execute_writes
+from ledger.storage import journal, snapshots
+from ledger.storage.rows import (
+    account_row,
+    grant_row,
+    grant_terms_row,
+    outbox_row,
+    reservation_change_row,
+    reservation_row,
+    transfer_rows,
+)
+from ledger.storage.shapes import RowShape, Write
+from ledger.storage.writes import execute_writes
 
 _MOVING = ("sequence", "at", "head", *BALANCES, "due_at")
 _TERMS = ("credit_limit", "limits_count", "scoped_count")
@@ -126,11 +127,11 @@ def _open_accounts(connection: Connection, commands: Sequence[Command], now: int
 
 def _append(connection: Connection, states: Sequence[AccountState]) -> None:
     """Write what the rules decided: entries and transfers are added, what they add up to is brought up to date."""
-    holds = [(state.account_id, hold) for state in states for hold in state.reservations.values()]
+    holds = [(state.account_id, hold) for state in states for hold in state.holds.values()]
     holds_new = [reservation_row(*pair) for pair in holds if pair[1].is_new]
     holds_changed = Write(
         _RESERVATION_CHANGE,
-        [_reservation_change(*pair) for pair in holds if pair[1].is_changed and not pair[1].is_new],
+        [reservation_change_row(*pair) for pair in holds if pair[1].is_changed and not pair[1].is_new],
         is_update=True,
     )
     writes = [
@@ -150,17 +151,13 @@ def _append(connection: Connection, states: Sequence[AccountState]) -> None:
 
 
 def _account_writes(states: Sequence[AccountState]) -> list[Write]:
-    moved = [_moving(state) for state in states if not state.is_retermed]
+    moved = [account_row(state) for state in states if not state.is_retermed]
     retermed = [
-        (*_moving(state), state.credit_limit, state.limits_count, state.scoped_count)
+        (*account_row(state), state.credit_limit, state.limits_count, state.scoped_count)
         for state in states
         if state.is_retermed
     ]
     return [Write(_ACCOUNT_CHANGE, moved, is_update=True), Write(_ACCOUNT_TERMS, retermed, is_update=True)]
-
-
-def _moving(state: AccountState) -> tuple[Any, ...]:
-    return (state.account_id, state.sequence, state.at, state.head, *state.buckets, state.due_at)
 
 
 def _grant_writes(grants: Sequence[tuple[str, GrantState]]) -> list[Write]:
@@ -175,7 +172,7 @@ def _grant_writes(grants: Sequence[tuple[str, GrantState]]) -> list[Write]:
     return [
         Write(_GRANT, [grant_row(*pair) for pair in grants if pair[1].is_new]),
         Write(_GRANT_CHANGE, moved, is_update=True),
-        Write(_GRANT_TERMS, [_grant_terms(*pair) for pair in retermed], is_update=True),
+        Write(_GRANT_TERMS, [grant_terms_row(*pair) for pair in retermed], is_update=True),
     ]
 
 
@@ -212,88 +209,14 @@ def _rare_writes(states: Sequence[AccountState]) -> list[Write]:
     ]
 
 
-def outbox_row(account_id: str, number: int, created_at: int, next_attempt_at: int) -> tuple[Any, ...]:
-    """The start of a run as its table has it until it is first handed over."""
-    return (account_id, number, created_at, StartState.WAITING.value, 0, next_attempt_at, None, None)
+Answer = TypeVar("Answer", bound=Result)
 
 
-def grant_row(account_id: str, grant: GrantState) -> tuple[Any, ...]:
-    """A grant as its table has it."""
-    amount, *places, scheduled = grant.buckets
-    return (
-        account_id,
-        grant.number,
-        grant.priority,
-        grant.expires_at,
-        amount,
-        *places,
-        scheduled,
-        grant.kind,
-        grant.effective_at,
-        json_or_none(grant.scope),
-        grant.revoked_at,
-        grant.repaid,
-        grant.allowance,
-        json_or_none(grant.recurrence),
-    )
-
-
-def _grant_terms(account_id: str, grant: GrantState) -> tuple[Any, ...]:
-    terms = (grant.expires_at, grant.revoked_at, grant.repaid, json_or_none(grant.recurrence))
-    return (account_id, grant.number, *grant.buckets, *terms)
-
-
-def json_or_none(value: Any) -> str | None:
-    """JSON text of what a column keeps, null for nothing."""
-    return None if value is None else encode_details(value)
-
-
-def reservation_row(account_id: str, hold: Hold) -> tuple[Any, ...]:
-    """A reservation as its table has it."""
-    return (
-        account_id,
-        hold.number,
-        str(hold.state),
-        hold.amount,
-        hold.captured,
-        hold.freed,
-        hold.reserved_at,
-        hold.expires_at,
-        hold.dataset_id,
-        hold.started_ms,
-        hold.grace,
-        hold.lapses_at,
-        hold.extra,
-        hold.refunded,
-        encode_slices(hold.slices),
-        json_or_none(hold.labels),
-        json_or_none(hold.counted),
-    )
-
-
-def _reservation_change(account_id: str, hold: Hold) -> tuple[Any, ...]:
-    return (
-        account_id,
-        hold.number,
-        str(hold.state),
-        hold.captured,
-        hold.freed,
-        hold.expires_at,
-        hold.lapses_at,
-        hold.extra,
-        hold.refunded,
-        encode_slices(hold.slices),
-    )
-
-
-def encode_slices(slices: Sequence[Sequence[int]]) -> str:
-    """JSON text of a hold's slices, without spaces."""
-    return "[" + ",".join([f"[{grant},{held},{consumed}]" for grant, held, consumed in slices]) + "]"
-
-
-def transfer_rows(posting: Posting) -> list[tuple[Any, ...]]:
-    """An entry's transfers as their table has them."""
-    return [
-        (posting.account_id, posting.sequence, ordinal, grant, BUCKETS[source], BUCKETS[target], amount)
-        for ordinal, (grant, source, target, amount) in enumerate(posting.transfers)
-    ]
+def carry_out(session: Session, command: Command, kind: type[Answer]) -> Answer:
+    """Execute one command and answer its result, which is of the given kind. Raises its refusal."""
+    (result,) = journal.execute(session, [command])
+    if isinstance(result, Exception):
+        raise result
+    if not isinstance(result, kind):  # pragma: no cover - a key's digest names its verb, so kinds cannot differ
+        raise TypeError(f"{type(command).__name__} answered {type(result).__name__}")
+    return result

@@ -10,6 +10,7 @@ from ledger.book.states import AccountState
 from ledger.errors import AccountNotFound
 from ledger.rules import record_due
 from ledger.storage import snapshots
+from ledger.storage.history import read_sequence
 
 _READS_MAX = 8
 
@@ -51,6 +52,6 @@ def read_unlocked(
         if needs is None:
             break
         snapshots.fill(connection, accounts, needs)
-        if is_last or snapshots.read_sequence(connection, account_id) == state.sequence:
+        if is_last or read_sequence(connection, account_id) == state.sequence:
             break
     return state

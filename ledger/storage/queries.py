@@ -19,7 +19,8 @@ from ledger.schema.tables import (
     TransferRow,
     UsageRow,
 )
-from ledger.storage.keyed import KeyedQuery, table_of
+from ledger.storage.keyed import KeyedQuery
+from ledger.storage.shapes import table_of
 
 ACCOUNT = table_of(AccountRow).columns
 _GRANT = table_of(GrantRow).columns

@@ -9,25 +9,14 @@ transactions late, a write to the same rows takes it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
-from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-from estimator import RateCard
-from ledger.book.states import (
-    BUCKETS,
-    AccountState,
-    GrantState,
-    Hold,
-    LimitState,
-    Posting,
-    UsageState,
-    burn_key,
-)
+from ledger.book.burning import burn_key
+from ledger.book.states import AccountState, GrantState, LimitState, UsageState
 from ledger.commands import (
     Capture,
     Command,
@@ -43,14 +32,14 @@ from ledger.commands import (
 from ledger.errors import AuditFailed
 from ledger.model.cycles import window_start
 from ledger.model.moments import to_moment
-from ledger.model.values import Finding
 from ledger.storage import queries
+from ledger.storage.cards import card_altered, card_missing, card_of, is_card
 from ledger.storage.driver import driver_cursor
+from ledger.storage.history import postings_of, read_postings
+from ledger.storage.rows import account_of, grant_of, reservation_of
 
 BEGINS_IMMEDIATE = "ledger_begins_immediate"
 """Marks, in a connection's `info`, that its transactions begin by taking SQLite's write lock."""
-
-_INDEX = {name: index for index, name in enumerate(BUCKETS)}
 
 
 @dataclass(slots=True)
@@ -117,13 +106,13 @@ def lock_accounts(connection: Connection, account_ids: Iterable[str]) -> dict[st
         return read_accounts(connection, account_ids)
     else:
         rows = list(connection.execute(queries.LOCK_SQLITE, {"ids": json.dumps(list(account_ids))}).all())
-    return {row[0]: _account(row) for row in rows}
+    return {row[0]: account_of(row) for row in rows}
 
 
 def read_accounts(connection: Connection, account_ids: Iterable[str]) -> dict[str, AccountState]:
     """Read accounts without locking them."""
     rows = queries.READ_ACCOUNTS.fetch(connection, [(account_id,) for account_id in account_ids])
-    return {row[0]: _account(row) for row in rows}
+    return {row[0]: account_of(row) for row in rows}
 
 
 def fill(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
@@ -138,26 +127,6 @@ def fill(connection: Connection, accounts: dict[str, AccountState], needs: Needs
     limited = {account_id: state for account_id, state in accounts.items() if state.limits_count}
     if limited:
         _fill_limits(connection, limited, needs)
-
-
-def _account(row: Any) -> AccountState:
-    account_id, opened_at, sequence, at, head, *figures = row
-    *buckets, due_at, scheduled, owed, credit_limit, limits_count, scoped_count, closings_count = figures
-    return AccountState(
-        account_id,
-        opened_at,
-        sequence,
-        at,
-        bytes(head),
-        [*buckets, scheduled, owed],
-        due_at,
-        # What is not read comes due no earlier than the account's next due moment.
-        hold_due_after=due_at,
-        credit_limit=credit_limit,
-        limits_count=limits_count,
-        scoped_count=scoped_count,
-        closings_count=closings_count,
-    )
 
 
 def _is_due(state: AccountState, needs: Needs) -> bool:
@@ -197,30 +166,11 @@ def _first_grants(connection: Connection, keys: list[tuple[str]]) -> list[Any]:
     return rows
 
 
-def grant_of(row: Any) -> GrantState:
-    """One grant row, all columns in the table's order."""
-    _, number, priority, expires_at, *amounts, scheduled, kind, effective_at, scope, revoked_at, repaid = row[:-2]
-    allowance, recurrence = row[-2:]
-    return GrantState(
-        number,
-        priority,
-        expires_at,
-        [*amounts, scheduled],
-        kind,
-        effective_at,
-        None if scope is None else json.loads(scope),
-        revoked_at,
-        repaid,
-        allowance,
-        None if recurrence is None else json.loads(recurrence),
-    )
-
-
 def _fill_named_grants(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
     """Grants that commands name or that holds have slices of, live or not, where they are not at hand yet."""
     wanted = {(account_id, number) for account_id, number in needs.grants if account_id in accounts}
     for account_id, state in accounts.items():
-        for hold in state.reservations.values():
+        for hold in state.holds.values():
             wanted.update((account_id, part[0]) for part in hold.slices)
     missing = [(account_id, number) for account_id, number in wanted if number not in accounts[account_id].grants]
     rows = queries.GRANTS.fetch(connection, sorted(missing))
@@ -252,7 +202,7 @@ def _usage_keys(account_id: str, state: AccountState, needs: Needs) -> set[tuple
         if (value := limit.value_of(named)) is not None
         for moment in moments
     }
-    for hold in state.reservations.values():
+    for hold in state.holds.values():
         keys.update((account_id, number, value, window) for number, value, window in hold.counted or ())
     return keys
 
@@ -261,12 +211,6 @@ def _fill_keys(connection: Connection, accounts: dict[str, AccountState], keys: 
     rows = queries.KEYED_ENTRIES.fetch(connection, (key for key in keys if key[0] in accounts))
     for posting in postings_of(connection, rows):
         accounts[posting.account_id].keys[posting.scope, str(posting.key)] = posting
-
-
-def read_keyed(connection: Connection, account_id: str, scope: str, key: str) -> Posting | None:
-    """The entry that bound a key, if any."""
-    found = postings_of(connection, queries.KEYED_ENTRIES.fetch(connection, [(account_id, scope, key)]))
-    return found[0] if found else None
 
 
 def _reservation_rows(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> list[Any]:
@@ -292,34 +236,11 @@ def _reservation_rows(connection: Connection, accounts: dict[str, AccountState],
 
 def _add_reservation(state: AccountState, columns: Any) -> None:
     hold = reservation_of(columns)
-    state.reservations[hold.number] = hold
+    state.holds[hold.number] = hold
     if hold.dataset_id is not None and hold.started_ms is not None:
         state.runs[hold.dataset_id, hold.started_ms] = hold.number
         if hold.state == "held":
             state.active[hold.dataset_id] = hold.number
-
-
-def reservation_of(columns: Any) -> Hold:
-    """One reservation row without its account, the other columns in the table's order."""
-    number, state, amount, captured, freed, reserved_at, expires_at, dataset_id, started_ms, *more = columns
-    grace, _lapses_at, extra, refunded, slices, labels, counted = more
-    return Hold(
-        number,
-        amount,
-        state,
-        captured,
-        freed,
-        reserved_at,
-        expires_at,
-        json.loads(slices),
-        dataset_id,
-        started_ms,
-        grace,
-        extra,
-        refunded,
-        None if labels is None else json.loads(labels),
-        None if counted is None else json.loads(counted),
-    )
 
 
 def _fill_runs(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
@@ -333,7 +254,7 @@ def _fill_runs(connection: Connection, accounts: dict[str, AccountState], needs:
     }
     used: set[tuple[str, str]] = set()
     for posting in read_postings(connection, launched):
-        accounts[posting.account_id].holds[posting.sequence] = posting
+        accounts[posting.account_id].launches[posting.sequence] = posting
         used.add((posting.account_id, posting.parsed_details()["card_id"]))
     kept = {(row[0], row[1]): row[2] for row in queries.CARDS.fetch(connection, needs.cards | used)}
     for account_id, card_id in sorted(used - kept.keys()):
@@ -344,76 +265,6 @@ def _fill_runs(connection: Connection, accounts: dict[str, AccountState], needs:
         accounts[account_id].cards[card_id] = card_of(content)
 
 
-def card_missing(account_id: str, card_id: str) -> Finding:
-    """What is wrong with a card that is not kept."""
-    return Finding(account_id, None, "card_missing", f"rate card {card_id} priced a run and is not kept")
-
-
-def card_altered(account_id: str, card_id: str) -> Finding:
-    """What is wrong with a card that does not say what it said."""
-    return Finding(account_id, None, "card_altered", f"the text of rate card {card_id} is not what was stored")
-
-
-@lru_cache(maxsize=64)
-def is_card(card_id: str, content: str) -> bool:
-    """True for the text that a card's id is the hash of, whatever this version would write for the same card."""
-    return sha256(content.encode()).hexdigest() == card_id
-
-
-@lru_cache(maxsize=64)
-def card_of(content: str) -> RateCard:
-    """The rate card of a stored text; parsed once for many runs."""
-    return RateCard.from_json(content)
-
-
 def read_reservations(connection: Connection, keys: Iterable[tuple[str, int]]) -> list[Any]:
     """Reservation rows by account and number, all columns in the table's order."""
     return queries.RESERVATIONS.fetch(connection, keys)
-
-
-def read_postings(connection: Connection, keys: Iterable[tuple[str, int]]) -> list[Posting]:
-    """Entries by account and sequence, with their transfers."""
-    return postings_of(connection, queries.ENTRIES.fetch(connection, keys))
-
-
-def postings_of(connection: Connection, rows: Sequence[Any]) -> list[Posting]:
-    """Entry rows, all columns in the table's order, joined with their transfers."""
-    transfers = read_transfers(connection, [(row[0], row[1]) for row in rows])
-    return [posting_of(row, transfers.get((row[0], row[1]), [])) for row in rows]
-
-
-def posting_of(row: Any, transfers: list[Any]) -> Posting:
-    """One entry row, all columns in the table's order, and its transfers."""
-    digest, entry_hash = row[7], row[16]
-    if digest.__class__ is not bytes and digest is not None:
-        digest = bytes(digest)
-    # In the order of a posting's fields.
-    return Posting(
-        row[0], row[1], row[2], row[3], row[4], row[5], row[6], digest, row[8], row[9], transfers,
-        (row[10], row[11], row[12], row[13], row[14], row[15], row[17], row[18]), bytes(entry_hash),
-    )  # fmt: skip
-
-
-def read_transfers(
-    connection: Connection, keys: Iterable[tuple[str, int]]
-) -> dict[tuple[str, int], list[tuple[int, int, int, int]]]:
-    """Transfers by account and sequence, in their order."""
-    transfers: dict[tuple[str, int], list[tuple[int, int, int, int]]] = {}
-    for account_id, sequence, grant, source, target, amount in queries.TRANSFERS.fetch(connection, keys):
-        transfers.setdefault((account_id, sequence), []).append((grant, _INDEX[source], _INDEX[target], amount))
-    return transfers
-
-
-def read_sequence(connection: Connection, account_id: str) -> int | None:
-    """The sequence of an account's latest entry, to tell whether a read was overtaken."""
-    marks = read_marks(connection, account_id)
-    return None if marks is None else marks[0]
-
-
-def read_marks(connection: Connection, account_id: str) -> tuple[int, int] | None:
-    """The sequence of an account's latest entry and its count of closings, to tell whether a read was overtaken."""
-    row = connection.execute(
-        text("SELECT sequence, closings_count FROM ledger_account WHERE account_id = :account_id"),
-        {"account_id": account_id},
-    ).one_or_none()
-    return None if row is None else (row[0], row[1])

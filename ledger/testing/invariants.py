@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from ledger.auditing.book import audit
-from ledger.book.states import BALANCES, BUCKETS
+from ledger.book.buckets import BALANCES, BUCKETS
 
 _PLACES = BUCKETS[1:]
 

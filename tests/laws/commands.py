@@ -45,8 +45,8 @@ class Chance:
 
     def hold(self, state: AccountState) -> str:
         """A reservation, an open one more often than not."""
-        numbers = list(state.reservations) or [1]
-        still_open = [number for number, hold in state.reservations.items() if hold.state == "held"] or numbers
+        numbers = list(state.holds) or [1]
+        still_open = [number for number, hold in state.holds.items() if hold.state == "held"] or numbers
         return f"{self.account_id}/r{self.random.choice(self.random.choice([still_open, still_open, numbers]))}"
 
 

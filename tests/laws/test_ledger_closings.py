@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 import ledger
 from ledger.accounting.money import Figures, total_figures
 from ledger.accounting.rollforwards import DEFERRED, amount_of
-from ledger.book.states import BUCKETS
+from ledger.book.buckets import BUCKETS
 from ledger.finance import AccountingPeriod, close_period, list_closings, stream_book, stream_revenue, total_revenue
 from tests.laws import examples
 from tests.laws.commands import START

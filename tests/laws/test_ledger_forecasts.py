@@ -14,10 +14,12 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.book.states import BALANCES, AccountState, genesis
+from ledger.book.buckets import BALANCES
+from ledger.book.postings import genesis
+from ledger.book.states import AccountState
 from ledger.model.moments import to_moment
 from ledger.rules import decide
-from ledger.storage.snapshots import read_sequence
+from ledger.storage.history import read_sequence
 from tests.laws.commands import START, Chance
 
 _names: Iterator[int] = itertools.count()

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 import ledger
 from ledger.auditing.replay import Replay
-from ledger.book.states import BALANCES, CONSUMED, HELD, OWED, AccountState, genesis
+from ledger.book.buckets import BALANCES, CONSUMED, HELD, OWED
+from ledger.book.postings import genesis
+from ledger.book.states import AccountState
 from ledger.model.moments import to_moment
 from ledger.rules import decide
-from ledger.storage.journal import grant_row, reservation_row
+from ledger.storage.rows import grant_row, reservation_row
 from tests.laws import examples
 from tests.laws.commands import START, Chance
 
@@ -23,7 +25,7 @@ NAME = "acme"
 def compare(replay: Replay, state: AccountState) -> None:
     """Every row that the entries speak of is what the rules made of it."""
     for number, hold in (replay.holds | replay.closed).items():
-        assert reservation_row(NAME, hold) == reservation_row(NAME, state.reservations[number])
+        assert reservation_row(NAME, hold) == reservation_row(NAME, state.holds[number])
     for number, grant in state.grants.items():
         assert grant_row(NAME, replay.grants[number]) == grant_row(NAME, grant)
         assert min(grant.buckets) >= 0
@@ -38,7 +40,7 @@ def compare(replay: Replay, state: AccountState) -> None:
 
 def check_figures(replay: Replay, state: AccountState) -> None:
     """What is held is what open holds hold, what is owed is what the line lent, and nothing comes due unnoticed."""
-    assert sum(hold.held for hold in state.reservations.values() if hold.state == "held") == state.buckets[HELD]
+    assert sum(hold.held for hold in state.holds.values() if hold.state == "held") == state.buckets[HELD]
     assert state.buckets[OWED] == (state.line.buckets[0] if state.line else 0)
     due = replay.due()
     assert not due or (state.due_at is not None and state.due_at <= due[0][0])

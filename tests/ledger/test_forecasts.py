@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 import ledger
 from ledger import PlannedRun, forecast, forecast_grants
-from ledger.book.states import AccountState, Posting
+from ledger.book.postings import Posting
+from ledger.book.states import AccountState
 from ledger.rules import record_due
 from tests.ledger.conftest import START, later
 
@@ -119,7 +120,7 @@ def test_what_is_over_is_let_go_of_and_nothing_is_copied(session: Session, monke
     sizes: list[tuple[int, int]] = []
 
     def spy(state: AccountState, moment: int, now: int) -> list[Posting]:
-        sizes.append((len(state.grants), len(state.reservations)))
+        sizes.append((len(state.grants), len(state.holds)))
         return record_due(state, moment, now)
 
     monkeypatch.setattr("ledger.forecasts.record_due", spy)

@@ -15,9 +15,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from ledger.book.answers import to_entry
 from ledger.errors import CommandInvalid
 from ledger.model.values import Entry
-from ledger.storage.history import read_windows, to_entry
+from ledger.storage.history import read_windows
 
 LIMIT_MAX = 100_000
 _ACCOUNTS = 1_000

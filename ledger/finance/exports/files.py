@@ -18,7 +18,7 @@ from ledger.errors import CommandInvalid
 from ledger.finance.exports.journals import CSV_LINE_END, write_beancount, write_hledger, write_journal
 from ledger.finance.stream import ROWS_AT_ONCE, stream_book
 from ledger.schema.tables import metadata
-from ledger.storage.keyed import stream_raw
+from ledger.storage.streams import stream_raw
 
 
 class ExportFormat(StrEnum):

@@ -15,7 +15,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TextIO
 
-from ledger.book.states import BUCKETS
+from ledger.book.buckets import BUCKETS
 from ledger.finance.stream import BookEntry
 from ledger.model.ids import format_grant_id, format_reservation_id
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from ledger.accounts import require_account
 from ledger.errors import CommandInvalid
 from ledger.finance.calendar import AccountingPeriod
 from ledger.finance.reconciliation.comparing import Comparison, Progress
@@ -23,6 +22,7 @@ from ledger.finance.reconciliation.periods import Period
 from ledger.finance.reconciliation.results import Basis, ReconciliationResult, ReconciliationSummary
 from ledger.finance.reconciliation.scratch import Scratch
 from ledger.model.moments import to_moment
+from ledger.storage.history import require_account
 
 Source = Session | Path | str
 MappingSource = RecordMapping | Mapping[str, Any] | Path | str

@@ -22,7 +22,8 @@ from estimator.credits import from_micro
 from ledger.accounting.closings import ClosingRecord
 from ledger.accounting.money import Figures
 from ledger.auditing.checkpoints import AccountMark, Checkpoint
-from ledger.book.states import BALANCES, genesis
+from ledger.book.buckets import BALANCES
+from ledger.book.postings import genesis
 from ledger.clock import clock
 from ledger.errors import AuditFailed, CommandInvalid, PeriodNotClosable
 from ledger.finance.calendar import AccountingPeriod, named_zone
@@ -32,7 +33,8 @@ from ledger.model.moments import from_moment, to_moment
 from ledger.model.values import Finding
 from ledger.schema.tables import ClosingRow
 from ledger.storage import queries
-from ledger.storage.keyed import RowShape, Write, execute_writes
+from ledger.storage.shapes import RowShape, Write
+from ledger.storage.writes import execute_writes
 
 # Any number that no other advisory lock of the database is likely to use: the bytes of "closing".
 _CLOSING_LOCK = 0x636C6F73696E67

@@ -24,13 +24,14 @@ from estimator import LineItem
 from estimator.credits import format_credits, from_micro
 from ledger.accounts import get_balance
 from ledger.book import answers
-from ledger.book.states import BUCKETS, ISSUED, Posting
+from ledger.book.answers import to_entry
+from ledger.book.buckets import BUCKETS, ISSUED
+from ledger.book.postings import Posting
 from ledger.finance.calendar import AccountingPeriod
 from ledger.model.ids import format_run_id
 from ledger.model.moments import MOMENT_MIN, from_moment, from_optional
 from ledger.model.values import Balance, Entry, Finding
 from ledger.statements import OpenStatement, open_statement
-from ledger.storage.history import to_entry
 
 COLUMNS = BUCKETS[ISSUED + 1 :]
 """The buckets that a statement has a column for: all but `issued`, where credits come from."""

@@ -211,15 +211,15 @@ def test_entries_after_the_cutoff_are_left_out(book: Session) -> None:
 
 def test_money_made_from_nothing_with_a_sound_chain_is_still_found(book: Session) -> None:
     """Conservation does not rest on the hashes: an overspend is one even where every hash fits."""
-    from ledger.book.states import chain_hash, genesis
-    from ledger.storage import snapshots
+    from ledger.book.postings import chain_hash, genesis
+    from ledger.storage import history, snapshots
 
     connection = book.connection()
     book.execute(
         text("UPDATE ledger_transfer SET amount = amount + 90000000 WHERE account_id = 'beta' AND sequence = 2")
     )
     head = genesis("beta", snapshots.read_accounts(connection, ["beta"])["beta"].opened_at)
-    for posting in snapshots.read_postings(connection, [("beta", number) for number in range(1, 7)]):
+    for posting in history.read_postings(connection, [("beta", number) for number in range(1, 7)]):
         head = chain_hash(head, posting)
         values = {"hash": head, "sequence": posting.sequence}
         book.execute(

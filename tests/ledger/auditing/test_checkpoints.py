@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.book.states import BALANCES
+from ledger.book.buckets import BALANCES
 from tests.ledger.auditing.test_book import book  # noqa: F401  # the fixture
 from tests.ledger.conftest import START, later
 

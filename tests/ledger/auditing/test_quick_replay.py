@@ -15,7 +15,8 @@ import ledger
 from ledger.auditing.account import AccountAudit
 from ledger.auditing.quick_replay import QuickReplay, is_chained
 from ledger.auditing.rows import PageRows, Row, Window, read_page
-from ledger.book.states import AccountState, entry_text, genesis, quote
+from ledger.book.postings import entry_text, genesis, quote
+from ledger.book.states import AccountState
 from ledger.storage import snapshots
 from tests.ledger.conftest import START, later
 

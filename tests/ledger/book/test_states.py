@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.book.states import AccountState, encode_details
+from ledger.book.postings import encode_details
+from ledger.book.states import AccountState
 from ledger.model.moments import to_moment
 from ledger.rules import decide
 from ledger.storage import snapshots
@@ -38,7 +39,7 @@ def changeable(value: Any) -> dict[int, Any]:
         found[id(value)] = value
         for part in value.values() if isinstance(value, dict) else value:
             found |= changeable(part)
-    elif type(value).__module__ == "ledger.book.states" and not isinstance(value, ledger.book.states.Posting):
+    elif type(value).__module__ == "ledger.book.states":
         found[id(value)] = value
         for field in fields(value):
             if field.name not in SHARED:

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.book.states import BUCKETS
+from ledger.book.buckets import BUCKETS
 from ledger.finance import stream_book
 from ledger.model.moments import to_moment
 from tests.ledger.conftest import later

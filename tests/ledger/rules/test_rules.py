@@ -6,7 +6,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 import ledger
-from ledger.book.states import AccountState, chain_hash, genesis
+from ledger.book.postings import chain_hash, genesis
+from ledger.book.states import AccountState
 from ledger.model.moments import to_moment
 from ledger.rules import decide
 from tests.ledger.conftest import START, later

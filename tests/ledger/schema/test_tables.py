@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 import ledger
 from ledger.schema.migrations import VERSION_TABLE, current_revision, head_revision
 from ledger.schema.tables import EntryRow, LedgerRow, metadata
-from ledger.storage.keyed import table_of
+from ledger.storage.shapes import table_of
 from tests.ledger.conftest import START
 
 _OVER_EXPRESSIONS = {"ix_ledger_grant_live"}

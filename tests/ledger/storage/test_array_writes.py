@@ -16,7 +16,8 @@ from ledger.model.moments import to_moment
 from ledger.schema.tables import CardRow, LedgerRow, ReservationRow
 from ledger.storage import array_writes, journal
 from ledger.storage.array_writes import SAME_FROM, write_statement
-from ledger.storage.keyed import RowShape, Write, execute_writes
+from ledger.storage.shapes import RowShape, Write
+from ledger.storage.writes import execute_writes
 from tests.ledger.conftest import START, later
 
 CARD = RowShape.of(CardRow)

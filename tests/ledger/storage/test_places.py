@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 import ledger
 from ledger.model.moments import to_moment
 from ledger.schema.triggers import remove_triggers
-from ledger.storage.places import sequence_before
+from ledger.storage.history import sequence_before
 from tests.ledger.conftest import START
 
 FIRST = to_moment(START)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 import ledger
 from ledger import CostBasis
 from ledger.accounting.rollforwards import FLOWS, LENDING
-from ledger.book.states import BUCKETS
+from ledger.book.buckets import BUCKETS
 from ledger.finance import AccountingPeriod, Figures, RevenueLine, stream_book, stream_revenue, total_revenue
 from tests.ledger.conftest import START, later
 

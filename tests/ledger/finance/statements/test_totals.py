@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.book.states import BUCKETS
+from ledger.book.buckets import BUCKETS
 from ledger.finance import AccountingPeriod, PeriodStatements, read_one_moment, stream_book
 from ledger.finance.statements.reading import COLUMNS
 from tests.ledger.conftest import START, later

@@ -1,0 +1,35 @@
+"""The life of a hold: the state that each kind of entry leaves it in, and the state it is in at a moment.
+
+    entry       before      after
+    reserve     none        held
+    extend      held        held
+    capture     held        captured, or held when it is not final
+    release     held        released
+    expire      held        expired
+    refund      captured    captured
+
+A hold leaves `held` once, and keeps the state that it got then.
+"""
+
+from __future__ import annotations
+
+from ledger.model.values import EntryKind, ReservationState
+
+STATE_AFTER: dict[str, ReservationState] = {
+    EntryKind.RESERVE: ReservationState.HELD,
+    EntryKind.EXTEND: ReservationState.HELD,
+    EntryKind.CAPTURE: ReservationState.CAPTURED,
+    EntryKind.RELEASE: ReservationState.RELEASED,
+    EntryKind.EXPIRE: ReservationState.EXPIRED,
+}
+"""The state after an entry. Where another is left, by a capture that is not final or a refund, the entry says so."""
+
+
+def is_due(state: str, lapses_at: int | None, moment: int) -> bool:
+    """True for a hold that is still held and lapses by a moment."""
+    return state == ReservationState.HELD and lapses_at is not None and lapses_at <= moment
+
+
+def state_at(state: str, lapses_at: int | None, moment: int) -> ReservationState:
+    """The state of a hold at a moment, whether or not its lapse has been recorded."""
+    return ReservationState.EXPIRED if is_due(state, lapses_at, moment) else ReservationState(state)

@@ -1,0 +1,111 @@
+"""An entry in memory: its JSON, its row, and the hash that chains it to the entry before."""
+
+from __future__ import annotations
+
+import json.encoder
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+PostedTransfer = tuple[int, int, int, int]
+"""A transfer: grant number, source bucket, target bucket, micro-credits."""
+
+
+Binding = tuple[str, str, bytes] | None
+"""The key that a command binds: its name space, the key, and the digest of the request."""
+
+
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
+
+quote = json.encoder.encode_basestring_ascii
+"""A text as JSON, in ASCII."""
+
+
+_decode = json.JSONDecoder().raw_decode
+
+
+def encode_details(details: Any) -> str:
+    """The canonical JSON text of an entry's details: keys in the order given, no spaces, ASCII."""
+    return _encode(details)
+
+
+@dataclass(slots=True, eq=False)
+class Posting:
+    """One entry as the journal writes and reads it."""
+
+    account_id: str
+    sequence: int
+    kind: str
+    at: int
+    recorded_at: int
+    scope: str
+    key: str | None
+    digest: bytes | None
+    reservation: int | None
+    details: str
+    transfers: list[PostedTransfer]
+    buckets: tuple[int, ...]
+    hash: bytes
+    _parsed: dict[str, Any] | None = None
+
+    def parsed_details(self) -> dict[str, Any]:
+        """The details as a dictionary, not to be changed."""
+        if self._parsed is None:
+            self._parsed = _decode(self.details)[0]
+        return self._parsed
+
+
+def genesis(account_id: str, opened_at: int) -> bytes:
+    """The hash that an account's first entry builds on."""
+    return sha256(_encode(["account", account_id, opened_at]).encode()).digest()
+
+
+def chain_hash(previous: bytes, posting: Posting) -> bytes:
+    """SHA-256 over the previous entry's hash and every field of this one, its transfers included."""
+    text = entry_text(quote(posting.account_id), entry_row(posting), posting.transfers)
+    return sha256(previous + text.encode()).digest()
+
+
+def entry_row(posting: Posting) -> tuple[Any, ...]:
+    """An entry as its table has it."""
+    *buckets, scheduled, owed = posting.buckets
+    return (
+        posting.account_id,
+        posting.sequence,
+        posting.kind,
+        posting.at,
+        posting.recorded_at,
+        posting.scope,
+        posting.key,
+        posting.digest,
+        posting.reservation,
+        posting.details,
+        *buckets,
+        posting.hash,
+        scheduled,
+        owed,
+    )
+
+
+def entry_text(account: str, row: tuple[Any, ...], transfers: Sequence[PostedTransfer]) -> str:
+    """What of an entry is hashed: the JSON list of its fields, transfers and balances, without spaces, in ASCII.
+
+    `row` has the columns of the entry's table, `account` the id as JSON. The list is written out here because every
+    entry posted or audited passes through.
+    """
+    (
+        _, sequence, kind, at, recorded_at, scope, key, digest, reservation, details,
+        issued, available, held, consumed, expired, revoked, _, scheduled, owed,
+    ) = row  # fmt: skip
+    bound = "null" if digest is None else f'"{digest.hex()}"'
+    figures = f"{issued},{available},{held},{consumed},{expired},{revoked}"
+    if scheduled or owed:  # entries from before grants could be scheduled or lent hash as they did
+        figures = f"{figures},{scheduled},{owed}"
+    parts = ",".join([f"[{grant},{source},{target},{amount}]" for grant, source, target, amount in transfers])
+    return (
+        f"[{account},{sequence},{quote(kind)},{at},{recorded_at},{quote(scope)},"
+        f"{'null' if key is None else quote(key)},{bound},"
+        f"{'null' if reservation is None else reservation},{quote(details)},[{parts}],[{figures}]]"
+    )

@@ -1,0 +1,31 @@
+"""Rate cards as the ledger keeps them: one text for each card that priced a run of an account."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import sha256
+
+from estimator import RateCard
+from ledger.model.values import Finding
+
+
+def card_missing(account_id: str, card_id: str) -> Finding:
+    """What is wrong with a card that is not kept."""
+    return Finding(account_id, None, "card_missing", f"rate card {card_id} priced a run and is not kept")
+
+
+def card_altered(account_id: str, card_id: str) -> Finding:
+    """What is wrong with a card that does not say what it said."""
+    return Finding(account_id, None, "card_altered", f"the text of rate card {card_id} is not what was stored")
+
+
+@lru_cache(maxsize=64)
+def is_card(card_id: str, content: str) -> bool:
+    """True for the text that a card's id is the hash of, whatever this version would write for the same card."""
+    return sha256(content.encode()).hexdigest() == card_id
+
+
+@lru_cache(maxsize=64)
+def card_of(content: str) -> RateCard:
+    """The rate card of a stored text; parsed once for many runs."""
+    return RateCard.from_json(content)
