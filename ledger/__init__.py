@@ -39,6 +39,7 @@ from ledger.errors import (
     CheckpointInvalid,
     CommandInvalid,
     CommitUnknown,
+    Finding,
     GrantEnded,
     GrantNotFound,
     IdempotencyConflict,
@@ -74,7 +75,6 @@ from ledger.model.values import (
     Entry,
     EntryKind,
     Expiry,
-    Finding,
     Grant,
     GrantStanding,
     Launch,
@@ -104,14 +104,9 @@ from ledger.runs import find_launch, launch, settle_run
 from ledger.schema.migrations import check_schema, current_revision, upgrade
 from ledger.schema.roles import role_script, set_account
 from ledger.statements import get_statement
+from ledger.storage.engines import create_engine, prepare_engine
 from ledger.storage.journal import execute
-from ledger.storage.transactions import (
-    create_engine,
-    is_retryable,
-    prepare_engine,
-    run_transaction,
-    run_transaction_async,
-)
+from ledger.storage.transactions import is_retryable, run_transaction, run_transaction_async
 
 __all__ = [
     "Account",

@@ -31,13 +31,26 @@ insufficient. A refused command moves nothing and leaves its key free.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from estimator.credits import format_credits
 
-if TYPE_CHECKING:
-    from ledger.model.values import Finding
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that does not add up: where, a stable code, and what was found against what follows from entries."""
+
+    account_id: str
+    sequence: int | None
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        where = f"account {self.account_id!r}" + ("" if self.sequence is None else f", entry {self.sequence}")
+        return f"{where}: {self.code}: {self.message}"
 
 
 class LedgerError(Exception):

@@ -34,10 +34,10 @@ from ledger.model.checks import TEXT_MAX, check_duration, is_storable
 from ledger.model.ids import format_reservation_id, format_run_id, format_start_id, parse_start_id
 from ledger.model.moments import MOMENT_MAX, from_moment, from_optional, to_moment
 from ledger.model.values import ReservationState, StartState
+from ledger.storage.engines import BEGINS_IMMEDIATE
 from ledger.storage.history import require_account
 from ledger.storage.journal import OUTBOX_CHANGE
 from ledger.storage.shapes import Write
-from ledger.storage.snapshots import BEGINS_IMMEDIATE
 from ledger.storage.writes import execute_writes
 
 LIMIT_MAX = 1000

@@ -12,8 +12,9 @@ from ledger.auditing.replay import UNREADABLE, Problem, Replay
 from ledger.auditing.rows import AccountRows, Row, Window
 from ledger.book.postings import genesis
 from ledger.book.states import AccountState, Hold
+from ledger.errors import Finding
 from ledger.model.ids import format_grant_id, format_reservation_id, format_start_id
-from ledger.model.values import EntryKind, Finding, StartState
+from ledger.model.values import EntryKind, StartState
 from ledger.storage import cards
 from ledger.storage.rows import grant_row, posting_of, reservation_row
 

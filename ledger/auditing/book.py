@@ -18,9 +18,8 @@ from sqlalchemy.orm import Session
 from ledger.auditing.account import AccountAudit, Progress
 from ledger.auditing.replay import UNREADABLE
 from ledger.auditing.rows import WINDOW, StreamedRows, read_page
-from ledger.errors import AuditFailed
+from ledger.errors import AuditFailed, Finding
 from ledger.model.moments import to_moment
-from ledger.model.values import Finding
 from ledger.storage import snapshots
 from ledger.storage.history import read_marks
 

@@ -21,9 +21,8 @@ from estimator.credits import format_credits, from_micro
 from ledger.book.buckets import BALANCES
 from ledger.book.postings import genesis
 from ledger.clock import clock
-from ledger.errors import CheckpointInvalid
+from ledger.errors import CheckpointInvalid, Finding
 from ledger.model.moments import from_moment, to_moment
-from ledger.model.values import Finding
 from ledger.storage.history import read_postings
 
 VERSION = 1

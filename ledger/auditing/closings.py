@@ -24,7 +24,8 @@ from ledger.auditing.rows import Row, Window
 from ledger.book.burning import CREDIT_LINE, PAID
 from ledger.book.postings import genesis
 from ledger.book.states import AccountState, GrantState
-from ledger.model.values import EntryKind, Finding
+from ledger.errors import Finding
+from ledger.model.values import EntryKind
 
 _SEQUENCE, _KIND, _AT, _DETAILS, _HASH = 1, 2, 3, 9, 16  # columns of an entry's row
 

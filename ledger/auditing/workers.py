@@ -24,8 +24,8 @@ from ledger.auditing.quick_replay import is_chained
 from ledger.auditing.replay import UNREADABLE
 from ledger.auditing.rows import StreamedRows
 from ledger.book.postings import genesis
+from ledger.errors import Finding
 from ledger.model.moments import to_moment
-from ledger.model.values import Finding
 from ledger.storage import snapshots
 from ledger.storage.driver import driver_cursor
 from ledger.storage.history import read_postings

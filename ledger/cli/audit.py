@@ -23,7 +23,7 @@ from ledger.auditing.workers import audit_together
 from ledger.cli.arguments import AccountOption, AtOption
 from ledger.cli.database import DatabaseOption, opened
 from ledger.cli.tables import findings_table, plain
-from ledger.model.values import Finding
+from ledger.errors import Finding
 from ledger.schema.migrations import check_schema
 from ledger.storage.history import require_account
 from ledger.storage.transactions import run_transaction

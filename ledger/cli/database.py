@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from estimator.cli.terminal import CommandFailed, ExitStatus
 from ledger.schema.migrations import check_schema
-from ledger.storage.transactions import create_engine, run_transaction
+from ledger.storage.engines import create_engine
+from ledger.storage.transactions import run_transaction
 
 Answer = TypeVar("Answer")
 

@@ -23,7 +23,7 @@ from ledger.cli.database import DatabaseOption, in_database
 from ledger.cli.finance_tables import totals_table
 from ledger.cli.tables import findings_table, plain, statement_table
 from ledger.clock import clock
-from ledger.errors import AuditFailed, CommandInvalid
+from ledger.errors import AuditFailed, CommandInvalid, Finding
 from ledger.finance.calendar import AccountingPeriod, named_zone
 from ledger.finance.statements.files import (
     statement_document,
@@ -36,7 +36,7 @@ from ledger.finance.statements.reading import COLUMNS, AccountStatement, credits
 from ledger.finance.statements.totals import PeriodStatements, StatementTotals
 from ledger.finance.stream import read_one_moment
 from ledger.model.moments import from_moment
-from ledger.model.values import Finding, Statement
+from ledger.model.values import Statement
 
 app = typer.Typer(cls=CommandGroup)
 

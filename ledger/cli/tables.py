@@ -15,19 +15,10 @@ from rich.table import Table
 from estimator import RunResponse
 from estimator.cli.tables import aligned, amount_cell, cell, facts, shown
 from estimator.credits import format_credits, from_micro
+from ledger.errors import Finding
 from ledger.limits import LimitUsage
 from ledger.model.moments import from_optional
-from ledger.model.values import (
-    Balance,
-    Entry,
-    Finding,
-    GrantStanding,
-    Launch,
-    Limit,
-    Reservation,
-    RunSettlement,
-    Statement,
-)
+from ledger.model.values import Balance, Entry, GrantStanding, Launch, Limit, Reservation, RunSettlement, Statement
 from ledger.outbox import StartStanding
 
 _BUCKETS = ("available", "held", "consumed", "expired", "revoked", "scheduled", "issued")

@@ -305,21 +305,6 @@ class Statement:
     closing: Balance
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that does not add up: where, a stable code, and what was found against what follows from entries."""
-
-    account_id: str
-    sequence: int | None
-    code: str
-    message: str
-
-    def __str__(self) -> str:
-        """One line for a person."""
-        where = f"account {self.account_id!r}" + ("" if self.sequence is None else f", entry {self.sequence}")
-        return f"{where}: {self.code}: {self.message}"
-
-
 Result = (
     Account
     | Grant

@@ -21,13 +21,11 @@ def spendable(state: AccountState, labels: dict[str, str], *, lend: bool = True)
     return available + state.lendable() if lend and state.credit_limit else available
 
 
-def check_spendable(
-    state: AccountState, amount: int, labels: dict[str, str], *, lend: bool = True, rows: int | None = None
-) -> None:
+def check_spendable(state: AccountState, amount: int, labels: dict[str, str]) -> None:
     """Raise `InsufficientCredits` unless the amount can be taken."""
-    there = spendable(state, labels, lend=lend)
+    there = spendable(state, labels)
     if there < amount:
-        raise InsufficientCredits(state.account_id, from_micro(amount), from_micro(there), rows)
+        raise InsufficientCredits(state.account_id, from_micro(amount), from_micro(there))
 
 
 def draw(state: AccountState, amount: int, labels: dict[str, str]) -> list[tuple[int, int]]:

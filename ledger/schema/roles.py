@@ -8,8 +8,7 @@ from sqlalchemy.orm import Session
 from ledger.errors import CommandInvalid
 from ledger.model.checks import check_id, check_text
 from ledger.schema.migrations import VERSION_TABLE
-from ledger.schema.tables import metadata
-from ledger.storage.journal import UPDATED_COLUMNS
+from ledger.schema.tables import UPDATED_COLUMNS, metadata
 
 _NAME_BYTES_MAX = 63
 

@@ -8,76 +8,35 @@ up to, kept for quick decisions. The CHECKs hold what rules and `post` already g
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from sqlalchemy import (
-    BigInteger,
     CheckConstraint,
     ForeignKeyConstraint,
     Index,
     LargeBinary,
-    MetaData,
     SmallInteger,
     Text,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.orm import registry
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
+from ledger.schema.columns import (
+    BUCKET_SUM,
+    BUCKETS,
+    LedgerRow,
+    belongs_to_account,
+    buckets_not_negative,
+    checked_by_sqlite,
+    count_column,
+    key_number_column,
+    number_column,
+    text_column,
 )
-"""The ledger's own metadata."""
 
-
-class LedgerRow(SQLModel, registry=registry(metadata=metadata)):
-    """Base of the ledger's rows."""
-
-
-_BUCKETS = ("available", "held", "consumed", "expired", "revoked", "scheduled")
-_SUM = " + ".join(_BUCKETS)
-
-
-def _buckets_not_negative() -> CheckConstraint:
-    return CheckConstraint(" AND ".join(f"{bucket} >= 0" for bucket in _BUCKETS), name="buckets_not_negative")
-
-
-def _belongs_to_account() -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(["account_id"], ["ledger_account.account_id"])
-
-
-def _checked_by_sqlite(reference: ForeignKeyConstraint) -> ForeignKeyConstraint:
-    """A reference of the rows that every operation adds.
-
-    PostgreSQL would look each of them up one by one, a third of the work on an account that is busy. They are
-    written in one statement with their account, whose row is locked; triggers keep that one there; the audit finds
-    a row of nobody on every database.
-    """
-    return reference.ddl_if(dialect="sqlite")
-
-
-def _id(**options: Any) -> Any:
-    return Field(sa_type=Text, **options)
-
-
-def _number(**options: Any) -> Any:
-    return Field(sa_type=BigInteger, **options)
-
-
-def _count() -> Any:
-    """A number that was not there from the first revision on, and is 0 where nothing else is said."""
-    return Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
-
-
-def _key_number() -> Any:
-    return Field(sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
+metadata = LedgerRow.metadata
+"""The ledger's own metadata, which has every table below."""
 
 
 class AccountRow(LedgerRow, table=True):
@@ -88,9 +47,22 @@ class AccountRow(LedgerRow, table=True):
     """
 
     __tablename__: ClassVar[str] = "ledger_account"
+    updated: ClassVar[tuple[str, ...]] = (
+        "sequence",
+        "at",
+        "head",
+        "issued",
+        *BUCKETS,
+        "owed",
+        "due_at",
+        "credit_limit",
+        "limits_count",
+        "scoped_count",
+        "closings_count",
+    )
     __table_args__ = (
-        _buckets_not_negative(),
-        CheckConstraint(f"issued = {_SUM}", name="every_credit_is_somewhere"),
+        buckets_not_negative(),
+        CheckConstraint(f"issued = {BUCKET_SUM}", name="every_credit_is_somewhere"),
         CheckConstraint("sequence >= 0", name="sequence_not_negative"),
         CheckConstraint("owed >= 0 AND owed <= issued AND credit_limit >= 0", name="owed_of_issued"),
         Index(
@@ -101,24 +73,24 @@ class AccountRow(LedgerRow, table=True):
         ),
     )
 
-    account_id: str = _id(primary_key=True)
-    opened_at: int = _number()
-    sequence: int = _number()
-    at: int = _number()
+    account_id: str = text_column(primary_key=True)
+    opened_at: int = number_column()
+    sequence: int = number_column()
+    at: int = number_column()
     head: bytes = Field(sa_type=LargeBinary)
-    issued: int = _number()
-    available: int = _number()
-    held: int = _number()
-    consumed: int = _number()
-    expired: int = _number()
-    revoked: int = _number()
-    due_at: int | None = _number(nullable=True)
-    scheduled: int = _count()
-    owed: int = _count()
-    credit_limit: int = _count()
-    limits_count: int = _count()
-    scoped_count: int = _count()
-    closings_count: int = _count()
+    issued: int = number_column()
+    available: int = number_column()
+    held: int = number_column()
+    consumed: int = number_column()
+    expired: int = number_column()
+    revoked: int = number_column()
+    due_at: int | None = number_column(nullable=True)
+    scheduled: int = count_column()
+    owed: int = count_column()
+    credit_limit: int = count_column()
+    limits_count: int = count_column()
+    scoped_count: int = count_column()
+    closings_count: int = count_column()
 
 
 IS_LIVE = "available + held + scheduled > 0 OR kind = 'credit_line' OR recurrence IS NOT NULL"
@@ -136,13 +108,14 @@ class GrantRow(LedgerRow, table=True):
     """
 
     __tablename__: ClassVar[str] = "ledger_grant"
+    updated: ClassVar[tuple[str, ...]] = ("amount", *BUCKETS, "expires_at", "revoked_at", "repaid", "recurrence")
     __table_args__ = (
-        _buckets_not_negative(),
-        CheckConstraint(f"amount = {_SUM}", name="every_credit_is_somewhere"),
+        buckets_not_negative(),
+        CheckConstraint(f"amount = {BUCKET_SUM}", name="every_credit_is_somewhere"),
         CheckConstraint("amount > 0 OR (amount = 0 AND kind = 'credit_line')", name="amount_positive"),
         CheckConstraint("kind IN ('promotional', 'paid', 'credit_line')", name="kind_known"),
         CheckConstraint("repaid >= 0 AND repaid <= consumed", name="repaid_of_consumed"),
-        _belongs_to_account(),
+        belongs_to_account(),
         Index(
             "ix_ledger_grant_live",
             "account_id",
@@ -153,24 +126,24 @@ class GrantRow(LedgerRow, table=True):
         ),
     )
 
-    account_id: str = _id(primary_key=True)
-    number: int = _key_number()
+    account_id: str = text_column(primary_key=True)
+    number: int = key_number_column()
     priority: int = Field(sa_type=SmallInteger)
-    expires_at: int | None = _number(nullable=True)
-    amount: int = _number()
-    available: int = _number()
-    held: int = _number()
-    consumed: int = _number()
-    expired: int = _number()
-    revoked: int = _number()
-    scheduled: int = _count()
+    expires_at: int | None = number_column(nullable=True)
+    amount: int = number_column()
+    available: int = number_column()
+    held: int = number_column()
+    consumed: int = number_column()
+    expired: int = number_column()
+    revoked: int = number_column()
+    scheduled: int = count_column()
     kind: str = Field(default="paid", sa_type=Text, sa_column_kwargs={"server_default": text("'paid'")})
-    effective_at: int = _count()
-    scope: str | None = _id(nullable=True)
-    revoked_at: int | None = _number(nullable=True)
-    repaid: int = _count()
-    allowance: int | None = _number(nullable=True)
-    recurrence: str | None = _id(nullable=True)
+    effective_at: int = count_column()
+    scope: str | None = text_column(nullable=True)
+    revoked_at: int | None = number_column(nullable=True)
+    repaid: int = count_column()
+    allowance: int | None = number_column(nullable=True)
+    recurrence: str | None = text_column(nullable=True)
 
 
 _IS_HELD = "state = 'held'"
@@ -187,6 +160,16 @@ class ReservationRow(LedgerRow, table=True):
     """
 
     __tablename__: ClassVar[str] = "ledger_reservation"
+    updated: ClassVar[tuple[str, ...]] = (
+        "state",
+        "captured",
+        "freed",
+        "expires_at",
+        "lapses_at",
+        "extra",
+        "refunded",
+        "slices",
+    )
     __table_args__ = (
         CheckConstraint("state IN ('held', 'captured', 'released', 'expired')", name="state_known"),
         CheckConstraint(
@@ -202,7 +185,7 @@ class ReservationRow(LedgerRow, table=True):
             name="lapses_after_grace",
         ),
         CheckConstraint("(dataset_id IS NULL) = (started_ms IS NULL)", name="run_named_whole"),
-        _checked_by_sqlite(_belongs_to_account()),
+        checked_by_sqlite(belongs_to_account()),
         Index(
             "ix_ledger_reservation_held",
             "account_id",
@@ -229,23 +212,23 @@ class ReservationRow(LedgerRow, table=True):
         ),
     )
 
-    account_id: str = _id(primary_key=True)
-    number: int = _key_number()
-    state: str = _id()
-    amount: int = _number()
-    captured: int = _number()
-    freed: int = _number()
-    reserved_at: int = _number()
-    expires_at: int | None = _number(nullable=True)
-    dataset_id: str | None = _id(nullable=True)
-    started_ms: int | None = _number(nullable=True)
-    grace: int = _count()
-    lapses_at: int | None = _number(nullable=True)
-    extra: int = _count()
-    refunded: int = _count()
+    account_id: str = text_column(primary_key=True)
+    number: int = key_number_column()
+    state: str = text_column()
+    amount: int = number_column()
+    captured: int = number_column()
+    freed: int = number_column()
+    reserved_at: int = number_column()
+    expires_at: int | None = number_column(nullable=True)
+    dataset_id: str | None = text_column(nullable=True)
+    started_ms: int | None = number_column(nullable=True)
+    grace: int = count_column()
+    lapses_at: int | None = number_column(nullable=True)
+    extra: int = count_column()
+    refunded: int = count_column()
     slices: str = Field(default="[]", sa_type=Text, sa_column_kwargs={"server_default": text("'[]'")})
-    labels: str | None = _id(nullable=True)
-    counted: str | None = _id(nullable=True)
+    labels: str | None = text_column(nullable=True)
+    counted: str | None = text_column(nullable=True)
 
 
 class EntryRow(LedgerRow, table=True):
@@ -253,11 +236,11 @@ class EntryRow(LedgerRow, table=True):
 
     __tablename__: ClassVar[str] = "ledger_entry"
     __table_args__ = (
-        _buckets_not_negative(),
+        buckets_not_negative(),
         CheckConstraint("sequence > 0", name="sequence_positive"),
         CheckConstraint("(key IS NULL) = (digest IS NULL)", name="key_binds_a_request"),
-        CheckConstraint(f"issued = {_SUM}", name="every_credit_is_somewhere"),
-        _checked_by_sqlite(_belongs_to_account()),
+        CheckConstraint(f"issued = {BUCKET_SUM}", name="every_credit_is_somewhere"),
+        checked_by_sqlite(belongs_to_account()),
         Index(
             "uq_ledger_entry_key",
             "account_id",
@@ -269,28 +252,28 @@ class EntryRow(LedgerRow, table=True):
         ),
     )
 
-    account_id: str = _id(primary_key=True)
-    sequence: int = _key_number()
-    kind: str = _id()
-    at: int = _number()
-    recorded_at: int = _number()
-    scope: str = _id()
-    key: str | None = _id(nullable=True)
+    account_id: str = text_column(primary_key=True)
+    sequence: int = key_number_column()
+    kind: str = text_column()
+    at: int = number_column()
+    recorded_at: int = number_column()
+    scope: str = text_column()
+    key: str | None = text_column(nullable=True)
     digest: bytes | None = Field(default=None, sa_type=LargeBinary, nullable=True)
-    reservation: int | None = _number(nullable=True)
-    details: str = _id()
-    issued: int = _number()
-    available: int = _number()
-    held: int = _number()
-    consumed: int = _number()
-    expired: int = _number()
-    revoked: int = _number()
+    reservation: int | None = number_column(nullable=True)
+    details: str = text_column()
+    issued: int = number_column()
+    available: int = number_column()
+    held: int = number_column()
+    consumed: int = number_column()
+    expired: int = number_column()
+    revoked: int = number_column()
     hash: bytes = Field(sa_type=LargeBinary)
-    scheduled: int = _count()
-    owed: int = _count()
+    scheduled: int = count_column()
+    owed: int = count_column()
 
 
-_IN_BUCKETS = ", ".join(f"'{bucket}'" for bucket in _BUCKETS)
+_IN_BUCKETS = ", ".join(f"'{bucket}'" for bucket in BUCKETS)
 
 
 class TransferRow(LedgerRow, table=True):
@@ -302,18 +285,18 @@ class TransferRow(LedgerRow, table=True):
         CheckConstraint("source <> target", name="moves"),
         CheckConstraint(f"source IN ('issued', {_IN_BUCKETS})", name="source_known"),
         CheckConstraint(f"target IN ('issued', {_IN_BUCKETS})", name="target_known"),
-        _checked_by_sqlite(
+        checked_by_sqlite(
             ForeignKeyConstraint(["account_id", "sequence"], ["ledger_entry.account_id", "ledger_entry.sequence"])
         ),
     )
 
-    account_id: str = _id(primary_key=True)
-    sequence: int = _key_number()
-    ordinal: int = _key_number()
-    grant_number: int = _number()
-    source: str = _id()
-    target: str = _id()
-    amount: int = _number()
+    account_id: str = text_column(primary_key=True)
+    sequence: int = key_number_column()
+    ordinal: int = key_number_column()
+    grant_number: int = number_column()
+    source: str = text_column()
+    target: str = text_column()
+    amount: int = number_column()
 
 
 class LimitRow(LedgerRow, table=True):
@@ -323,36 +306,38 @@ class LimitRow(LedgerRow, table=True):
     """
 
     __tablename__: ClassVar[str] = "ledger_limit"
+    updated: ClassVar[tuple[str, ...]] = ("maximum",)
     __table_args__ = (
         CheckConstraint("period IN ('day', 'month', 'total', 'concurrent')", name="period_known"),
         CheckConstraint("maximum >= 0", name="maximum_not_negative"),
-        _belongs_to_account(),
+        belongs_to_account(),
         UniqueConstraint("account_id", "label", "value", "period"),
     )
 
-    account_id: str = _id(primary_key=True)
-    number: int = _key_number()
-    label: str = _id()
-    value: str = _id()
-    period: str = _id()
-    maximum: int | None = _number(nullable=True)
+    account_id: str = text_column(primary_key=True)
+    number: int = key_number_column()
+    label: str = text_column()
+    value: str = text_column()
+    period: str = text_column()
+    maximum: int | None = number_column(nullable=True)
 
 
 class UsageRow(LedgerRow, table=True):
     """What counts against a limit under one value of its label, in one window: micro-credits, and open holds."""
 
     __tablename__: ClassVar[str] = "ledger_usage"
+    updated: ClassVar[tuple[str, ...]] = ("spent", "holds")
     __table_args__ = (
         CheckConstraint("spent >= 0 AND holds >= 0", name="counts_not_negative"),
         ForeignKeyConstraint(["account_id", "limit_number"], ["ledger_limit.account_id", "ledger_limit.number"]),
     )
 
-    account_id: str = _id(primary_key=True)
-    limit_number: int = _key_number()
-    value: str = _id(primary_key=True)
-    window_start: int = _key_number()
-    spent: int = _number()
-    holds: int = _number()
+    account_id: str = text_column(primary_key=True)
+    limit_number: int = key_number_column()
+    value: str = text_column(primary_key=True)
+    window_start: int = key_number_column()
+    spent: int = number_column()
+    holds: int = number_column()
 
 
 _IS_WAITING = "state = 'waiting'"
@@ -366,6 +351,7 @@ class OutboxRow(LedgerRow, table=True):
     """
 
     __tablename__: ClassVar[str] = "ledger_outbox"
+    updated: ClassVar[tuple[str, ...]] = ("state", "attempts", "next_attempt_at", "ended_at", "error")
     __table_args__ = (
         CheckConstraint("state IN ('waiting', 'delivered', 'withdrawn')", name="state_known"),
         CheckConstraint("(state = 'waiting') = (ended_at IS NULL)", name="ended_when_not_waiting"),
@@ -381,25 +367,25 @@ class OutboxRow(LedgerRow, table=True):
         ),
     )
 
-    account_id: str = _id(primary_key=True)
-    number: int = _key_number()
-    created_at: int = _number()
-    state: str = _id()
-    attempts: int = _number()
-    next_attempt_at: int = _number()
-    ended_at: int | None = _number(nullable=True)
-    error: str | None = _id(nullable=True)
+    account_id: str = text_column(primary_key=True)
+    number: int = key_number_column()
+    created_at: int = number_column()
+    state: str = text_column()
+    attempts: int = number_column()
+    next_attempt_at: int = number_column()
+    ended_at: int | None = number_column(nullable=True)
+    error: str | None = text_column(nullable=True)
 
 
 class CardRow(LedgerRow, table=True):
     """A rate card by content, kept when an account first launches under it, so that its runs can be priced again."""
 
     __tablename__: ClassVar[str] = "ledger_card"
-    __table_args__ = (_belongs_to_account(),)
+    __table_args__ = (belongs_to_account(),)
 
-    account_id: str = _id(primary_key=True)
-    card_id: str = _id(primary_key=True)
-    content: str = _id()
+    account_id: str = text_column(primary_key=True)
+    card_id: str = text_column(primary_key=True)
+    content: str = text_column()
 
 
 class ClosingRow(LedgerRow, table=True):
@@ -413,19 +399,25 @@ class ClosingRow(LedgerRow, table=True):
     __table_args__ = (
         CheckConstraint("number > 0 AND sequence > 0", name="numbers_positive"),
         CheckConstraint("until > since", name="ends_after_it_begins"),
-        _belongs_to_account(),
+        belongs_to_account(),
         Index(None, "until", "account_id"),
     )
 
-    account_id: str = _id(primary_key=True)
-    number: int = _key_number()
-    name: str = _id()
-    zone: str = _id()
-    since: int = _number()
-    until: int = _number()
-    sequence: int = _number()
+    account_id: str = text_column(primary_key=True)
+    number: int = key_number_column()
+    name: str = text_column()
+    zone: str = text_column()
+    since: int = number_column()
+    until: int = number_column()
+    sequence: int = number_column()
     head: bytes = Field(sa_type=LargeBinary)
-    closed_at: int = _number()
-    closed_by: str = _id()
-    figures: str = _id()
+    closed_at: int = number_column()
+    closed_by: str = text_column()
+    figures: str = text_column()
     hash: bytes = Field(sa_type=LargeBinary)
+
+
+UPDATED_COLUMNS: dict[str, tuple[str, ...]] = {
+    str(row.__tablename__): row.updated for row in LedgerRow.__subclasses__() if row.updated
+}
+"""The columns that operations and closings update, by table; every other column and table is written once."""

@@ -6,7 +6,7 @@ from functools import lru_cache
 from hashlib import sha256
 
 from estimator import RateCard
-from ledger.model.values import Finding
+from ledger.errors import Finding
 
 
 def card_missing(account_id: str, card_id: str) -> Finding:

@@ -45,35 +45,24 @@ from ledger.storage.rows import (
 from ledger.storage.shapes import RowShape, Write
 from ledger.storage.writes import execute_writes
 
-_MOVING = ("sequence", "at", "head", *BALANCES, "due_at")
-_TERMS = ("credit_limit", "limits_count", "scoped_count")
-_ACCOUNT_CHANGE = RowShape.of(AccountRow, _MOVING)
-_ACCOUNT_TERMS = RowShape.of(AccountRow, (*_MOVING, *_TERMS))
+_ACCOUNT_TERMS = RowShape.of(AccountRow, [name for name in AccountRow.updated if name != "closings_count"])
+_ACCOUNT_CHANGE = RowShape.of(AccountRow, ("sequence", "at", "head", *BALANCES, "due_at"))
 _GRANT = RowShape.of(GrantRow)
 _GRANT_CHANGE = RowShape.of(GrantRow, BUCKETS[1:])
-_GRANT_TERMS = RowShape.of(GrantRow, ("amount", *BUCKETS[1:], "expires_at", "revoked_at", "repaid", "recurrence"))
+_GRANT_TERMS = RowShape.of(GrantRow, GrantRow.updated)
 _RESERVATION = RowShape.of(ReservationRow)
-_RESERVATION_CHANGE = RowShape.of(
-    ReservationRow, ("state", "captured", "freed", "expires_at", "lapses_at", "extra", "refunded", "slices")
-)
+_RESERVATION_CHANGE = RowShape.of(ReservationRow, ReservationRow.updated)
 _ENTRY = RowShape.of(EntryRow)
 _TRANSFER = RowShape.of(TransferRow)
 _CARD = RowShape.of(CardRow)
 _OUTBOX = RowShape.of(OutboxRow)
-OUTBOX_CHANGE = RowShape.of(OutboxRow, ("state", "attempts", "next_attempt_at", "ended_at", "error"))
+OUTBOX_CHANGE = RowShape.of(OutboxRow, OutboxRow.updated)
 """What a delivery changes of a start."""
 
 _LIMIT = RowShape.of(LimitRow)
-_LIMIT_CHANGE = RowShape.of(LimitRow, ("maximum",))
+_LIMIT_CHANGE = RowShape.of(LimitRow, LimitRow.updated)
 _USAGE = RowShape.of(UsageRow)
-_USAGE_CHANGE = RowShape.of(UsageRow, ("spent", "holds"))
-
-UPDATED_COLUMNS = {
-    shape.table: tuple(name for name in shape.columns if name not in shape.key)
-    for shape in (_ACCOUNT_TERMS, _GRANT_TERMS, _RESERVATION_CHANGE, _LIMIT_CHANGE, _USAGE_CHANGE, OUTBOX_CHANGE)
-}
-UPDATED_COLUMNS["ledger_account"] += ("closings_count",)
-"""The columns that operations and closings update, by table; every other column and table is written once."""
+_USAGE_CHANGE = RowShape.of(UsageRow, UsageRow.updated)
 
 
 def execute(session: Session, commands: Sequence[Command]) -> list[Result | Rejection]:

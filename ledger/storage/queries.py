@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, text
 
+from ledger.book.burning import KIND_RANKS
 from ledger.schema.tables import (
     EXPIRY_ORDER,
     IS_LIVE,
@@ -60,16 +61,19 @@ REPAYING_GRANTS = _query("ledger_grant t ON t.account_id = k.account_id WHERE t.
 GRANTS_PAGE = 64
 """How many live grants an operation reads at first, in burn order; the rest only when these do not suffice."""
 
-_BURN_ORDER = f"priority, {EXPIRY_ORDER}, CASE kind WHEN 'promotional' THEN 0 ELSE 1 END, effective_at, number"
+_RANK = " ".join(f"WHEN '{kind}' THEN {rank}" for kind, rank in KIND_RANKS.items())
+BURN_ORDER = f"priority, {EXPIRY_ORDER}, CASE kind {_RANK} END, effective_at, number"
+"""The order of `book.burning.burn_key`, as SQL."""
+
 FIRST_GRANTS_POSTGRESQL = _query(
     "LATERAL (SELECT g.* FROM ledger_grant g WHERE g.account_id = k.account_id"
-    f" AND ({IS_LIVE}) ORDER BY {_BURN_ORDER} LIMIT {GRANTS_PAGE}) t ON true",
+    f" AND ({IS_LIVE}) ORDER BY {BURN_ORDER} LIMIT {GRANTS_PAGE}) t ON true",
     _BY_ACCOUNT,
     _GRANT,
 )
 FIRST_GRANTS_SQLITE = (
     f"SELECT {_named(_GRANT)} FROM ledger_grant t WHERE account_id = ? AND ({IS_LIVE})"
-    f" ORDER BY {_BURN_ORDER} LIMIT {GRANTS_PAGE}"
+    f" ORDER BY {BURN_ORDER} LIMIT {GRANTS_PAGE}"
 )
 KEYED_ENTRIES = _query("ledger_entry t USING (account_id, scope, key)", _BY_KEY, ENTRY)
 ENTRIES = _query("ledger_entry t ON t.account_id = k.account_id AND t.sequence = k.number", _BY_NUMBER, ENTRY)

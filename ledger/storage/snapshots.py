@@ -35,11 +35,9 @@ from ledger.model.moments import to_moment
 from ledger.storage import queries
 from ledger.storage.cards import card_altered, card_missing, card_of, is_card
 from ledger.storage.driver import driver_cursor
+from ledger.storage.engines import BEGINS_IMMEDIATE
 from ledger.storage.history import postings_of, read_postings
 from ledger.storage.rows import account_of, grant_of, reservation_of
-
-BEGINS_IMMEDIATE = "ledger_begins_immediate"
-"""Marks, in a connection's `info`, that its transactions begin by taking SQLite's write lock."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Engines and transactions: what SQLite needs to be safe, and a transaction for callers who own none."""
+"""A transaction for callers who own none: committed, or tried again where the database certainly undid it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,19 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import sqlalchemy
-from sqlalchemy import Engine, event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ledger.errors import CommitUnknown
-from ledger.storage.driver import driver_cursor
-from ledger.storage.snapshots import BEGINS_IMMEDIATE
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 Answer = TypeVar("Answer")
 
-_BUSY_SECONDS = 30
-_CACHE_KIB = 32 * 1024
 _PAUSE_SECONDS = 0.01
 _PAUSE_DOUBLINGS = 7
 _RETRIED_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
@@ -32,51 +26,6 @@ _COMPLETION_UNKNOWN = "40003"
 _LOST_SQLSTATES = frozenset({"57P01", "57P02", "57P03"})
 _ROLLED_BACK_SQLITE = ("SQLITE_CONSTRAINT", "SQLITE_FULL")
 _RETRIED_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED")
-
-
-def create_engine(url: str | URL, **options: Any) -> Engine:
-    """An engine that is safe for the ledger: `sqlalchemy.create_engine`, then `prepare_engine`.
-
-    Name the driver: `postgresql+psycopg://...`; SQLite is `sqlite:///file.sqlite`.
-    """
-    url = make_url(url)
-    if url.drivername in ("postgresql", "postgres"):
-        url = url.set(drivername="postgresql+psycopg")
-    return prepare_engine(sqlalchemy.create_engine(url, **options))
-
-
-def prepare_engine(engine: Engine) -> Engine:
-    """Make a host's own engine safe for the ledger (for an async engine, pass its `sync_engine`).
-
-    On SQLite: write-ahead log, every commit on disk before it is acknowledged, foreign keys, patience with other
-    writers, room for the pages at work, and transactions that begin by taking the write lock. PostgreSQL needs nothing.
-    On both, most of the ledger's statements go through the driver itself: `echo`, cursor and `handle_error` events of
-    SQLAlchemy do not show them, nor do errors say their text; the logs of the database do.
-    """
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", _begin_immediate)
-    return engine
-
-
-def _configure_sqlite(connection: Any, record: Any) -> None:
-    record.info[BEGINS_IMMEDIATE] = True
-    # The driver must not begin transactions of its own: it would begin them too late.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    try:
-        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-    finally:
-        cursor.close()
-
-
-def _begin_immediate(connection: sqlalchemy.Connection) -> None:
-    with driver_cursor(connection) as cursor:
-        cursor.execute("BEGIN IMMEDIATE")
 
 
 def run_transaction(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy import Engine, StaticPool
 
 from ledger.schema.migrations import upgrade
-from ledger.storage.transactions import create_engine
+from ledger.storage.engines import create_engine
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 
 import ledger
 from ledger import errors
-from ledger.model.values import Finding
+from ledger.errors import Finding
 
 EXAMPLES: list[tuple[errors.LedgerError, str, int, dict[str, Any]]] = [
     (errors.CommandInvalid("amount", "is 0."), "command_invalid", 400, {"field": "amount"}),

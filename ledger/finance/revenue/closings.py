@@ -25,12 +25,11 @@ from ledger.auditing.checkpoints import AccountMark, Checkpoint
 from ledger.book.buckets import BALANCES
 from ledger.book.postings import genesis
 from ledger.clock import clock
-from ledger.errors import AuditFailed, CommandInvalid, PeriodNotClosable
+from ledger.errors import AuditFailed, CommandInvalid, Finding, PeriodNotClosable
 from ledger.finance.calendar import AccountingPeriod, named_zone
 from ledger.finance.revenue.reading import Span, count_moves, revenue_of, total_revenue
 from ledger.model.checks import check_text
 from ledger.model.moments import from_moment, to_moment
-from ledger.model.values import Finding
 from ledger.schema.tables import ClosingRow
 from ledger.storage import queries
 from ledger.storage.shapes import RowShape, Write

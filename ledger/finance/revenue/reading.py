@@ -38,12 +38,12 @@ from ledger.accounting.rollforwards import (
     amount_of,
     sheets_of,
 )
-from ledger.errors import AuditFailed
+from ledger.errors import AuditFailed, Finding
 from ledger.finance.calendar import AccountingPeriod
 from ledger.finance.stream import ROWS_AT_ONCE
 from ledger.model.ids import format_grant_id
 from ledger.model.moments import to_moment
-from ledger.model.values import EntryKind, Finding
+from ledger.model.values import EntryKind
 from ledger.storage.history import require_account
 
 

@@ -30,12 +30,11 @@ from sqlalchemy.orm import Session
 from estimator.credits import from_micro
 from estimator.rates.sections import LENGTHS, RECIPES
 from estimator.wire.validation import nearest
-from ledger.errors import AuditFailed, CommandInvalid
+from ledger.errors import AuditFailed, CommandInvalid, Finding
 from ledger.finance.calendar import AccountingPeriod
 from ledger.finance.runs.ratios import RatioCounts
 from ledger.finance.stream import BookEntry, stream_book
 from ledger.model.moments import from_moment, to_moment
-from ledger.model.values import Finding
 
 DIMENSIONS = ("recipe", "length", "grounding", "account", "month")
 APART = ("open", "cancelled", "failed", "released", "lapsed")

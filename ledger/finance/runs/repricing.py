@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 from estimator import RateCard, RunOutcome, RunPlan, estimate, settle
 from estimator.credits import format_credits, from_micro, to_micro
 from estimator.errors import EstimatorError
+from ledger.errors import Finding
 from ledger.finance.stream import BookEntry, stream_book
-from ledger.model.values import Finding
 
 _CARDS = text("SELECT card_id, content FROM ledger_card WHERE account_id = :account_id")
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, EstimatorError)

@@ -27,10 +27,11 @@ from ledger.book import answers
 from ledger.book.answers import to_entry
 from ledger.book.buckets import BUCKETS, ISSUED
 from ledger.book.postings import Posting
+from ledger.errors import Finding
 from ledger.finance.calendar import AccountingPeriod
 from ledger.model.ids import format_run_id
 from ledger.model.moments import MOMENT_MIN, from_moment, from_optional
-from ledger.model.values import Balance, Entry, Finding
+from ledger.model.values import Balance, Entry
 from ledger.statements import OpenStatement, open_statement
 
 COLUMNS = BUCKETS[ISSUED + 1 :]

@@ -21,11 +21,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from estimator.credits import to_micro
+from ledger.errors import Finding
 from ledger.finance.calendar import AccountingPeriod
 from ledger.finance.statements.reading import COLUMNS, AccountStatement, StatementLine, credits_text, read_period
 from ledger.finance.stream import BookEntry, stream_book
 from ledger.model.moments import to_moment
-from ledger.model.values import Balance, Finding
+from ledger.model.values import Balance
 
 _ACCOUNTS = 1_000
 _PAGE = text(f"SELECT account_id FROM ledger_account WHERE account_id > :after ORDER BY account_id LIMIT {_ACCOUNTS}")

@@ -15,9 +15,8 @@ from sqlalchemy.orm import Session
 
 import ledger
 from ledger.schema.migrations import VERSION_TABLE
-from ledger.schema.tables import metadata
+from ledger.schema.tables import UPDATED_COLUMNS, metadata
 from ledger.schema.triggers import APPEND_ONLY
-from ledger.storage.journal import UPDATED_COLUMNS
 from tests.ledger.conftest import START, later
 from tests.ledger.verbs import ON_ONE_ACCOUNT, OVER_ACCOUNTS, Filled, close_february, fill
 from tests.postgres import connect
