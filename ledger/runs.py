@@ -106,10 +106,10 @@ def _answer_estimate(
     moment: datetime,
     labels: dict[str, str] | None,
 ) -> Launch:
-    instant = to_moment(moment)
-    state = read_present(session, account_id, instant)
+    until = to_moment(moment)
+    state = read_present(session, account_id, until)
     if state.scoped_count:
-        state = read_present(session, account_id, instant, grants=True)
+        state = read_present(session, account_id, until, grants=True)
     available = from_micro(spendable(state, {"dataset": dataset_id} | (labels or {})))
     response = RunResponse.of(quote, available_credits=available, itemised=True)
     return Launch(account_id, dataset_id, None, None, response)

@@ -27,13 +27,12 @@ class LimitPeriod(StrEnum):
     CONCURRENT = "concurrent"
 
 
-def window_start(period: str, instant: int) -> int:
-    """The first instant of the day or month around an instant; 0 for what has no windows."""
+def window_start(period: str, moment: int) -> int:
+    """The first moment of the day or month around an moment; 0 for what has no windows."""
     if period == LimitPeriod.DAY:
-        return instant // DAY * DAY
+        return moment // DAY * DAY
     if period == LimitPeriod.MONTH:
-        moment = from_moment(instant)
-        return to_moment(moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+        return to_moment(from_moment(moment).replace(day=1, hour=0, minute=0, second=0, microsecond=0))
     return 0
 
 
@@ -51,8 +50,8 @@ class Cycle:
     def boundary(self, index: int) -> int | None:
         """The index-th boundary, the anchor being number 0; None beyond the calendar's end."""
         if self.unit in _MICROS:
-            instant = self.anchor + index * self.count * _MICROS[self.unit]
-            return instant if instant <= MOMENT_MAX else None
+            moment = self.anchor + index * self.count * _MICROS[self.unit]
+            return moment if moment <= MOMENT_MAX else None
         anchor = from_moment(self.anchor)
         months = anchor.month - 1 + index * self.count * _MONTHS[self.unit]
         year, month = anchor.year + months // 12, months % 12 + 1
@@ -61,14 +60,14 @@ class Cycle:
         day = min(anchor.day, monthrange(year, month)[1])
         return to_moment(anchor.replace(year=year, month=month, day=day))
 
-    def first_after(self, instant: int) -> int:
-        """The number of the first boundary after an instant; it may lie before the anchor."""
+    def first_after(self, moment: int) -> int:
+        """The number of the first boundary after an moment; it may lie before the anchor."""
         step = self.count * _MICROS.get(self.unit, 28 * DAY * _MONTHS.get(self.unit, 1))
-        index = (instant - self.anchor) // step + 1
+        index = (moment - self.anchor) // step + 1
         # A month is longer than the 28 days counted here, so the guess may be too late, by far after many years.
-        while (found := self.boundary(index - 1)) is None or found > instant:
-            index -= max(1, ((found or MOMENT_MAX) - instant) // (32 * DAY * _MONTHS.get(self.unit, 1)) // self.count)
-        while (found := self.boundary(index)) is not None and found <= instant:
+        while (found := self.boundary(index - 1)) is None or found > moment:
+            index -= max(1, ((found or MOMENT_MAX) - moment) // (32 * DAY * _MONTHS.get(self.unit, 1)) // self.count)
+        while (found := self.boundary(index)) is not None and found <= moment:
             index += 1
         return index
 

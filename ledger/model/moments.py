@@ -1,4 +1,4 @@
-"""Moments as whole microseconds since 1970-01-01 UTC: exact, ordered, and the same on every database."""
+"""Moments: whole microseconds since 1970-01-01 UTC, which are exact, ordered, and the same on every database."""
 
 from __future__ import annotations
 
@@ -15,26 +15,23 @@ MOMENT_MAX = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
 """The last moment that a datetime can say in UTC: the end of the year 9999."""
 
 
-def to_moment(moment: datetime, field: str = "at") -> int:
-    """Microseconds since the epoch of an aware datetime, which must be in the years 1 to 9999 of UTC.
-
-    Raises `CommandInvalid`.
-    """
-    if not isinstance(moment, datetime):
-        raise CommandInvalid(field, f"must be a datetime with a time zone, not {type(moment).__name__}.")
-    if moment.tzinfo is None or moment.utcoffset() is None:
+def to_moment(at: datetime, field: str = "at") -> int:
+    """The moment of an aware datetime, which must be in the years 1 to 9999 of UTC. Raises `CommandInvalid`."""
+    if not isinstance(at, datetime):
+        raise CommandInvalid(field, f"must be a datetime with a time zone, not {type(at).__name__}.")
+    if at.tzinfo is None or at.utcoffset() is None:
         raise CommandInvalid(field, "has no time zone. Pass an aware datetime, such as datetime.now(UTC).")
-    instant = (moment - EPOCH) // _MICROSECOND
-    if not MOMENT_MIN <= instant <= MOMENT_MAX:
+    moment = (at - EPOCH) // _MICROSECOND
+    if not MOMENT_MIN <= moment <= MOMENT_MAX:
         raise CommandInvalid(field, "is outside the years 1 to 9999 of UTC. Give a moment within them.")
-    return instant
+    return moment
 
 
-def from_moment(instant: int) -> datetime:
-    """The aware UTC datetime of microseconds since the epoch."""
-    return EPOCH + timedelta(microseconds=instant)
+def from_moment(moment: int) -> datetime:
+    """The aware UTC datetime of a moment."""
+    return EPOCH + timedelta(microseconds=moment)
 
 
-def from_optional(instant: int | None) -> datetime | None:
+def from_optional(moment: int | None) -> datetime | None:
     """As `from_moment`, where none means never."""
-    return None if instant is None else from_moment(instant)
+    return None if moment is None else from_moment(moment)
