@@ -1,4 +1,4 @@
-"""The commands that read and write the book."""
+"""The commands of accounts and their reservations, of the database, and `expire`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from estimator.cli.terminal import EPILOG, CommandGroup, emit
 from ledger.accounts import get_balance, list_accounts, open_account
 from ledger.cli.arguments import AccountArgument, AccountOption, AtOption
 from ledger.cli.database import DatabaseOption, in_database, opened
-from ledger.cli.tables import balance_table, plain, reservations_table, value_table
+from ledger.cli.frame import answer, emit_list
+from ledger.cli.tables import balance_table, reservations_table
+from ledger.documents import plain
 from ledger.model.values import Balance, Expiry, Reservation, ReservationState
 from ledger.reservations import expire_due, list_reservations
 from ledger.schema.migrations import upgrade
@@ -63,8 +65,7 @@ def open_command(
 ) -> None:
     """Open an account. One that is open already stays as it is."""
     moment = parse_moment(at)
-    opening = in_database(database_url, lambda session: open_account(session, account, at=moment))
-    emit(plain(opening), value_table(opening), as_json=as_json)
+    answer(database_url, lambda session: open_account(session, account, at=moment), as_json=as_json)
 
 
 @account_app.command("list", epilog=EPILOG)
@@ -97,8 +98,7 @@ def balance(
 ) -> None:
     """Show where an account's credits are, now or at any other moment."""
     moment = parse_moment(at)
-    found = in_database(database_url, lambda session: get_balance(session, account, at=moment))
-    emit(plain(found), balance_table(found), as_json=as_json)
+    answer(database_url, lambda session: get_balance(session, account, at=moment), as_json=as_json, table=balance_table)
 
 
 @app.command(epilog=EPILOG)
@@ -119,10 +119,8 @@ def reservations(
         database_url,
         lambda session: list_reservations(session, account, state=state, at=moment, after=after, limit=limit),
     )
-    tables: list[RenderableType] = [reservations_table(found) if found else line("No reservation fits.")]
-    if len(found) == limit:
-        tables.append(line(f"There may be more. See them with --after {found[-1].reservation_id}"))
-    emit(plain(found), *tables, as_json=as_json)
+    none = "No reservation fits."
+    emit_list(found, reservations_table, none, as_json=as_json, limit=limit, id_name="reservation_id")
 
 
 @app.command(epilog=EPILOG)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
-from decimal import Decimal
 from typing import Annotated
 
 import typer
 
 from estimator.cli.terminal import CommandFailed
+from ledger.errors import CommandInvalid
+from ledger.model.moments import parse_duration
 
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.", show_default=False)]
 AccountOption = Annotated[
@@ -31,23 +31,13 @@ ZoneOption = Annotated[
 ]
 ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, in words; kept in the entry.")]
 
-_DURATION = re.compile(r"(\d+(?:\.\d{1,6})?)(s|m|h|d)")
-_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-
-def parse_duration(text: str | None, option: str) -> timedelta | None:
-    """A duration such as `90s`, `15m`, `24h` or `30d`; None where none was given. Raises `CommandFailed`."""
-    if text is None:
-        return None
-    found = _DURATION.fullmatch(text.strip())
-    if found is None or len(found[1]) > 18:
-        message = f"{option}: {text!r} is no duration. Write a number and s, m, h or d, such as 15m or 30d."
-        raise CommandFailed("duration_invalid", message)
-    micros = int(Decimal(found[1]) * 1_000_000) * _UNIT_SECONDS[found[2]]
+def duration_of(text: str, option: str) -> timedelta:
+    """The length of time that an option gives, such as `90s` or `30d`. Raises `CommandFailed`."""
     try:
-        return timedelta(microseconds=micros)
-    except OverflowError:
-        raise CommandFailed("duration_invalid", f"{option}: {text!r} is too long. Give at most 36525d.") from None
+        return parse_duration(text, option)
+    except CommandInvalid as error:
+        raise CommandFailed("duration_invalid", error.message) from None
 
 
 def parse_pairs(pairs: list[str] | None, option: str) -> dict[str, str] | None:
@@ -65,7 +55,7 @@ def parse_pairs(pairs: list[str] | None, option: str) -> dict[str, str] | None:
 
 
 def parse_scope(pairs: list[str] | None) -> dict[str, list[str]] | None:
-    """`LABEL=VALUE` pairs, a label as often as it has values; None where there are none. Raises `CommandFailed`."""
+    """`LABEL=VALUE` pairs; a label with several values is given several times. Raises `CommandFailed`."""
     scope: dict[str, list[str]] = {}
     for pair in pairs or ():
         for label, value in (parse_pairs([pair], "--scope") or {}).items():

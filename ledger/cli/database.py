@@ -1,11 +1,11 @@
-"""The command line's way to a database: an engine from a URL, and a sentence for whatever can be wrong with it."""
+"""The database of a command: an engine from a URL, and a sentence for whatever can be wrong with it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from sqlalchemy import Engine, event
@@ -16,9 +16,7 @@ from sqlalchemy.orm import Session
 from estimator.cli.terminal import CommandFailed, ExitStatus
 from ledger.schema.migrations import check_schema
 from ledger.storage.engines import create_engine
-from ledger.storage.transactions import run_transaction
-
-Answer = TypeVar("Answer")
+from ledger.storage.transactions import Answer, run_transaction
 
 DatabaseOption = Annotated[
     str,
@@ -96,7 +94,7 @@ def _file_of(url: URL) -> Path | None:
 
 
 def _wait_less(connection: Any, _record: Any) -> None:
-    """A person waits at a terminal: give up before they do."""
+    """Wait for a lock as long as a person at a terminal does, which is less than a service waits."""
     cursor = connection.cursor()
     try:
         cursor.execute(f"PRAGMA busy_timeout = {int(LOCK_SECONDS * 1000)}")

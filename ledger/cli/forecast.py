@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.table import Table
 from sqlalchemy.orm import Session
 
 from estimator.cli.options import JsonOption, parse_moment
-from estimator.cli.tables import aligned, amount_cell, cell, facts, line, shown
+from estimator.cli.tables import amount_cell, cell, facts, line, shown
 from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, emit
 from estimator.credits import format_credits, parse_credits
 from estimator.errors import AmountInvalid
 from estimator.wire.validation import nearest
 from ledger.cli.arguments import AccountArgument
 from ledger.cli.database import DatabaseOption, in_database
-from ledger.cli.tables import moment_text, plain
+from ledger.cli.tables import folded, in_line, listing, numbers, whole
+from ledger.documents import moment_text, plain
 from ledger.errors import CommandInvalid
 from ledger.forecasts import Forecast, ForecastStep, PlannedRun, forecast
 from ledger.model.values import Bucket
@@ -131,9 +131,9 @@ def _step(step: ForecastStep) -> dict[str, Any]:
 def _lapses(found: Forecast) -> Iterator[tuple[datetime, str, Decimal]]:
     """When credits expire, of which grant, and how many."""
     for entry in found.expired:
-        for move in entry.transfers:
-            if move.target is Bucket.EXPIRED:
-                yield entry.at, move.grant_id, move.amount
+        for transfer in entry.transfers:
+            if transfer.target is Bucket.EXPIRED:
+                yield entry.at, transfer.grant_id, transfer.amount
 
 
 def _shown(found: Forecast) -> list[Any]:
@@ -153,10 +153,9 @@ def _shown(found: Forecast) -> list[Any]:
 
 
 def _steps_table(steps: Sequence[ForecastStep]) -> Table:
-    table = _table("Run at", "Credits", "Available then", "")
-    credits_asked = aligned([Decimal(step.run.credits) for step in steps])
-    left = aligned([step.balance.available for step in steps])
-    for step, *amounts in zip(steps, credits_asked, left, strict=True):
+    table = listing(*whole("Run at"), *numbers("Credits", "Available then"), *folded(""))
+    texts = in_line([[Decimal(step.run.credits), step.balance.available] for step in steps])
+    for step, amounts in zip(steps, texts, strict=True):
         refusal = step.refusal
         verdict = "" if refusal is None else f"refused: {refusal.code.replace('_', ' ')}"
         table.add_row(moment_text(step.run.at), *map(amount_cell, amounts), cell(verdict))
@@ -164,19 +163,9 @@ def _steps_table(steps: Sequence[ForecastStep]) -> Table:
 
 
 def _lapses_table(lapses: Sequence[tuple[datetime, str, Decimal]]) -> Table:
-    table = _table("Expires at", "Credits", "", "Of grant")
-    for (at, grant, _), amount in zip(lapses, aligned([amount for *_, amount in lapses]), strict=True):
+    table = listing(*whole("Expires at"), *numbers("Credits", ""), *folded("Of grant"))
+    for (at, grant, _), (amount,) in zip(lapses, in_line([[amount] for *_, amount in lapses]), strict=True):
         table.add_row(moment_text(at), amount_cell(amount), "", cell(grant))
-    return table
-
-
-def _table(at: str, *headings: str) -> Table:
-    """A table of what happens at moments: their two amounts, and a word."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column(at, no_wrap=True)
-    for heading in headings[:-1]:
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column(headings[-1], overflow="fold")
     return table
 
 

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from estimator.cli.options import JsonOption, parse_moment
-from estimator.cli.tables import line
-from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, emit
+from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup
 from estimator.credits import parse_credits
 from ledger.cli.arguments import AccountArgument, AtOption, KeyOption, ReasonOption, parse_scope
 from ledger.cli.database import DatabaseOption, in_database
-from ledger.cli.tables import grants_table, plain, value_table
+from ledger.cli.frame import answer, emit_list
+from ledger.cli.tables import grants_table
 from ledger.commands import CostBasis, GrantKind, Recurrence
 from ledger.grants import adjust, grant_credits, list_grants, revoke_grant
 
@@ -69,7 +69,7 @@ def grant(
     if every is None and (least or most):
         raise CommandFailed("option_missing", "A rollover is of a recurrence. Give --every too, or leave it out.")
     recurrence = None if every is None else Recurrence(every, rollover_min=least, rollover_max=most)
-    granted = in_database(
+    answer(
         database_url,
         lambda session: grant_credits(
             session,
@@ -86,8 +86,8 @@ def grant(
             external_ref=external_ref,
             recurrence=recurrence,
         ),
+        as_json=as_json,
     )
-    emit(plain(granted), value_table(granted), as_json=as_json)
 
 
 def _parse_cost(text: str | None) -> CostBasis | None:
@@ -113,7 +113,7 @@ def grants_command(
     """List an account's grants, oldest first, and where their credits are."""
     moment = parse_moment(at)
     found = in_database(database_url, lambda session: list_grants(session, account, at=moment, ended=ended))
-    emit(plain(found), grants_table(found) if found else line("No grant has anything left."), as_json=as_json)
+    emit_list(found, grants_table, "No grant has anything left.", as_json=as_json)
 
 
 @app.command(epilog=EPILOG)
@@ -127,10 +127,11 @@ def revoke(
 ) -> None:
     """Take back what is left of a grant; of a recurring one, of all its periods, and end it. Holds stay good."""
     moment = parse_moment(at)
-    revoked = in_database(
-        database_url, lambda session: revoke_grant(session, grant_id, key=key, reason=reason, at=moment)
+    answer(
+        database_url,
+        lambda session: revoke_grant(session, grant_id, key=key, reason=reason, at=moment),
+        as_json=as_json,
     )
-    emit(plain(revoked), value_table(revoked), as_json=as_json)
 
 
 @app.command("adjust", epilog=EPILOG, context_settings={"ignore_unknown_options": True})
@@ -147,7 +148,8 @@ def adjust_command(
 ) -> None:
     """Correct a balance: add promotional credits, or consume available ones."""
     moment, correction = parse_moment(at), parse_credits(amount)
-    adjusted = in_database(
-        database_url, lambda session: adjust(session, account, correction, reason=reason, key=key, at=moment)
+    answer(
+        database_url,
+        lambda session: adjust(session, account, correction, reason=reason, key=key, at=moment),
+        as_json=as_json,
     )
-    emit(plain(adjusted), value_table(adjusted), as_json=as_json)

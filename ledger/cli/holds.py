@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from estimator.cli.options import JsonOption, parse_moment
-from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, emit
+from estimator.cli.terminal import EPILOG, CommandGroup
 from estimator.credits import parse_credits
 from ledger.cli.arguments import (
     AccountArgument,
@@ -15,11 +15,11 @@ from ledger.cli.arguments import (
     KeyOption,
     ReasonOption,
     ReservationArgument,
-    parse_duration,
+    duration_of,
     parse_pairs,
 )
-from ledger.cli.database import DatabaseOption, in_database
-from ledger.cli.tables import plain, value_table
+from ledger.cli.database import DatabaseOption
+from ledger.cli.frame import answer
 from ledger.commands import OverCapture
 from ledger.reservations import capture, extend, refund, release, reserve
 
@@ -50,15 +50,16 @@ def reserve_command(
 ) -> None:
     """Hold credits for work to come."""
     asked, moment = parse_credits(amount), parse_moment(at)
-    lasts, late = parse_duration(expires_in, "--expires-in"), parse_duration(grace, "--grace")
+    lasts = None if expires_in is None else duration_of(expires_in, "--expires-in")
+    late = None if grace is None else duration_of(grace, "--grace")
     named = parse_pairs(labels, "--label")
-    held = in_database(
+    answer(
         database_url,
         lambda session: reserve(
             session, account, asked, key=key, expires_in=lasts, at=moment, grace=late, labels=named, at_most=at_most
         ),
+        as_json=as_json,
     )
-    emit(plain(held), value_table(held), as_json=as_json)
 
 
 @app.command("capture", epilog=EPILOG)
@@ -79,11 +80,11 @@ def capture_command(
     """Consume part of a hold, or all of it, and free the rest."""
     consumed = None if amount is None else parse_credits(amount)
     moment = parse_moment(at)
-    captured = in_database(
+    answer(
         database_url,
         lambda session: capture(session, reservation, consumed, key=key, at=moment, final=not keep, over=over),
+        as_json=as_json,
     )
-    emit(plain(captured), value_table(captured), as_json=as_json)
 
 
 @app.command("release", epilog=EPILOG)
@@ -96,8 +97,7 @@ def release_command(
 ) -> None:
     """Free all of a hold."""
     moment = parse_moment(at)
-    released = in_database(database_url, lambda session: release(session, reservation, key=key, at=moment))
-    emit(plain(released), value_table(released), as_json=as_json)
+    answer(database_url, lambda session: release(session, reservation, key=key, at=moment), as_json=as_json)
 
 
 @app.command("extend", epilog=EPILOG)
@@ -110,11 +110,8 @@ def extend_command(
     as_json: JsonOption = False,
 ) -> None:
     """Let a hold last longer, before it expires."""
-    moment, longer = parse_moment(at), parse_duration(by, "DURATION")
-    if longer is None:  # pragma: no cover - the argument is required
-        raise CommandFailed("duration_invalid", "Give a duration, such as 15m.")
-    extended = in_database(database_url, lambda session: extend(session, reservation, longer, key=key, at=moment))
-    emit(plain(extended), value_table(extended), as_json=as_json)
+    moment, longer = parse_moment(at), duration_of(by, "DURATION")
+    answer(database_url, lambda session: extend(session, reservation, longer, key=key, at=moment), as_json=as_json)
 
 
 @app.command("refund", epilog=EPILOG)
@@ -132,7 +129,8 @@ def refund_command(
     """Give captured credits back to the grants that they came from."""
     given = None if amount is None else parse_credits(amount)
     moment = parse_moment(at)
-    refunded = in_database(
-        database_url, lambda session: refund(session, reservation, given, key=key, reason=reason, at=moment)
+    answer(
+        database_url,
+        lambda session: refund(session, reservation, given, key=key, reason=reason, at=moment),
+        as_json=as_json,
     )
-    emit(plain(refunded), value_table(refunded), as_json=as_json)

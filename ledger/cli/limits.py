@@ -14,7 +14,9 @@ from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, emit
 from estimator.credits import parse_credits
 from ledger.cli.arguments import AccountArgument, AtOption, KeyOption
 from ledger.cli.database import DatabaseOption, in_database
-from ledger.cli.tables import limits_table, plain, value_table
+from ledger.cli.frame import answer
+from ledger.cli.tables import limits_table
+from ledger.documents import plain
 from ledger.limits import (
     LimitUsage,
     get_credit_line,
@@ -50,8 +52,7 @@ def credit_line_command(
             return get_credit_line(session, account, at=moment)
         return set_credit_line(session, account, most, key=key, at=moment)
 
-    found = in_database(database_url, work)
-    emit(plain(found), value_table(found), as_json=as_json)
+    answer(database_url, work, as_json=as_json)
 
 
 @app.command("limit", epilog=EPILOG)
@@ -74,11 +75,11 @@ def limit_command(
 ) -> None:
     """Limit what an account's holds may take in a day, a month or ever, or how many may be open at once."""
     moment, most = parse_moment(at), _parse_maximum(maximum, period)
-    found = in_database(
+    answer(
         database_url,
         lambda session: set_limit(session, account, period, most, label=label, value=value, key=key, at=moment),
+        as_json=as_json,
     )
-    emit(plain(found), value_table(found), as_json=as_json)
 
 
 def _parse_maximum(text: str, period: LimitPeriod) -> Decimal | int | None:

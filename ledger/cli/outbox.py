@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import RenderableType
 
 from estimator.cli.options import JsonOption
-from estimator.cli.tables import line
-from estimator.cli.terminal import EPILOG, CommandGroup, emit
+from estimator.cli.terminal import EPILOG, CommandGroup
 from ledger.cli.arguments import AccountOption
 from ledger.cli.database import DatabaseOption, in_database
-from ledger.cli.tables import plain, starts_table
+from ledger.cli.frame import emit_list
+from ledger.cli.tables import starts_table
 from ledger.model.values import StartState
 from ledger.outbox import LIMIT_MAX, list_outbox
 
@@ -37,10 +36,7 @@ def outbox(
         database_url,
         lambda session: list_outbox(session, account_id=account, state=state, failed=failed, after=after, limit=limit),
     )
-    tables: list[RenderableType] = [starts_table(found) if found else line(_NONE[state])]
-    if len(found) == limit:
-        tables.append(line(f"There may be more. See them with --after {found[-1].start_id}"))
-    emit(plain(found), *tables, as_json=as_json)
+    emit_list(found, starts_table, _NONE[state], as_json=as_json, limit=limit, id_name="start_id")
 
 
 _NONE = {

@@ -27,10 +27,11 @@ from estimator.cli.options import (
     parse_moment,
     read_book,
 )
-from estimator.cli.terminal import EPILOG, CommandGroup, emit
+from estimator.cli.terminal import EPILOG, CommandGroup
 from ledger.cli.arguments import AccountArgument, AtOption, KeyOption
-from ledger.cli.database import DatabaseOption, in_database
-from ledger.cli.tables import launch_table, plain, settlement_table
+from ledger.cli.database import DatabaseOption
+from ledger.cli.frame import answer
+from ledger.cli.tables import launch_table, settlement_table
 from ledger.runs import launch, settle_run
 
 app = typer.Typer(cls=CommandGroup)
@@ -74,7 +75,7 @@ def launch_command(
     options = RequestOptions(request, mapping, length, grounding, safety, max_rows, recipe, no_recipe, key)
     asked, cards = options.read(), read_book(card)
     profile = read_profile(dataset, quiet=as_json)
-    launched = in_database(
+    answer(
         database_url,
         lambda session: launch(
             session,
@@ -87,8 +88,9 @@ def launch_command(
             discount=discount,
             voucher=voucher,
         ),
+        as_json=as_json,
+        table=launch_table,
     )
-    emit(plain(launched), launch_table(launched), as_json=as_json)
 
 
 @app.command(epilog=EPILOG)
@@ -111,8 +113,9 @@ def settle(
     """Charge a finished run for what it did, by its rate card's settlement policy, and free the rest of its hold."""
     moment = parse_moment(at)
     outcome = RunOutcome(status, rows_processed, rows_delivered)
-    settled = in_database(
+    answer(
         database_url,
         lambda session: settle_run(session, account_id=account, run_id=run_id, outcome=outcome, at=moment),
+        as_json=as_json,
+        table=settlement_table,
     )
-    emit(plain(settled), settlement_table(settled), as_json=as_json)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 from rich.console import RenderableType
 from sqlalchemy import Engine
@@ -31,26 +31,25 @@ from estimator.cli.tables import estimate_summary, items_table, line, profile_ta
 from estimator.cli.terminal import CommandFailed, ExitStatus
 from ledger.accounts import get_balance, open_account
 from ledger.auditing.book import audit
-from ledger.cli.tables import balances_table, launch_table, plain, settlement_table, statement_table
+from ledger.cli.tables import balances_table, launch_table, settlement_table, statement_table
+from ledger.documents import plain
 from ledger.errors import InsufficientCredits
 from ledger.grants import grant_credits
 from ledger.model.values import Balance, Launch
 from ledger.runs import launch, settle_run
 from ledger.statements import get_statement
-from ledger.storage.transactions import run_transaction
+from ledger.storage.transactions import Answer, run_transaction
 
 _PROMPTS = ("prompt", "instruction", "question", "query", "problem", "input", "text", "content", "title")
 _CHATS = ("messages", "conversations", "conversation", "chat", "dialogue", "dialog")
 _COMPLETIONS = ("completion", "response", "answer", "output", "solution", "target", "label")
-
-Answer = TypeVar("Answer")
 
 _SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: its name, what it shows in a sentence, the facts as JSON-safe values, and the same as tables."""
+    """One step: its name, a sentence that explains it, its facts as JSON-safe values, and the same as tables."""
 
     name: str
     title: str

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from ledger.errors import CommandInvalid
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_DURATION = re.compile(r"(\d+(?:\.\d{1,6})?)(s|m|h|d)")
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION_DIGITS_MAX = 18
 
 
 MOMENT_MIN = (datetime.min.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
@@ -35,3 +40,21 @@ def from_moment(moment: int) -> datetime:
 def from_optional(moment: int | None) -> datetime | None:
     """As `from_moment`, where none means never."""
     return None if moment is None else from_moment(moment)
+
+
+def parse_duration(text: str, field: str) -> timedelta:
+    """A length of time from a text such as `90s`, `15m`, `1.5h` or `30d`, to the microsecond.
+
+    Raises `CommandInvalid` for any other text, and for a length that no `timedelta` can hold.
+
+    >>> parse_duration("1.5h", "grace")
+    datetime.timedelta(seconds=5400)
+    """
+    found = _DURATION.fullmatch(text.strip())
+    if found is None or len(found[1]) > _DURATION_DIGITS_MAX:
+        raise CommandInvalid(field, f"{text!r} is no duration. Write a number and s, m, h or d, such as 15m or 30d.")
+    microseconds = int(Decimal(found[1]) * 1_000_000) * _UNIT_SECONDS[found[2]]
+    try:
+        return timedelta(microseconds=microseconds)
+    except OverflowError:
+        raise CommandInvalid(field, f"{text!r} is too long. Give at most 36525d.") from None

@@ -9,12 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 from ledger.finance.reconciliation.files.mappings import RecordMapping
+from ledger.finance.reconciliation.files.scratch import FIELDS, Scratch
 from ledger.finance.reconciliation.findings import Findings
 from ledger.finance.reconciliation.joining import Group, Item, Join, group_of, micros
 from ledger.finance.reconciliation.pairing import Pairing, Unit
 from ledger.finance.reconciliation.periods import Period
 from ledger.finance.reconciliation.results import RECORDS_SHOWN, Basis, ReconciliationSummary, ResultKind
-from ledger.finance.reconciliation.scratch import FIELDS, Scratch
 from ledger.finance.reconciliation.sums import Alone, find_sums
 
 Progress = Callable[[str, int], None]

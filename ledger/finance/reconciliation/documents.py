@@ -10,8 +10,7 @@ from itertools import islice
 from typing import Any, TextIO
 
 from estimator.errors import ExtraMissing
-from ledger.cli.finance_tables import exact_text
-from ledger.cli.tables import moment_text
+from ledger.documents import exact_text, moment_text
 from ledger.finance.reconciliation.judgement import plain_amount
 from ledger.finance.reconciliation.results import ReconciliationResult, ReconciliationSummary, Record, ResultKind
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ledger.finance.reconciliation.corrections import suggest
 from ledger.finance.reconciliation.files.mappings import RecordMapping
+from ledger.finance.reconciliation.files.scratch import Scratch
 from ledger.finance.reconciliation.joining import Group, Item
 from ledger.finance.reconciliation.judgement import Judge
 from ledger.finance.reconciliation.results import (
@@ -19,7 +20,6 @@ from ledger.finance.reconciliation.results import (
     Record,
     ResultKind,
 )
-from ledger.finance.reconciliation.scratch import Scratch
 from ledger.model.moments import from_optional
 
 _COLUMNS = {"moment": "BIGINT", "ref": "VARCHAR", "kind": "VARCHAR", "document": "VARCHAR"}

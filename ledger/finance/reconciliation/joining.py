@@ -13,8 +13,8 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from ledger.finance.reconciliation.files.mappings import RecordMapping
+from ledger.finance.reconciliation.files.scratch import FIELDS, Scratch
 from ledger.finance.reconciliation.periods import Period
-from ledger.finance.reconciliation.scratch import FIELDS, Scratch
 
 GROUP_MAX = 1_000
 """Records of a side that are looked at one by one where a group does not add up."""

@@ -14,13 +14,13 @@ from ledger.finance.calendar import AccountingPeriod
 from ledger.finance.reconciliation.comparing import Comparison, Progress
 from ledger.finance.reconciliation.files.mappings import RecordMapping
 from ledger.finance.reconciliation.files.record_files import read_records
+from ledger.finance.reconciliation.files.scratch import Scratch
 from ledger.finance.reconciliation.findings import Findings, to_document
 from ledger.finance.reconciliation.joining import Group, Join, group_of, micros
 from ledger.finance.reconciliation.judgement import Judge
 from ledger.finance.reconciliation.ledger_sides import read_side
 from ledger.finance.reconciliation.periods import Period
 from ledger.finance.reconciliation.results import Basis, ReconciliationResult, ReconciliationSummary
-from ledger.finance.reconciliation.scratch import Scratch
 from ledger.model.moments import to_moment
 from ledger.storage.history import require_account
 

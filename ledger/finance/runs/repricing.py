@@ -17,8 +17,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from estimator import RateCard, RunOutcome, RunPlan, estimate, settle
-from estimator.credits import format_credits, from_micro, to_micro
+from estimator.credits import to_micro
 from estimator.errors import EstimatorError
+from ledger.documents import credits_text
 from ledger.errors import Finding
 from ledger.finance.stream import BookEntry, stream_book
 
@@ -72,7 +73,10 @@ class _Account:
         held = _moved(entry, "held")
         if again == held:
             return None
-        return "estimate_differs", f"its plan costs {_credits(again)} under its card, and {_credits(held)} were held"
+        return (
+            "estimate_differs",
+            f"its plan costs {credits_text(again)} under its card, and {credits_text(held)} were held",
+        )
 
     def _settlement(self, entry: BookEntry, details: dict[str, Any]) -> tuple[str, str] | None:
         plan, card_id = self._launched.pop(entry.reservation or 0)
@@ -83,8 +87,8 @@ class _Account:
         if again == itemised == charged:
             return None
         return "charge_differs", (
-            f"its outcome costs {_credits(again)} under its card; {_credits(charged)} were charged and its line items"
-            f" sum to {_credits(itemised)}"
+            f"its outcome costs {credits_text(again)} under its card; {credits_text(charged)} were charged"
+            f" and its line items sum to {credits_text(itemised)}"
         )
 
     def _card(self, card_id: str) -> RateCard:
@@ -105,7 +109,3 @@ class _Account:
 
 def _moved(entry: BookEntry, target: str) -> int:
     return sum(move.amount for move in entry.moves if move.target == target)
-
-
-def _credits(micro: int) -> str:
-    return format_credits(from_micro(micro))

@@ -4,7 +4,7 @@ CSV has a row for each opening and closing balance and each entry, and below an 
 told apart by the column `row`, so that every column of amounts can be added up by itself: the opening balance and all
 `change_*` make the closing balance, and `item_credits` of a launch or a settlement make what it held or charged.
 
-Texts are written so that no spreadsheet runs them (`ledger.finance.cells`).
+Texts are written so that no spreadsheet runs them (`ledger.finance.spreadsheets`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from typing import Any, TextIO
 from estimator import LineItem
 from estimator.credits import format_credits, from_micro
 from estimator.errors import ExtraMissing
-from ledger.cli.tables import plain
+from ledger.documents import credits_text, plain
 from ledger.finance.spreadsheets import text_cell
-from ledger.finance.statements.reading import COLUMNS, AccountStatement, StatementLine, credits_text
+from ledger.finance.statements.reading import COLUMNS, AccountStatement, StatementLine
+from ledger.finance.statements.totals import StatementTotals
 from ledger.model.values import Balance
 
 _TEXTS = (
@@ -141,6 +142,22 @@ def line_document(line: StatementLine) -> dict[str, Any]:
         "card_name": line.card_name,
         "line_items": [item.to_dict() for item in line.line_items],
         "changes": dict(zip(COLUMNS, map(credits_text, line.changes), strict=True)),
+    }
+
+
+def totals_document(totals: StatementTotals) -> dict[str, Any]:
+    """The totals of a period's statements as JSON-safe values, each row by bucket."""
+
+    def named(amounts: list[int]) -> dict[str, str]:
+        return dict(zip(COLUMNS, map(credits_text, amounts), strict=True))
+
+    return {
+        "accounts": totals.accounts,
+        "entries": totals.entries,
+        "unrecorded": totals.unrecorded,
+        "opening": named(totals.opening),
+        "changes": {kind: named(amounts) for kind, amounts in totals.changes.items()},
+        "closing": named(totals.closing),
     }
 
 

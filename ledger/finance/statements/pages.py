@@ -18,9 +18,8 @@ from typing import Any, TextIO
 from estimator.cli.tables import shown
 from estimator.cli.terminal import printable
 from estimator.errors import ExtraMissing
-from ledger.cli.finance_tables import total_rows
 from ledger.finance.statements.reading import COLUMNS, AccountStatement, StatementLine
-from ledger.finance.statements.totals import PeriodStatements, StatementTotals
+from ledger.finance.statements.totals import PeriodStatements, StatementTotals, total_rows
 from ledger.model.values import Balance
 
 INDEX = "index.html"

@@ -21,12 +21,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from estimator import LineItem
-from estimator.credits import format_credits, from_micro
 from ledger.accounts import get_balance
 from ledger.book import answers
 from ledger.book.answers import to_entry
 from ledger.book.buckets import BUCKETS, ISSUED
 from ledger.book.postings import Posting
+from ledger.documents import credits_text
 from ledger.errors import Finding
 from ledger.finance.calendar import AccountingPeriod
 from ledger.model.ids import format_run_id
@@ -190,11 +190,6 @@ def _changes(posting: Posting) -> tuple[int, ...]:
         changes[source] -= amount
         changes[target] += amount
     return _columns(tuple(changes))
-
-
-def credits_text(micro: int) -> str:
-    """Micro-credits as exact credits in plain notation."""
-    return format_credits(from_micro(micro))
 
 
 def _line(posting: Posting, changes: tuple[int, ...], is_recorded: bool, runs: _Runs) -> StatementLine:

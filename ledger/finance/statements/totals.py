@@ -14,19 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import groupby
 from operator import attrgetter
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from estimator.credits import to_micro
+from estimator.credits import from_micro, to_micro
+from ledger.documents import credits_text
 from ledger.errors import Finding
 from ledger.finance.calendar import AccountingPeriod
-from ledger.finance.statements.reading import COLUMNS, AccountStatement, StatementLine, credits_text, read_period
+from ledger.finance.statements.reading import COLUMNS, AccountStatement, StatementLine, read_period
 from ledger.finance.stream import BookEntry, stream_book
 from ledger.model.moments import to_moment
-from ledger.model.values import Balance
+from ledger.model.values import Balance, EntryKind
 
 _ACCOUNTS = 1_000
 _PAGE = text(f"SELECT account_id FROM ledger_account WHERE account_id > :after ORDER BY account_id LIMIT {_ACCOUNTS}")
@@ -199,6 +201,14 @@ _PLACES = {name: index for index, name in enumerate(COLUMNS)}
 def _move(sums: Amounts, bucket: str, amount: int) -> None:
     if bucket in _PLACES:
         sums[_PLACES[bucket]] += amount
+
+
+def total_rows(totals: StatementTotals) -> list[tuple[str, list[Decimal]]]:
+    """The totals of a period's statements in credits, as rows: opening, the changes of each kind of entry, closing."""
+    rows = [("Opening", totals.opening)]
+    rows += [(kind.replace("_", " "), totals.changes[kind]) for kind in EntryKind if kind in totals.changes]
+    rows.append(("Closing", totals.closing))
+    return [(label, [from_micro(amount) for amount in amounts]) for label, amounts in rows]
 
 
 def _add(total: Amounts, amounts: Iterable[int]) -> None:

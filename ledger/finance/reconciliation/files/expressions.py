@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from ledger.finance.reconciliation.files.mappings import RecordMapping
-from ledger.finance.reconciliation.scratch import named, quoted
+from ledger.finance.reconciliation.files.scratch import named, quoted
 
 DIGITS_MAX = {6: 12, 0: 18, 18: 18}
 """Digits before the decimal mark, by scale: such that no sum of many comes near the end of its type."""

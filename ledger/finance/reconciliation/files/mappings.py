@@ -17,8 +17,9 @@ from pydantic_core import PydanticCustomError
 
 from estimator.errors import Issue
 from estimator.wire.validation import issues_of, nearest, problems_error, shown
-from ledger.cli.arguments import parse_duration
-from ledger.finance.reconciliation.errors import MappingInvalid
+from ledger.errors import CommandInvalid
+from ledger.finance.reconciliation.files.errors import MappingInvalid
+from ledger.model.moments import parse_duration
 from ledger.runs import RunState
 
 SHIPPED = ("journal", "stripe", "usage")
@@ -28,7 +29,7 @@ SCALES = {"credits": 6, "rows": 0, "money": 18, "minor": 18}
 """Decimals that an amount of each unit is kept with, as a whole number."""
 
 Side = Literal["runs", "captures", "grants", "entries"]
-Unit = Literal["credits", "rows", "money", "minor"]
+AmountUnit = Literal["credits", "rows", "money", "minor"]
 STATUSES: dict[str, tuple[str, ...]] = {
     "runs": ("held", "captured", "released", "expired"),
     "captures": ("capture",),
@@ -57,13 +58,11 @@ def _exact(value: object) -> object:
 
 
 def _duration(value: object) -> object:
-    from estimator.cli.terminal import CommandFailed
-
     if isinstance(value, timedelta):
         return value
     try:
-        return parse_duration(value if isinstance(value, str) else repr(value), "it")
-    except CommandFailed:
+        return parse_duration(value if isinstance(value, str) else repr(value), "duration")
+    except CommandInvalid:
         message = f"is {shown(value)}, no duration. Write a number and s, m, h or d, such as '15m' or '2d'."
         raise PydanticCustomError("duration", message) from None
 
@@ -138,7 +137,7 @@ class AmountRule(_Section):
     A run's amount is what was captured, less refunds only with `net_of_refunds`.
     """
 
-    unit: Unit = "credits"
+    unit: AmountUnit = "credits"
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = None
     decimal: OneCharacter = "."
     thousands: Annotated[str, Field(max_length=1)] = ""

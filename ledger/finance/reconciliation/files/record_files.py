@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import IO
 
 from estimator.wire.validation import nearest
-from ledger.finance.reconciliation.errors import RecordsUnreadable
 from ledger.finance.reconciliation.files import diagnosis
+from ledger.finance.reconciliation.files.errors import RecordsUnreadable
 from ledger.finance.reconciliation.files.expressions import kept_types, select_records
 from ledger.finance.reconciliation.files.mappings import RecordMapping
-from ledger.finance.reconciliation.scratch import Scratch, named, quoted
+from ledger.finance.reconciliation.files.scratch import Scratch, named, quoted
 
 LINE_MAX = 1_000_000
 """Bytes that a line may have."""

@@ -1,4 +1,4 @@
-"""The commands of finance: the book in the forms that other tools read, and what is new in it."""
+"""The commands that give the book to other tools, `export` and `feed`; and `reprice`, which prices it again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from estimator.cli.terminal import EPILOG, CommandGroup, ExitStatus, emit
 from estimator.files.writing import written_whole
 from ledger.cli.arguments import AccountOption, ZoneOption
 from ledger.cli.database import DatabaseOption, in_database
-from ledger.cli.tables import findings_table, plain
+from ledger.cli.tables import findings_table
+from ledger.documents import moment_text, plain
 from ledger.finance.calendar import named_zone
 from ledger.finance.exports.feed import LIMIT_MAX, Cursor, entries_since
 from ledger.finance.exports.files import ExportFormat, export_book
@@ -76,7 +77,8 @@ def feed(
     page = in_database(database_url, lambda session: entries_since(session, given, limit=limit))
     document = {"entries": plain(page.entries), "is_last": page.is_last}
     lines = [
-        line(f"{entry.account_id} {entry.sequence} {plain(entry.at)} {entry.kind.value}") for entry in page.entries
+        line(f"{entry.account_id} {entry.sequence} {moment_text(entry.at)} {entry.kind.value}")
+        for entry in page.entries
     ]
     rest = "There are no more." if page.is_last else "There are more: run this again."
     emit(document, *lines, line(f"{len(page.entries):,} new entries. {rest}"), as_json=as_json)

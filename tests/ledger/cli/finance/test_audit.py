@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.cli import audit as cli_audit
+from ledger.cli.finance import audit as cli_audit
 from tests.command_line import Credits
 
 

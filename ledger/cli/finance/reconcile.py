@@ -1,18 +1,18 @@
-"""The command that compares the ledger with outside records, or with a second ledger, and tells what differs."""
+"""The command `reconcile`: compares the ledger with outside records or a second ledger, and lists what differs."""
 
 from __future__ import annotations
 
-import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.console import RenderableType
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy.orm import Session
 
 from estimator.cli.options import JsonOption, check_place, parse_moment
@@ -21,9 +21,16 @@ from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, ExitStat
 from estimator.files.writing import written_whole
 from ledger.cli.arguments import AccountOption, AtOption, ZoneOption
 from ledger.cli.database import DatabaseOption, in_database, opened
-from ledger.cli.reconciliation_tables import results_table, summary_table, sums_table
+from ledger.cli.finance.tables import results_table, summary_table, sums_table
+from ledger.cli.frame import progress_bar
 from ledger.finance.calendar import AccountingPeriod, named_zone
-from ledger.finance.reconciliation import Reconciliation, ReconciliationResult, RecordMapping, reconcile
+from ledger.finance.reconciliation import (
+    Reconciliation,
+    ReconciliationResult,
+    ReconciliationSummary,
+    RecordMapping,
+    reconcile,
+)
 from ledger.finance.reconciliation.documents import render_page, result_to_dict, summary_to_dict, write_csv
 from ledger.finance.reconciliation.judgement import span
 from ledger.schema.migrations import check_schema
@@ -33,8 +40,8 @@ app = typer.Typer(cls=CommandGroup)
 LEDGER = "ledger"
 """The word for our own database, as a side to be compared."""
 
-PROGRESS_AFTER_SECONDS = 1.0
 _STEPS = 6
+_BAR = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[records]}"), TimeElapsedColumn())
 
 
 @app.command("reconcile", epilog=EPILOG)
@@ -86,43 +93,41 @@ def reconcile_command(
     moment = parse_moment(at)
 
     with ExitStack() as stack:
-        tell = stack.enter_context(_progress(quiet=as_json))
-
-        def work(session: Session | None) -> Reconciliation:
-            return reconcile(
-                here if session is None else session,
-                second if second is not None else there,
-                rules,
-                here_mapping=ours,
-                period=asked,
-                at=moment,
-                account_id=account,
-                progress=tell,
-            )
-
+        bar = progress_bar(*_BAR, total=_STEPS, quiet=as_json, records="")
+        steps = _Steps(stack.enter_context(bar))
         second = stack.enter_context(_second_ledger(there)) if "://" in there else None
-        found = in_database(database_url, work) if here == LEDGER else work(None)
+
+        compared = partial(reconcile, here_mapping=ours, period=asked, at=moment, account_id=account, progress=steps)
+
+        def work(source: Session | str) -> Reconciliation:
+            return compared(source, there if second is None else second, rules)
+
+        found = in_database(database_url, work) if here == LEDGER else work(here)
         stack.callback(found.close)
         if html is not None:
-            tell(f"Writing {html}", 0)
-            facts = _facts(rules, asked, zone, account)
-            with written_whole(html) as page:
-                page.writelines(render_page(found, found.summary, here=here, there=_name(there), facts=facts))
+            steps(f"Writing {html}", 0)
+            _write_page(found, html, here, _name(there), _facts(rules, asked, zone, account))
         if to_csv is not None:
-            tell(f"Writing {to_csv}", 0)
+            steps(f"Writing {to_csv}", 0)
             with written_whole(to_csv, newline="") as file:
                 write_csv(_all_of(found) if matched else found, file)
         shown = list(islice(found, limit))
-        summary = found.summary
-    document = {
-        "here": here,
-        "there": _name(there),
-        **summary_to_dict(summary),
-        "results": [result_to_dict(result) for result in shown],
-    }
-    emit(document, *_parts(found, shown), as_json=as_json)
+    _report(found.summary, shown, here, _name(there), as_json=as_json)
+
+
+def _report(
+    summary: ReconciliationSummary, shown: list[ReconciliationResult], here: str, there: str, *, as_json: bool
+) -> None:
+    sides = {"here": here, "there": there}
+    document = sides | summary_to_dict(summary) | {"results": [result_to_dict(result) for result in shown]}
+    emit(document, *_parts(summary, shown), as_json=as_json)
     if not summary.is_clean:
         raise typer.Exit(ExitStatus.FOUND)
+
+
+def _write_page(found: Reconciliation, path: Path, here: str, there: str, facts: list[tuple[str, str]]) -> None:
+    with written_whole(path) as page:
+        page.writelines(render_page(found, found.summary, here=here, there=there, facts=facts))
 
 
 def _all_of(found: Reconciliation) -> Iterator[ReconciliationResult]:
@@ -130,8 +135,7 @@ def _all_of(found: Reconciliation) -> Iterator[ReconciliationResult]:
     yield from found.matches()
 
 
-def _parts(found: Reconciliation, shown: list[ReconciliationResult]) -> Iterable[RenderableType]:
-    summary = found.summary
+def _parts(summary: ReconciliationSummary, shown: list[ReconciliationResult]) -> Iterable[RenderableType]:
     counted = f"{summary.records_here:,} records here, {summary.records_there:,} there, {summary.left_out:,} left out."
     yield line(counted)
     yield sums_table(summary)
@@ -181,30 +185,14 @@ def _name(source: str) -> str:
     return f"{scheme}://{rest.rpartition('@')[2]}" if mark else source
 
 
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[str, int], None]]:
-    """A bar on stderr where a person has waited for a second; it moves by steps, and counts the records of each."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _what, _count: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[records]}"), TimeElapsedColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
-    task = bar.add_task("Reconciling", total=_STEPS, records="")
-    last = [""]
+@dataclass(slots=True)
+class _Steps:
+    """Told of each step and of the records that it has done; moves the bar on with every new step."""
 
-    def tell(what: str, count: int) -> None:
-        bar.update(task, description=what, records=f"{count:,} records" if count else "")
-        if what != last[0]:
-            last[0] = what
-            bar.advance(task)
+    update: Callable[..., None]
+    last: str = ""
 
-    # Most of the time is spent in one long call, so that a clock of its own has to start it.
-    timer = threading.Timer(PROGRESS_AFTER_SECONDS, bar.start)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield tell
-    finally:
-        timer.cancel()
-        timer.join()
-        bar.stop()
+    def __call__(self, step: str, count: int) -> None:
+        is_new = step != self.last
+        self.last = step
+        self.update(description=step, records=f"{count:,} records" if count else "", advance=int(is_new))

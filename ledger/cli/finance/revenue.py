@@ -17,19 +17,18 @@ from estimator.files.writing import written_whole
 from ledger.accounting.money import Figures, total_figures
 from ledger.cli.arguments import AccountOption, ZoneOption
 from ledger.cli.database import DatabaseOption, in_database
-from ledger.cli.finance_tables import (
-    accounts_table,
-    closing_document,
+from ledger.cli.finance.tables import (
     closings_table,
-    figures_document,
-    grants_table,
-    line_document,
-    owed_table,
+    owed_by_account,
+    period_line,
+    revenue_by_account,
+    revenue_by_grant,
     revenue_tables,
 )
-from ledger.cli.tables import plain
+from ledger.documents import moment_text, plain
 from ledger.finance.calendar import AccountingPeriod, named_zone
 from ledger.finance.revenue.closings import Closing, checkpoint_closing, close_period, find_closing, list_closings
+from ledger.finance.revenue.documents import closing_document, figures_document, revenue_line_document
 from ledger.finance.revenue.reading import RevenueLine, stream_figures, stream_revenue
 
 app = typer.Typer(cls=CommandGroup)
@@ -70,23 +69,23 @@ def revenue(
     closing, accounts, lines, figures = in_database(database_url, work)
     document: dict[str, Any] = {"period": plain(asked), "zone": zone, "closing": closing_document(closing)}
     document |= figures_document(figures)
-    said = [line(f"From {plain(asked.since)} and before {plain(asked.until)}: {period} in {zone}.")]
+    said = [period_line(asked, zone)]
     if closing is not None:
         said.append(line(f"Closed {_when(closing)}: these are the figures that were kept then."))
     tables: list[RenderableType] = [*revenue_tables(figures)]
     if by_account:
         document["accounts"] = [{"account_id": name} | figures_document(each) for name, each in accounts]
-        tables += [accounts_table(accounts)] if figures.totals else []
-        owed = owed_table(accounts)
+        tables += [revenue_by_account(accounts)] if figures.totals else []
+        owed = owed_by_account(accounts)
         tables += [] if owed is None else [owed]
     if by_grant:
-        document["grants"] = [line_document(found) for found in lines]
-        tables += [grants_table(lines)] if lines else []
+        document["grants"] = [revenue_line_document(found) for found in lines]
+        tables += [revenue_by_grant(lines)] if lines else []
     emit(document, *said, *(tables or [line("Nothing was deferred or owed, and nothing moved.")]), as_json=as_json)
 
 
 def _when(closing: Closing) -> str:
-    return f"at {plain(closing.closed_at)} by {closing.closed_by}"
+    return f"at {moment_text(closing.closed_at)} by {closing.closed_by}"
 
 
 @app.command(epilog=EPILOG)

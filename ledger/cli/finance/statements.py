@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from itertools import islice
@@ -20,19 +20,21 @@ from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, ExitStat
 from estimator.files.writing import beside
 from ledger.cli.arguments import AccountArgument, ZoneOption
 from ledger.cli.database import DatabaseOption, in_database
-from ledger.cli.finance_tables import totals_table
-from ledger.cli.tables import findings_table, plain, statement_table
+from ledger.cli.finance.tables import period_line, totals_table
+from ledger.cli.tables import findings_table, statement_table
 from ledger.clock import clock
+from ledger.documents import plain
 from ledger.errors import AuditFailed, CommandInvalid, Finding
 from ledger.finance.calendar import AccountingPeriod, named_zone
 from ledger.finance.statements.files import (
     statement_document,
+    totals_document,
     write_statement_json,
     write_statements_csv,
     write_statements_parquet,
 )
 from ledger.finance.statements.pages import write_statement_page, write_statement_pages
-from ledger.finance.statements.reading import COLUMNS, AccountStatement, credits_text, read_statement
+from ledger.finance.statements.reading import AccountStatement, read_statement
 from ledger.finance.statements.totals import PeriodStatements, StatementTotals
 from ledger.finance.stream import read_one_moment
 from ledger.model.moments import from_moment
@@ -79,13 +81,11 @@ def statement(
     """
     where = named_zone(zone)
     start, end = _ends(period, since, until, where)
-    writers: list[_Writer] = [
-        _Writer(to_csv, lambda found, path: _to_csv([found], path, where)),
-        _Writer(to_parquet, lambda found, path: write_statements_parquet([found], path)),
-        _Writer(html, lambda found, path: _to_page(found, path, where)),
-    ]
-    chosen = [writer for writer in writers if writer.path is not None]
-    _check_places(chosen)
+    writers = _chosen(
+        (to_csv, lambda found, path: _to_csv([found], path, where)),
+        (to_parquet, lambda found, path: write_statements_parquet([found], path)),
+        (html, lambda found, path: _to_page(found, path, where)),
+    )
 
     def work(session: Session, spool: TextIO) -> tuple[AccountStatement, Statement | None]:
         def opened() -> AccountStatement:
@@ -93,33 +93,41 @@ def statement(
 
         read_one_moment(session)
         found = opened()
-        for writer in chosen:
+        for writer in writers:
             writer.write(opened)
-        if not chosen and not as_json:
+        if writers:
+            return found, None
+        if not as_json:
             return found, _listed(found)
-        if not chosen:
-            spool.seek(0)
-            spool.truncate()
-            write_statement_json(found, spool)
-            _require_tied(found.findings)
+        spool.seek(0)
+        spool.truncate()
+        write_statement_json(found, spool)
+        _require_tied(found.findings)
         return found, None
 
-    # What is printed waits in a file, so that nobody who reads it slowly holds the book's lock.
+    # The answer waits in a file until the transaction has ended: a slow reader of the output holds no lock.
     with SpooledTemporaryFile(_SPOOLED_BYTES, "w+", encoding="utf-8") as file:
         spool = cast(TextIO, file)
         found, listed = _tied(lambda: in_database(database_url, lambda session: work(session, spool)), as_json)
-        if as_json and not chosen:
+        if as_json and not writers:
             spool.seek(0)
             emit_file(spool)
             return
-    files = [str(writer.path) for writer in chosen]
-    said: list[RenderableType] = [line(f"{found.count:,} entries written to {file}.") for file in files]
+    files = [str(writer.path) for writer in writers]
+    document = statement_document(found) | {"entries": found.count, "files": files}
+    emit(document, *_said(found, listed, files, where), as_json=as_json)
+
+
+def _said(
+    found: AccountStatement, listed: Statement | None, files: Iterable[str], zone: tzinfo
+) -> Iterable[RenderableType]:
+    for file in files:
+        yield line(f"{found.count:,} entries written to {file}.")
     if listed is not None:
-        said.append(statement_table(listed, zone=where))
-        if found.count > len(listed.entries):
-            rest = found.count - len(listed.entries)
-            said.append(line(f"{rest:,} more entries are not listed. Write them all with --csv FILE."))
-    emit(statement_document(found) | {"entries": found.count, "files": files}, *said, as_json=as_json)
+        yield statement_table(listed, zone=zone)
+        rest = found.count - len(listed.entries)
+        if rest > 0:
+            yield line(f"{rest:,} more entries are not listed. Write them all with --csv FILE.")
 
 
 @app.command(epilog=EPILOG)
@@ -139,30 +147,30 @@ def statements(
     """
     where = named_zone(zone)
     asked = AccountingPeriod.parse(period, where)
-    writers: list[_Writer] = [
-        _Writer(to_csv, lambda found, path: _to_csv(found, path, where)),
-        _Writer(to_parquet, lambda found, path: write_statements_parquet(found, path)),
-        _Writer(html, lambda found, path: _to_folder(found, path, where), is_folder=True),
-    ]
-    chosen = [writer for writer in writers if writer.path is not None]
-    _check_places(chosen)
+    if html is not None and html.exists():
+        raise CommandInvalid("path", f"{str(html)!r} exists. Give a folder that does not, so that nothing is lost.")
+    writers = _chosen(
+        (to_csv, lambda found, path: _to_csv(found, path, where)),
+        (to_parquet, lambda found, path: write_statements_parquet(found, path)),
+        (html, lambda found, path: _to_folder(found, path, where)),
+    )
 
     def work(session: Session) -> StatementTotals:
         read_one_moment(session)
         found = PeriodStatements(session, asked)
-        for writer in chosen:
+        for writer in writers:
             found = writer.write(lambda: PeriodStatements(session, asked))
-        if not chosen:
+        if not writers:
             for _ in found:
                 pass
             _require_tied(found.findings)
         return found.totals
 
     totals = _tied(lambda: in_database(database_url, work), as_json)
-    files = [str(writer.path) for writer in chosen]
-    document = {"period": plain(asked), "zone": zone} | _totals_document(totals)
+    files = [str(writer.path) for writer in writers]
+    document = {"period": plain(asked), "zone": zone} | totals_document(totals)
     said: list[RenderableType] = [
-        line(f"From {plain(asked.since)} and before {plain(asked.until)}: {period} in {zone}."),
+        period_line(asked, zone),
         totals_table(totals),
         line(f"{totals.accounts:,} statements with {totals.entries:,} entries tie to the book."),
     ]
@@ -172,22 +180,31 @@ def statements(
     emit(document | {"files": files, "clean": True, "findings": []}, *said, as_json=as_json)
 
 
+Make = Callable[[Any, Path], None]
+
+
 @dataclass(frozen=True, slots=True)
 class _Writer:
-    """A file that was asked for, and how it is made of statements."""
+    """A file or folder to be written, and how it is made of statements."""
 
-    path: Path | None
-    make: Callable[[Any, Path], None]
-    is_folder: bool = False
+    path: Path
+    make: Make
 
     def write(self, opened: Callable[[], Any]) -> Any:
-        """Make it beside its place; it takes that when everything in it adds up. Raises `AuditFailed`."""
-        assert self.path is not None
+        """Make it beside its place, and move it there when everything in it adds up. Raises `AuditFailed`."""
         found = opened()
         with beside(self.path) as made:
             self.make(found, made)
             _require_tied(found.findings)
         return found
+
+
+def _chosen(*asked: tuple[Path | None, Make]) -> Sequence[_Writer]:
+    """The writers of the files that were asked for; a place that cannot be written is refused before any reading."""
+    writers = [_Writer(path, make) for path, make in asked if path is not None]
+    for writer in writers:
+        check_place(writer.path)
+    return writers
 
 
 def _to_csv(found: Iterable[AccountStatement], path: Path, zone: tzinfo) -> None:
@@ -209,7 +226,7 @@ def _ends(
     period: str | None, since: str | None, until: str | None, zone: tzinfo
 ) -> tuple[datetime | None, datetime | None]:
     if period is None:
-        # One moment for every file, where nothing else is said.
+        # Without an end every file ends at the same moment.
         now = from_moment(clock() + 1)
         return parse_moment(since, "--since"), parse_moment(until, "--until") or now
     if since is not None or until is not None:
@@ -218,17 +235,8 @@ def _ends(
     return asked.since, asked.until
 
 
-def _check_places(writers: Iterable[_Writer]) -> None:
-    """A file that cannot be written is better known before a long book has been read."""
-    for writer in writers:
-        path = cast(Path, writer.path)
-        if writer.is_folder and path.exists():
-            raise CommandInvalid("path", f"{str(path)!r} exists. Give a folder that does not, so that nothing is lost.")
-        check_place(path)
-
-
 def _listed(found: AccountStatement) -> Statement:
-    """What a terminal shows of a statement, all of which has been read."""
+    """What a terminal shows of a statement; all of its lines are read."""
     entries = tuple(each.entry for each in islice(found.lines, LISTED_MAX))
     for _ in found.lines:
         pass
@@ -242,7 +250,7 @@ def _require_tied(findings: list[Finding]) -> None:
 
 
 def _tied(work: Callable[[], Any], as_json: bool) -> Any:
-    """What some work answers; or its findings printed, and status 1."""
+    """What the work answers; where it finds something, print the findings and end with status 1."""
     try:
         return work()
     except AuditFailed as failed:
@@ -250,17 +258,3 @@ def _tied(work: Callable[[], Any], as_json: bool) -> Any:
         told = line("Nothing was written. See `credits audit`.")
         emit(document, findings_table(failed.findings), told, as_json=as_json)
         raise typer.Exit(ExitStatus.FOUND) from None
-
-
-def _totals_document(totals: StatementTotals) -> dict[str, Any]:
-    def named(amounts: list[int]) -> dict[str, str]:
-        return dict(zip(COLUMNS, map(credits_text, amounts), strict=True))
-
-    return {
-        "accounts": totals.accounts,
-        "entries": totals.entries,
-        "unrecorded": totals.unrecorded,
-        "opening": named(totals.opening),
-        "changes": {kind: named(amounts) for kind, amounts in totals.changes.items()},
-        "closing": named(totals.closing),
-    }

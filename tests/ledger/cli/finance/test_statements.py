@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from ledger.cli import statements as cli_statements
+from ledger.cli.finance import statements as cli_statements
 from tests.command_line import Credits
 
 LATER = ("--at", "2100-12-15T00:00:00Z")

@@ -1,4 +1,4 @@
-"""The command that holds what runs were charged against what they were estimated at."""
+"""The command `accuracy`: what runs were charged, beside what they were estimated at."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
-from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from sqlalchemy.orm import Session
 
 from estimator.cli.options import JsonOption
-from estimator.cli.tables import aligned, amount_cell, cell, line
+from estimator.cli.tables import amount_cell, cell, line
 from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, emit
 from estimator.credits import format_credits, from_micro
 from estimator.files.writing import written_whole
 from ledger.cli.arguments import ZoneOption
 from ledger.cli.database import DatabaseOption, in_database
-from ledger.cli.tables import plain
+from ledger.cli.tables import folded, in_line, listing, numbers, whole
+from ledger.documents import credits_text, plain
 from ledger.finance.calendar import AccountingPeriod, named_zone
 from ledger.finance.runs.accuracy import APART, RunAccuracy, measure_accuracy, runs_needed
 from ledger.finance.spreadsheets import text_cell
@@ -120,10 +120,10 @@ def _document(group: RunAccuracy) -> dict[str, Any]:
         "dimension": group.dimension or None,
         "key": group.key or None,
         "runs": group.runs,
-        "estimated": format_credits(from_micro(group.estimated)),
-        "captured": format_credits(from_micro(group.captured)),
+        "estimated": credits_text(group.estimated),
+        "captured": credits_text(group.captured),
         "difference": format_credits(group.difference),
-        "deviation": format_credits(from_micro(group.deviation)),
+        "deviation": credits_text(group.deviation),
         "error": None if error is None else format_credits(error),
         "spread": None if spread is None else format_credits(spread),
         "above": group.above,
@@ -161,21 +161,17 @@ def _parts(groups: Sequence[RunAccuracy], share: Decimal, needed: int) -> list[R
 
 
 def _table(groups: Sequence[RunAccuracy], dimension: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    if dimension == "account":
-        table.add_column("Account", overflow="fold")
-    else:
-        table.add_column(dimension.capitalize() or "All", no_wrap=True)
-    for heading in ("Runs", "Apart", "Estimated", "Captured", "Error", "Spread", "Above", "Hold factor"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    amounts = (aligned([from_micro(getattr(group, name)) for group in groups]) for name in ("estimated", "captured"))
-    for group, *columns in zip(groups, *amounts, strict=True):
+    first = folded("Account") if dimension == "account" else whole(dimension.capitalize() or "All")
+    headings = ("Runs", "Apart", "Estimated", "Captured", "Error", "Spread", "Above", "Hold factor")
+    table = listing(*first, *numbers(*headings))
+    amounts = in_line([[from_micro(group.estimated), from_micro(group.captured)] for group in groups])
+    for group, texts in zip(groups, amounts, strict=True):
         factor = hold_factor_up(group)
         table.add_row(
             cell(group.key or "all"),
             f"{group.runs:,}",
             f"{sum(group.apart.values()):,}",
-            *map(amount_cell, columns),
+            *map(amount_cell, texts),
             _percent(group.error, sign="+"),
             _percent(group.spread),
             f"{group.above:,}",

@@ -1,28 +1,27 @@
-"""The command that proves the book, writes down where it stands, and proves that it extends what was written down."""
+"""The command `audit`: proves the book, writes a checkpoint of it, and proves that it extends an earlier one."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from estimator.cli.options import JsonOption, parse_moment
 from estimator.cli.tables import line
 from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus, emit
+from estimator.files.writing import written_whole
 from ledger.auditing.book import audit
 from ledger.auditing.checkpoints import Checkpoint, take_checkpoint, verify_checkpoint
 from ledger.auditing.workers import audit_together
 from ledger.cli.arguments import AccountOption, AtOption
 from ledger.cli.database import DatabaseOption, opened
-from ledger.cli.tables import findings_table, plain
+from ledger.cli.frame import progress_bar
+from ledger.cli.tables import findings_table
+from ledger.documents import moment_text, plain
 from ledger.errors import Finding
 from ledger.schema.migrations import check_schema
 from ledger.storage.history import require_account
@@ -31,7 +30,9 @@ from ledger.storage.transactions import run_transaction
 app = typer.Typer(cls=CommandGroup)
 
 MANY_ENTRIES = 20_000
-"""From so many entries on, the audit takes more than a second: it is shared by two processes, with a progress bar."""
+"""From so many entries on the audit takes more than a second, and is shared by two processes."""
+
+_BAR = (TextColumn("Auditing"), BarColumn(), MofNCompleteColumn(), TextColumn("entries"), TimeRemainingColumn())
 
 
 @app.command("audit", epilog=EPILOG)
@@ -59,9 +60,9 @@ def audit_command(
         if account is not None:
             run_transaction(engine, lambda session: require_account(session, account), attempts=1)
         accounts, entries = _size(engine, account)
-        with _progress(entries, is_shown=not as_json and account is None) as advance:
+        with progress_bar(*_BAR, total=entries, quiet=as_json or account is not None) as update:
             if account is None and entries >= MANY_ENTRIES:
-                findings = list(audit_together(engine, at=moment, progress=advance))
+                findings = list(audit_together(engine, at=moment, progress=lambda count: update(advance=count)))
             else:
                 findings = run_transaction(
                     engine, lambda session: list(audit(session, account_id=account, at=moment)), attempts=1
@@ -82,7 +83,7 @@ def _report(accounts: int, findings: list[Finding], before: Checkpoint | None, *
     counted = f"{accounts:,} account{'' if accounts == 1 else 's'}"
     said = f"{counted} audited: every credit is somewhere, and every entry is as it was."
     if before is not None:
-        said += f" The book extends the checkpoint of {plain(before.taken_at)}."
+        said += f" The book extends the checkpoint of {moment_text(before.taken_at)}."
     emit(document, line(said), as_json=as_json)
 
 
@@ -96,33 +97,18 @@ def _size(engine: Engine, account: str | None) -> tuple[int, int]:
     return int(accounts), int(entries)
 
 
-@contextmanager
-def _progress(entries: int, *, is_shown: bool) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr for an audit of many entries, where a person watches."""
-    if not is_shown or entries < MANY_ENTRIES or not sys.stderr.isatty():
-        yield lambda _count: None
-        return
-    columns = (TextColumn("Auditing"), BarColumn(), MofNCompleteColumn(), TextColumn("entries"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Auditing", total=entries)
-        yield lambda count: bar.advance(task, count)
-
-
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise CommandFailed("file_unreadable", f"{str(path)!r} cannot be read ({reason}). Name another file.") from None
 
 
 def _write(path: Path, checkpoint: Checkpoint) -> None:
-    """Write beside, then rename: a file of that name is a whole one."""
-    beside = path.with_name(f".{path.name}.part")
     try:
-        beside.write_text(checkpoint.to_json(), encoding="utf-8")
-        beside.replace(path)
+        with written_whole(path) as out:
+            out.write(checkpoint.to_json())
     except OSError as error:
-        beside.unlink(missing_ok=True)
         message = f"{str(path)!r} cannot be written ({error.strerror}). Name another file."
         raise CommandFailed("file_unwritable", message) from None
