@@ -24,8 +24,9 @@ from pydantic_core import PydanticCustomError
 
 from estimator.credits import from_micro, to_micro, unscaled
 from estimator.errors import AmountInvalid, Issue
+from estimator.sentences import nearest
 from estimator.wire.requests import Length, TrainingType
-from estimator.wire.validation import nearest, problems_error
+from estimator.wire.validation import problems_error
 
 RecipeName = Literal["deduplication", "prompt_metadata_injection", "prompt_rephrase", "reasoning_traces"]
 

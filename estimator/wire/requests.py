@@ -27,7 +27,8 @@ from pydantic_core import PydanticCustomError
 
 from estimator.credits import format_credits, number
 from estimator.errors import RequestRejected
-from estimator.wire.validation import issues_of, shown
+from estimator.sentences import shown
+from estimator.wire.validation import issues_of
 
 ROWS_LIMIT = 2**63 - 1
 
