@@ -14,7 +14,8 @@ from estimator.columns.price_tables import configuration, modality_of
 from estimator.errors import Issue
 from estimator.frames.arrays import Integers, np, pa, pc
 from estimator.frames.reader import Names, Reader, Runs, checked_columns
-from estimator.programs.program import INT64_MAX, PPM
+from estimator.programs.program import INT64_MAX
+from estimator.rates.sections import PPM
 from estimator.sentences import nearest, shown
 
 if TYPE_CHECKING:
