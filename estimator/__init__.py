@@ -21,8 +21,9 @@ from estimator.errors import (
 from estimator.estimates import Estimate, LineItem, Minutes, affordable_rows, estimate, price_micro
 from estimator.frames.tables import BatchPricer, estimate_batches, estimate_frame
 from estimator.plans import DatasetProfile, RunPlan, plan_run
-from estimator.programs.program import Program, compile_card
+from estimator.programs.program import Program
 from estimator.rates import RateCard, RateCardBook
+from estimator.rates.compiler import compile_card
 from estimator.settlements import RunOutcome, Settlement, settle
 from estimator.sql.select import diagnosis_sql, sql
 from estimator.wire.requests import (

@@ -93,6 +93,11 @@ def from_micro(micro: int) -> Decimal:
     return unscaled(micro, _DECIMALS)
 
 
+def scaled(amount: Decimal, decimals: int) -> int:
+    """An amount of credits (at most six decimals) in units of 10**-decimals; `decimals` is from 6 to 12."""
+    return to_micro(amount) * POWERS[decimals - _DECIMALS]
+
+
 def unscaled(amount: int, decimals: int) -> Decimal:
     """The exact amount of an integer (of fewer than 40 digits) in units of 10**-decimals (at most 12)."""
     whole, rest = divmod(amount, POWERS[decimals])
@@ -120,6 +125,11 @@ def format_credits(amount: Decimal | int) -> str:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
+
+
+def grouped_credits(amount: Decimal | int) -> str:
+    """Plain notation with every digit, in groups of three: `1,234.5`."""
+    return format(Decimal(format_credits(amount)), ",f")
 
 
 def number(amount: Decimal) -> int | float:

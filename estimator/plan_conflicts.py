@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Iterator
 
 from estimator.errors import Issue
+from estimator.sentences import SUGGESTIONS_MAX, nearest, shown
 from estimator.wire.requests import ColumnMapping, LanguageExpansion
-from estimator.wire.validation import SUGGESTIONS_MAX, nearest, shown
 
 _FEW = 16
 """Names that are sooner found one by one than in a set made for them."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from estimator.errors import Issue, RequestRejected, RowCountUnknown
 from estimator.plan_conflicts import expansion_issues, is_empty, mapping_issues, training_issues
 from estimator.rates.sections import LENGTHS, RECIPES, TRAINING_TYPES, Configuration, Section
+from estimator.sentences import nearest, shown
 from estimator.wire.requests import BrandControls, LanguageExpansion, Recipes, RecipeSpecification, RunRequest
-from estimator.wire.validation import nearest, shown
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from estimator.credits import unscaled
 from estimator.errors import Issue, PriceMissing, RequestRejected
 from estimator.programs.folding import fold
-from estimator.programs.program import Program, scaled
-from estimator.rates.sections import minutes_bound_name
+from estimator.programs.program import Program
+from estimator.rates.minutes import minutes_bound_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from estimator.rates import MinutesModel, RateCard
     from estimator.rates.sections import Section
 
-Kind = TypeVar("Kind")
+Named = TypeVar("Named")
 
 _PRICINGS_MAX = 4096
 _LABELS = {
@@ -155,15 +155,13 @@ def _build(plan: RunPlan, card: RateCard, program: Program, limited: bool) -> Pr
 
 
 def _known(plan: RunPlan, card: RateCard, program: Program, tiers: tuple[int, ...], limited: bool) -> dict[str, int]:
-    """The program's inputs that a configuration fixes. A plan has applied its own `max_rows` already."""
+    """The program's inputs that a configuration fixes."""
     discount = _on_card(card, "discounts", plan.discount, card.discounts)
     voucher = _on_card(card, "vouchers", plan.voucher, card.vouchers)
     known = {f"unit_price_{number}": price for number, price in enumerate(tiers, 1)}
     known["discount_basis_points"] = 0 if discount is None else discount.basis_points
     known["voucher_basis_points"] = 0 if voucher is None else voucher.basis_points
-    off = None if voucher is None else voucher.credits
-    known["voucher_amount"] = 0 if off is None else scaled(off, card.unit_decimals)
-    known["max_rows"] = card.rows_max
+    known["voucher_amount"] = 0 if voucher is None else voucher.amount(card.unit_decimals)
     if not plan.targets:
         known |= {"sample_ppm": 0, "targets": 0}
     if not limited:
@@ -171,7 +169,7 @@ def _known(plan: RunPlan, card: RateCard, program: Program, tiers: tuple[int, ..
     return known
 
 
-def _on_card(card: RateCard, table: str, name: str | None, known: dict[str, Kind]) -> Kind | None:
+def _on_card(card: RateCard, table: str, name: str | None, known: dict[str, Named]) -> Named | None:
     if name is None:
         return None
     if name not in known:

@@ -18,7 +18,7 @@ from estimator.credits import MICRO_MAX, format_credits, from_micro, to_micro
 from estimator.errors import Issue, OutcomeRejected
 from estimator.estimates import Estimate, LineItem, estimate, items_table
 from estimator.plans import RunPlan
-from estimator.wire.validation import shown
+from estimator.sentences import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

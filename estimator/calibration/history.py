@@ -17,8 +17,7 @@ from estimator.columns.price_tables import CODES, EXPANSION, STRIDES, SWITCHES
 from estimator.errors import FrameInvalid, Issue
 from estimator.frames.diagnosis import diagnose, runs_issues
 from estimator.frames.reader import Reader
-from estimator.programs.program import PPM
-from estimator.rates.sections import LENGTHS, RECIPES, TRAINING_TYPES
+from estimator.rates.sections import LENGTHS, PPM, RECIPES, TRAINING_TYPES
 from estimator.scenarios.reading.pieces import Source
 from estimator.scenarios.reading.sources import open_runs
 

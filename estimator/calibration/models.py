@@ -14,8 +14,8 @@ from estimator.calibration.bounds import conformal_factor, shares
 from estimator.calibration.fitting import Fit, fit
 from estimator.calibration.history import History
 from estimator.errors import FrameInvalid, Issue
-from estimator.rates import MinutesModel
-from estimator.rates.sections import LENGTHS, minutes_bound_name
+from estimator.rates.minutes import MinutesModel, minutes_bound_name
+from estimator.rates.sections import LENGTHS
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard

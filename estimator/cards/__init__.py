@@ -10,7 +10,7 @@ from functools import cache
 
 from estimator.errors import RateCardNotFound
 from estimator.rates import RateCard
-from estimator.wire.validation import nearest
+from estimator.sentences import nearest
 
 _NAMES = ("example", "observed")
 

@@ -9,22 +9,20 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from estimator.cli.terminal import printable
-from estimator.credits import format_credits
+from estimator.credits import grouped_credits
 from estimator.estimates import Estimate, LineItem
 from estimator.plans import DatasetProfile
+from estimator.sentences import printable
 
 COLUMNS_SHOWN = 30
 
-
-def shown(amount: Decimal | int) -> str:
-    """Credits for people: every digit, in groups of three."""
-    return format(Decimal(format_credits(amount)), ",f")
+shown = grouped_credits
+"""The name that the tables of the ledger use."""
 
 
 def aligned(amounts: Sequence[Decimal | None]) -> list[str]:
     """Amounts padded so that, set flush right, their decimal points are below one another; None is blank."""
-    texts = ["" if amount is None else shown(amount) for amount in amounts]
+    texts = ["" if amount is None else grouped_credits(amount) for amount in amounts]
     decimals = [len(text.partition(".")[2]) for text in texts]
     most = max(decimals, default=0)
     return [
@@ -94,7 +92,8 @@ def items_table(items: Sequence[LineItem], total: Decimal, label: str = "Total")
 def estimate_summary(estimate: Estimate) -> Text:
     """Which card, how many rows, how long."""
     p50, p95 = estimate.minutes
-    minutes = f"about {shown(p50)} minutes (95% of runs within {shown(p95)})" if p95 else "no duration on this card"
+    within = f"about {grouped_credits(p50)} minutes (95% of runs within {grouped_credits(p95)})"
+    minutes = within if p95 else "no duration on this card"
     return line(
         f"Rate card {estimate.card_name}: {estimate.rows:,} rows in, {estimate.rows_output:,} rows out, {minutes}."
     )

@@ -27,6 +27,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from estimator.errors import EstimatorError
+from estimator.sentences import printable
 
 EPILOG = (
     "Exit status: 0 done; 1 something wrong was found; 2 bad input; 3 refused by the ledger; "
@@ -147,15 +148,6 @@ def _fail(failure: CommandFailed, arguments: Sequence[str]) -> NoReturn:
     except BrokenPipeError:
         _stop_writing(sys.stderr)
     sys.exit(failure.status)
-
-
-def printable(text: object) -> str:
-    """The text with control characters as escapes, so that no value can move the cursor or hide."""
-    return "".join(character if character.isprintable() else _escaped(character) for character in str(text))
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def least_width(renderable: RenderableType) -> int:

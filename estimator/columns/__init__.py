@@ -30,9 +30,9 @@ from typing import Literal
 from estimator.errors import FrameInvalid, Issue
 from estimator.rates.sections import LENGTHS, RECIPES, TRAINING_TYPES
 
-Kind = Literal["integer", "text", "boolean"]
+ColumnKind = Literal["integer", "text", "boolean"]
 
-COLUMNS: Mapping[str, Kind] = {
+COLUMNS: Mapping[str, ColumnKind] = {
     "rows": "integer",
     "max_rows": "integer",
     "length": "text",
@@ -117,4 +117,4 @@ def _advice(name: str, wanted: str) -> str:
     return f"Did you mean {wanted!r}? Rename it to that, or to something less similar."
 
 
-__all__ = ["COLUMNS", "MODALITIES", "NULLABLE", "RESULT", "WORDS", "Kind", "name_issues", "present_columns"]
+__all__ = ["COLUMNS", "MODALITIES", "NULLABLE", "RESULT", "WORDS", "ColumnKind", "name_issues", "present_columns"]

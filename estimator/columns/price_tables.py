@@ -36,6 +36,10 @@ CODES = STRIDES["modality"]
 """How many codes one modality has; those of the next one follow."""
 
 
+Amounts = tuple[tuple[str, int], ...]
+"""The value of an input for each discount or voucher of a card, by name."""
+
+
 class PriceTable(NamedTuple):
     """The unit prices of one modality by code, in every tier, in units of 10**-unit_decimals.
 
@@ -131,7 +135,6 @@ def configuration(code: int, section: Section, present: Collection[str]) -> Conf
 def known_inputs(card: RateCard, program: Program, present: Collection[str]) -> dict[str, int]:
     """The program's inputs that are the same for every run of a table with these columns."""
     known = {
-        "max_rows": card.rows_max,  # applied when the runs are read
         "billable_max": program.steps[program.positions["billable_max"]].greatest,
     }
     if "targets" not in present or not card.targets_max:
@@ -141,6 +144,16 @@ def known_inputs(card: RateCard, program: Program, present: Collection[str]) -> 
     if "voucher" not in present:
         known |= {"voucher_basis_points": 0, "voucher_amount": 0}
     return known
+
+
+def named_inputs(card: RateCard) -> dict[str, tuple[str, Amounts]]:
+    """The inputs that a discount or voucher decides: the column of its name, and the input's value for each name."""
+    discounts, vouchers = card.discounts.items(), card.vouchers.items()
+    return {
+        "discount_basis_points": ("discount", tuple((name, item.basis_points) for name, item in discounts)),
+        "voucher_basis_points": ("voucher", tuple((name, item.basis_points) for name, item in vouchers)),
+        "voucher_amount": ("voucher", tuple((name, item.amount(card.unit_decimals)) for name, item in vouchers)),
+    }
 
 
 def tier_inputs(program: Program) -> dict[str, int]:

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Protocol
 from estimator.errors import EstimatorError
 from estimator.plans import DatasetProfile
 
-Progress = Callable[[int], None]
+PositionListener = Callable[[int], None]
 """Is told, now and then, how many bytes of the file have been read."""
 
 _LINE_BYTES_MAX = 256 * 2**20
@@ -41,7 +41,7 @@ class DatasetError(EstimatorError):
         self.line = line
 
 
-def profile_dataset(path: str | Path, *, progress: Progress | None = None) -> DatasetProfile:
+def profile_dataset(path: str | Path, *, progress: PositionListener | None = None) -> DatasetProfile:
     """The row count and the columns of a dataset file, in their first order of appearance.
 
     Raises `DatasetError` for a file that does not exist, is empty, has a broken line, or is not what its name says.
@@ -110,7 +110,7 @@ def _refuse_magic(path: Path, raw: BinaryIO) -> None:
             raise DatasetError(path, f"is {kind} inside, not what its name says. Correct its name or convert it.")
 
 
-def _lines(path: Path, progress: Progress | None) -> Iterator[tuple[int, str]]:
+def _lines(path: Path, progress: PositionListener | None) -> Iterator[tuple[int, str]]:
     """Numbered lines of UTF-8 text, with their line ends."""
     with _opened(path) as (file, position):
         number = 0
@@ -127,7 +127,7 @@ def _lines(path: Path, progress: Progress | None) -> Iterator[tuple[int, str]]:
             yield number, text
 
 
-def _read_jsonl(path: Path, progress: Progress | None) -> tuple[int, tuple[str, ...]]:
+def _read_jsonl(path: Path, progress: PositionListener | None) -> tuple[int, tuple[str, ...]]:
     rows = 0
     columns: dict[str, None] = {}
     for number, line in _lines(path, progress):
@@ -148,7 +148,7 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _read_csv(path: Path, progress: Progress | None) -> tuple[int, tuple[str, ...]]:
+def _read_csv(path: Path, progress: PositionListener | None) -> tuple[int, tuple[str, ...]]:
     # The limit is the module's own; texts in a dataset are longer than its default of 128 KiB.
     limit = csv.field_size_limit(_LINE_BYTES_MAX)
     try:
@@ -157,7 +157,7 @@ def _read_csv(path: Path, progress: Progress | None) -> tuple[int, tuple[str, ..
         csv.field_size_limit(limit)
 
 
-def _read_csv_rows(path: Path, progress: Progress | None) -> tuple[int, tuple[str, ...]]:
+def _read_csv_rows(path: Path, progress: PositionListener | None) -> tuple[int, tuple[str, ...]]:
     reader = csv.reader((line for _, line in _lines(path, progress)), strict=True)
     header: list[str] = []
     rows = 0
@@ -189,7 +189,7 @@ def _check_header(path: Path, fields: list[str]) -> list[str]:
     return names
 
 
-def _read_parquet(path: Path, progress: Progress | None) -> tuple[int, tuple[str, ...]]:
+def _read_parquet(path: Path, progress: PositionListener | None) -> tuple[int, tuple[str, ...]]:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -206,7 +206,7 @@ def _read_parquet(path: Path, progress: Progress | None) -> tuple[int, tuple[str
     return rows, names
 
 
-_READERS: dict[str, Callable[[Path, Progress | None], tuple[int, tuple[str, ...]]]] = {
+_READERS: dict[str, Callable[[Path, PositionListener | None], tuple[int, tuple[str, ...]]]] = {
     ".jsonl": _read_jsonl,
     ".jsonl.gz": _read_jsonl,
     ".csv": _read_csv,

@@ -14,8 +14,9 @@ from estimator.columns.price_tables import configuration, modality_of
 from estimator.errors import Issue
 from estimator.frames.arrays import Integers, np, pa, pc
 from estimator.frames.reader import Names, Reader, Runs, checked_columns
-from estimator.programs.program import INT64_MAX, PPM
-from estimator.wire.validation import nearest, shown
+from estimator.programs.program import INT64_MAX
+from estimator.rates.sections import PPM
+from estimator.sentences import nearest, shown
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard

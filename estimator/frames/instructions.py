@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from estimator.frames.arrays import Integers, np
-from estimator.programs.program import Op, Step
+from estimator.programs.program import Op, ProgramStep
 
-FUNCTIONS: Mapping[Op, Callable[..., Any]] = {
+_UFUNCS: Mapping[Op, Callable[..., Any]] = {
     Op.ADD: np.add,
     Op.SUB: np.subtract,
     Op.MUL: np.multiply,
@@ -32,13 +32,13 @@ class Instruction(NamedTuple):
     name: str
 
 
-class Steps:
+class Instructions:
     """The instructions that lead to some results, one after the other, and how many arrays (`slots`) they need.
 
     What several results read is computed once. An array is used again as soon as nothing will read what it holds.
     """
 
-    def __init__(self, steps: Sequence[Step], results: Sequence[int]) -> None:
+    def __init__(self, steps: Sequence[ProgramStep], results: Sequence[int]) -> None:
         self._results = tuple(results)
         self._constants = [np.int64(step.least) if step.op is Op.CONST else None for step in steps]
         orders = list(_orders(steps, results))
@@ -86,11 +86,11 @@ class Steps:
             yield values[result]
 
 
-def _instruction(steps: Sequence[Step], position: int, slot: int) -> Instruction:
+def _instruction(steps: Sequence[ProgramStep], position: int, slot: int) -> Instruction:
     step = steps[position]
     if not step.operands:
         return Instruction(position, slot, None, -1, -1, step.name)
-    function = _division(steps[step.operands[1]].least) if step.op is Op.FLOORDIV else FUNCTIONS[step.op]
+    function = _division(steps[step.operands[1]].least) if step.op is Op.FLOORDIV else _UFUNCS[step.op]
     left, right = step.operands
     return Instruction(position, slot, function, left, right, step.name)
 
@@ -106,7 +106,7 @@ def _division(divisor: int) -> Callable[..., Any]:
     )
 
 
-def _orders(steps: Sequence[Step], results: Sequence[int]) -> Iterator[list[int]]:
+def _orders(steps: Sequence[ProgramStep], results: Sequence[int]) -> Iterator[list[int]]:
     """For each result what it depends on and nobody before did; no constants, each input just before its reader."""
     seen: set[int] = set()
     for result in results:
@@ -115,7 +115,7 @@ def _orders(steps: Sequence[Step], results: Sequence[int]) -> Iterator[list[int]
         yield order
 
 
-def _visit(steps: Sequence[Step], position: int, seen: set[int], order: list[int]) -> None:
+def _visit(steps: Sequence[ProgramStep], position: int, seen: set[int], order: list[int]) -> None:
     if position in seen or steps[position].op is Op.CONST:
         return
     seen.add(position)
@@ -124,7 +124,7 @@ def _visit(steps: Sequence[Step], position: int, seen: set[int], order: list[int
     order.append(position)
 
 
-def _last_reads(steps: Sequence[Step], orders: Sequence[list[int]], results: Sequence[int]) -> dict[int, int]:
+def _last_reads(steps: Sequence[ProgramStep], orders: Sequence[list[int]], results: Sequence[int]) -> dict[int, int]:
     """The moment at which each position is read for the last time; a result is read after its own steps."""
     last: dict[int, int] = {}
     time = 0

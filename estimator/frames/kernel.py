@@ -45,7 +45,7 @@ class Priced(NamedTuple):
     greatest: int
 
 
-class Pricing:
+class BlockPricer:
     """Prices blocks of runs under several cards, step by step and each shared step once.
 
     Results are micro-credits, or `in_quanta` whole multiples of each card's quantum. May be used by several threads
@@ -146,7 +146,7 @@ class Kernel:
 
     def __init__(self, card: RateCard) -> None:
         self.card = card
-        self._pricing = Pricing([card])
+        self._pricing = BlockPricer([card])
 
     def __reduce__(self) -> tuple[type[Kernel], tuple[RateCard]]:
         return Kernel, (self.card,)

@@ -10,19 +10,24 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from estimator.columns import MODALITIES
-from estimator.columns.price_tables import CODES, PriceTable, known_inputs, price_table, tier_inputs
+from estimator.columns.price_tables import (
+    CODES,
+    Amounts,
+    PriceTable,
+    known_inputs,
+    named_inputs,
+    price_table,
+    tier_inputs,
+)
 from estimator.credits import to_micro
 from estimator.frames.arrays import Integers, np
-from estimator.frames.instructions import Steps
+from estimator.frames.instructions import Instructions
 from estimator.programs.folding import fold
 from estimator.programs.graphs import Graph, Insertion, common_scale
-from estimator.programs.program import INT64_MAX, Op, Program, Step, scaled
+from estimator.programs.program import INT64_MAX, Op, Program, ProgramStep
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard
-
-Amounts = tuple[tuple[str, int], ...]
-"""What an input is for each discount or voucher of a card, by name."""
 
 
 class Layout(NamedTuple):
@@ -33,7 +38,7 @@ class Layout(NamedTuple):
     says which codes have a price under every card, None where all do that can occur.
     """
 
-    steps: Steps
+    steps: Instructions
     greatest: Sequence[int]
     tables: Mapping[str, Integers]
     named: Mapping[str, tuple[str, Amounts]]
@@ -93,7 +98,9 @@ def layout(tariffs: Sequence[_Tariff], limits: Mapping[str, int], *, in_quanta: 
     masks = [each.priced for each in tariffs if each.priced is not None]
     priced = np.logical_and.reduce(masks) if masks else None
     steps = making.graph.steps
-    return Layout(Steps(steps, results), [steps[at].greatest for at in results], making.tables, making.named, priced)
+    return Layout(
+        Instructions(steps, results), [steps[at].greatest for at in results], making.tables, making.named, priced
+    )
 
 
 class _Difference(NamedTuple):
@@ -140,7 +147,7 @@ class _Making:
     def add(self, tariff: _Tariff, limits: Mapping[str, int], *, in_quanta: bool) -> int:
         """The position of what a card charges."""
         folded = fold(tariff.program, tariff.known, limits)
-        leaf = partial(self._leaf, tariff, _named_inputs(tariff.card))
+        leaf = partial(self._leaf, tariff, named_inputs(tariff.card))
         insertion = Insertion(self.graph, folded, leaf)
         if tariff.scale is not None:
             insertion = Insertion(self.graph, folded, leaf, tariff.multiples, partial(self._times, tariff.scale))
@@ -153,7 +160,7 @@ class _Making:
             return self.graph.constant(micro.least // quantum)
         return insertion.place(next(at for at in micro.operands if folded.steps[at].op is not Op.CONST))
 
-    def _leaf(self, tariff: _Tariff, named: Mapping[str, tuple[str, Amounts]], step: Step) -> int:
+    def _leaf(self, tariff: _Tariff, named: Mapping[str, tuple[str, Amounts]], step: ProgramStep) -> int:
         if step.name in tariff.prices:
             return self._looked_up(tariff.prices[step.name])
         if step.name in named:
@@ -162,7 +169,7 @@ class _Making:
             return self.graph.input(name, step.least, step.greatest)
         return self.graph.input(step.name, step.least, step.greatest)
 
-    def _times(self, scale: Integers, step: Step, units: int) -> int:
+    def _times(self, scale: Integers, step: ProgramStep, units: int) -> int:
         """The position of `units`, which stand in the graph, times the scale of their code."""
         before = self._charged.get(units)
         difference = None if before is None else _Difference.of(before[0], scale)
@@ -175,25 +182,14 @@ class _Making:
 
     def _more(self, difference: _Difference, name: str, units: int) -> int:
         """The position of what units cost more. It is no more than what they cost, which the program's proof bounds."""
-        once = self.graph.operation(Step(name, Op.MUL, (), 0, INT64_MAX), self._looked_up(difference.table), units)
+        once = self.graph.operation(
+            ProgramStep(name, Op.MUL, (), 0, INT64_MAX), self._looked_up(difference.table), units
+        )
         times = self.graph.constant(difference.times)
-        return self.graph.operation(Step(name, Op.MUL, (), 0, INT64_MAX), once, times)
+        return self.graph.operation(ProgramStep(name, Op.MUL, (), 0, INT64_MAX), once, times)
 
     def _looked_up(self, table: Integers) -> int:
         """The position of values by code; cards with the same values share it."""
         name = self._names.setdefault(table.tobytes(), f"price {len(self._names)}")
         self.tables[name] = table
         return self.graph.input(name, 0, int(table.max()))
-
-
-def _named_inputs(card: RateCard) -> dict[str, tuple[str, Amounts]]:
-    percents = {name: item.basis_points for name, item in card.discounts.items()}
-    vouchers = {name: item.basis_points for name, item in card.vouchers.items()}
-    amounts = {
-        name: scaled(item.credits, card.unit_decimals) if item.credits else 0 for name, item in card.vouchers.items()
-    }
-    return {
-        "discount_basis_points": ("discount", tuple(percents.items())),
-        "voucher_basis_points": ("voucher", tuple(vouchers.items())),
-        "voucher_amount": ("voucher", tuple(amounts.items())),
-    }

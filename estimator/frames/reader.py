@@ -14,7 +14,8 @@ from estimator.columns import COLUMNS, NULLABLE, WORDS, present_columns
 from estimator.columns.price_tables import EXPANSION, STRIDES, SWITCHES
 from estimator.errors import FrameInvalid, Issue
 from estimator.frames.arrays import Indices, Integers, np, pa, pc
-from estimator.programs.program import INT64_MAX, PPM
+from estimator.programs.program import INT64_MAX
+from estimator.rates.sections import PPM
 
 BLOCK = 131_072
 """Runs that are worked on at a time. An eighth of it would fit in a core's cache, but then threads would wait for one

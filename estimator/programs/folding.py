@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from estimator.programs.program import FUNCTIONS, Adjustment, Op, Program, Step, interval
+from estimator.programs.program import FUNCTIONS, Adjustment, Op, Program, ProgramStep, interval
 
 RESULTS = ("rows_output", "rows_billable", "units", "charge", "micro")
 """The steps, present in every program, whose values a folded program still gives by name."""
@@ -21,11 +21,11 @@ class _Folder:
 
     def __init__(self, known: Mapping[str, int], limits: Mapping[str, int]) -> None:
         self._known, self._limits = known, limits
-        self._inputs: list[Step] = []
-        self._constants: dict[int, Step] = {}
-        self._operations: list[Step] = []
+        self._inputs: list[ProgramStep] = []
+        self._constants: dict[int, ProgramStep] = {}
+        self._operations: list[ProgramStep] = []
 
-    def leaf(self, step: Step) -> Step:
+    def leaf(self, step: ProgramStep) -> ProgramStep:
         """An input or constant, or the constant that the input is known to be."""
         if step.op is Op.CONST:
             return self.constant(step.least)
@@ -35,10 +35,10 @@ class _Folder:
         self._inputs.append(step)
         return step
 
-    def constant(self, value: int) -> Step:
-        return self._constants.setdefault(value, Step(f"constant_{value}", Op.CONST, (), value, value))
+    def constant(self, value: int) -> ProgramStep:
+        return self._constants.setdefault(value, ProgramStep(f"constant_{value}", Op.CONST, (), value, value))
 
-    def operation(self, step: Step, left: Step, right: Step) -> Step:
+    def operation(self, step: ProgramStep, left: ProgramStep, right: ProgramStep) -> ProgramStep:
         """The step that holds the operation's value: an earlier one where that is proved to be equal."""
         same = same_as_operand(step.op, left, right)
         if same is not None:
@@ -49,11 +49,13 @@ class _Folder:
             return self.constant(FUNCTIONS[step.op](left.least, right.least))
         if least == greatest:
             return self.constant(least)
-        folded = Step(step.name, step.op, (id(left), id(right)), least, greatest)
+        folded = ProgramStep(step.name, step.op, (id(left), id(right)), least, greatest)
         self._operations.append(folded)
         return folded
 
-    def program(self, found: Mapping[str, Step], adjustments: list[tuple[str, Step, Step]]) -> Program:
+    def program(
+        self, found: Mapping[str, ProgramStep], adjustments: list[tuple[str, ProgramStep, ProgramStep]]
+    ) -> Program:
         """The folded program; names of the original lead to the steps that now hold their values."""
         kept = [(code, before, after) for code, before, after in adjustments if before is not after]
         needed = self._needed([*found.values(), *(step for _, *pair in kept for step in pair)])
@@ -66,7 +68,7 @@ class _Folder:
         moved = [Adjustment(code, positions[id(before)], positions[id(after)]) for code, before, after in kept]
         return Program([*leaves, *placed], moved, {name: positions[id(step)] for name, step in found.items()})
 
-    def _needed(self, results: list[Step]) -> set[int]:
+    def _needed(self, results: list[ProgramStep]) -> set[int]:
         """The steps that some result depends on, by identity."""
         needed = {id(step) for step in results}
         for step in reversed(self._operations):
@@ -75,7 +77,7 @@ class _Folder:
         return needed
 
 
-def same_as_operand(op: Op, left: Step, right: Step) -> Step | None:
+def same_as_operand(op: Op, left: ProgramStep, right: ProgramStep) -> ProgramStep | None:
     """The operand that an operation is proved to return unchanged."""
     if op is Op.MIN:
         return left if left.greatest <= right.least else right if right.greatest <= left.least else None
@@ -94,7 +96,7 @@ def fold(program: Program, known: Mapping[str, int], limits: Mapping[str, int] |
     `limits` are the greatest values that some inputs will have; what only larger ones need goes as well.
     """
     folder = _Folder(known, limits or {})
-    folded: list[Step] = []
+    folded: list[ProgramStep] = []
     for step in program.steps:
         if step.operands:
             left, right = step.operands

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import gcd
 
 from estimator.programs.folding import same_as_operand
-from estimator.programs.program import FUNCTIONS, INT64_MAX, Op, Program, Step, interval
+from estimator.programs.program import FUNCTIONS, INT64_MAX, Op, Program, ProgramStep, interval
 
 COMMUTING = (Op.ADD, Op.MUL, Op.MIN, Op.MAX)
 
@@ -30,18 +30,18 @@ class Graph:
     """Steps, each after those it reads; `operands` are positions in `steps`."""
 
     def __init__(self) -> None:
-        self.steps: list[Step] = []
+        self.steps: list[ProgramStep] = []
         self._places: dict[tuple[object, ...], int] = {}
 
     def input(self, name: str, least: int, greatest: int) -> int:
         """The position of what is given from outside; a name means the same for every program."""
-        return self._place(("input", name), Step(name, Op.INPUT, (), least, greatest))
+        return self._place(("input", name), ProgramStep(name, Op.INPUT, (), least, greatest))
 
     def constant(self, value: int) -> int:
         """The position of a constant."""
-        return self._place(("const", value), Step(f"constant_{value}", Op.CONST, (), value, value))
+        return self._place(("const", value), ProgramStep(f"constant_{value}", Op.CONST, (), value, value))
 
-    def operation(self, step: Step, left: int, right: int) -> int:
+    def operation(self, step: ProgramStep, left: int, right: int) -> int:
         """The position of an operation's value; `step` has its name, its operation and bounds it is known to keep."""
         op = step.op
         if op in COMMUTING and self.steps[left].op is Op.CONST:
@@ -61,9 +61,9 @@ class Graph:
         least, greatest = max(bounds[0], step.least), min(bounds[1], step.greatest)
         if least == greatest:
             return self.constant(least)
-        return self._place((op, left, right), Step(step.name, op, (left, right), least, greatest))
+        return self._place((op, left, right), ProgramStep(step.name, op, (left, right), least, greatest))
 
-    def _added_below(self, step: Step, a: Step, more: int) -> int | None:
+    def _added_below(self, step: ProgramStep, a: ProgramStep, more: int) -> int | None:
         """`a + more` with the constant added to what `a` is made of; None where nothing is gained or fits."""
         if a.op not in (Op.ADD, Op.MIN, Op.MAX):
             return None
@@ -72,11 +72,11 @@ class Graph:
             return None
         if a.op is Op.ADD:
             return self.operation(step, a.operands[0], self.constant(known.least + more))
-        lower = Step(step.name, Op.ADD, (), inner.least + more, inner.greatest + more)
+        lower = ProgramStep(step.name, Op.ADD, (), inner.least + more, inner.greatest + more)
         moved = self.operation(lower, a.operands[0], self.constant(more))
         return self.operation(step._replace(op=a.op), moved, self.constant(known.least + more))
 
-    def _added_before(self, step: Step, a: Step, more: int) -> int | None:
+    def _added_before(self, step: ProgramStep, a: ProgramStep, more: int) -> int | None:
         """`x + y + more` where `x + more` stands already; None where it does not."""
         if a.op is not Op.ADD:
             return None
@@ -89,7 +89,7 @@ class Graph:
         there = self._places.get(key)
         return None if there is None else self.operation(step, there, y)
 
-    def _place(self, key: tuple[object, ...], step: Step) -> int:
+    def _place(self, key: tuple[object, ...], step: ProgramStep) -> int:
         place = self._places.setdefault(key, len(self.steps))
         if place == len(self.steps):
             self.steps.append(step)
@@ -131,9 +131,9 @@ class Insertion:
         self,
         graph: Graph,
         program: Program,
-        leaf: Callable[[Step], int],
+        leaf: Callable[[ProgramStep], int],
         scaled: Mapping[str, int] | None = None,
-        times_scale: Callable[[Step, int], int] | None = None,
+        times_scale: Callable[[ProgramStep, int], int] | None = None,
     ) -> None:
         self._graph, self._program, self._leaf = graph, program, leaf
         self._scaled, self._times = scaled or {}, times_scale

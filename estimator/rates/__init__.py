@@ -14,115 +14,23 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationError, model_validator
 
-from estimator.credits import format_credits, to_micro
+from estimator.credits import format_credits
 from estimator.errors import Issue, RateCardInvalid, RateCardNotFound
-from estimator.programs.program import Program, compile_card
-from estimator.rates.sections import (
-    COUNT_MAX,
-    Count,
-    Credits,
-    Multiplier,
-    Name,
-    Part,
-    Section,
-    minutes_bound_names,
-    minutes_factor_names,
-)
+from estimator.programs.program import Program
+from estimator.rates.compiler import compile_card
+from estimator.rates.minutes import MinutesModel
+from estimator.rates.parts import COUNT_MAX, Count, Credits, Moment, Name, Part
+from estimator.rates.reductions import Discount, Voucher
+from estimator.rates.sections import Section
 from estimator.wire.validation import issues_of, problems_error
-
-
-def _read_moment(value: object) -> object:
-    """Only a date with a time: pydantic would take a bare number for seconds since 1970."""
-    if isinstance(value, datetime | str):
-        return value
-    raise PydanticCustomError(
-        "moment_invalid", "must be a date and time with a zone. Write it as 2026-01-01T00:00:00Z."
-    )
-
-
-def _in_utc(moment: datetime) -> datetime:
-    if moment.tzinfo is None or moment.utcoffset() is None:
-        raise PydanticCustomError("moment_invalid", "has no time zone. Write it as 2026-01-01T00:00:00Z.")
-    return moment.astimezone(UTC)
-
-
-def _hundredths(percent: Decimal) -> Decimal:
-    if percent > 100 or to_micro(percent) % _MICRO_PER_BASIS_POINT:
-        raise PydanticCustomError("percent_invalid", "must be from 0 to 100 with at most two decimals.")
-    return percent
-
-
-_MICRO_PER_BASIS_POINT = 10_000
-Moment = Annotated[datetime, BeforeValidator(_read_moment), AfterValidator(_in_utc)]
-Percent = Annotated[Credits, AfterValidator(_hundredths)]
-
-
-class Discount(Part):
-    """A part of the charge that a customer's plan takes off."""
-
-    percent: Percent
-
-    @property
-    def basis_points(self) -> int:
-        """Hundredths of a percent: 10,000 is everything."""
-        return to_micro(self.percent) // _MICRO_PER_BASIS_POINT
-
-
-class Voucher(Part):
-    """Takes off a percentage or an amount of credits, last of all and never below zero."""
-
-    percent: Percent | None = None
-    credits: Credits | None = None
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Voucher:
-        if (self.percent is None) == (self.credits is None):
-            raise PydanticCustomError("voucher_invalid", "must have either percent or credits. Give exactly one.")
-        return self
-
-    @property
-    def basis_points(self) -> int:
-        """Hundredths of a percent; 0 for a voucher of credits."""
-        return 0 if self.percent is None else to_micro(self.percent) // _MICRO_PER_BASIS_POINT
-
-
-class MinutesModel(Part):
-    """How long a run takes: `start + output rows x row x factors / parallel`. Advice, never billed.
-
-    Most runs take no longer than `p95_factor` times that, or, where `p95_factors` names a run's length (`concise`, or
-    `concise.grounding` for grounded runs), that many times it.
-    """
-
-    start: Multiplier = Decimal(0)
-    row: Multiplier = Decimal(0)
-    parallel: Count = 1
-    p95_factor: Annotated[Multiplier, Field(ge=1)] = Decimal(1)
-    factors: dict[str, Multiplier] = Field(default_factory=dict)
-    p95_factors: dict[str, Annotated[Multiplier, Field(ge=1)]] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _known_factors(self) -> MinutesModel:
-        problems = [
-            Issue(f"{table}.{name}", "unknown_field", f"is nothing that {verb}. Use one of: {', '.join(known)}.")
-            for table, verb, known in (
-                ("factors", "slows a run down", minutes_factor_names()),
-                ("p95_factors", "has a bound of its own", minutes_bound_names()),
-            )
-            for name in getattr(self, table)
-            if name not in known
-        ]
-        if problems:
-            raise problems_error(problems)
-        return self
 
 
 class RateCard(Part):

@@ -6,26 +6,19 @@ per unit of billing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact
+from collections.abc import Iterable, Iterator
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import cached_property
-from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from estimator.credits import from_micro, to_micro, unscaled
-from estimator.errors import AmountInvalid, Issue
+from estimator.errors import Issue
+from estimator.rates.parts import COUNT_MAX, EXACT, Count, Multiplier, Part
+from estimator.sentences import nearest
 from estimator.wire.requests import Length, TrainingType
-from estimator.wire.validation import nearest, problems_error
+from estimator.wire.validation import problems_error
 
 RecipeName = Literal["deduplication", "prompt_metadata_injection", "prompt_rephrase", "reasoning_traces"]
 
@@ -42,70 +35,10 @@ DIMENSIONS = (
 )
 """What can change a unit price, in the order applied unless a section declares another."""
 
-_PICO = Decimal("0.000000000001")
-COUNT_MAX = 2**63 - 1
-_AMOUNT_MAX = Decimal(10) ** 12
-# A base price times ten multipliers, each of at most 24 digits, is exact within this precision.
-_EXACT = Context(prec=400, rounding=ROUND_HALF_EVEN, Emin=-999_999, Emax=999_999, traps=[Inexact])
+PPM = 1_000_000
+"""Parts per million: the whole of a share."""
+
 _ROUNDING = Context(prec=400, rounding=ROUND_HALF_EVEN, Emin=-999_999, Emax=999_999, traps=[])
-
-
-def _read_amount(value: object) -> Decimal:
-    """A price as written. A float has already lost what was written, so it is refused."""
-    if isinstance(value, float):
-        raise PydanticCustomError("float_refused", 'is a binary float. Write the amount as text, such as "0.01".')
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-        raise PydanticCustomError("amount_invalid", 'must be an amount. Write it as text, such as "0.01".')
-    try:
-        amount = Decimal(value)
-    except ArithmeticError:
-        amount = Decimal("NaN")
-    if not amount.is_finite():
-        raise PydanticCustomError("amount_invalid", 'is not a finite amount. Write it as text, such as "0.01".')
-    return _checked_size(amount)
-
-
-def _checked_size(amount: Decimal) -> Decimal:
-    if amount.is_signed() and amount:
-        raise PydanticCustomError("negative", "is negative. Give 0 or more; discounts and vouchers take off.")
-    if amount > _AMOUNT_MAX:
-        raise PydanticCustomError("out_of_range", "is more than a million million. Give a smaller amount.")
-    try:
-        picos = _EXACT.scaleb(_EXACT.quantize(amount, _PICO), 12)
-    except Inexact:
-        raise PydanticCustomError("over_precise", "has more than twelve decimals. Round it first.") from None
-    return unscaled(int(picos), 12)
-
-
-def _whole_micro(amount: Decimal) -> Decimal:
-    try:
-        return from_micro(to_micro(amount))
-    except AmountInvalid as error:
-        raise PydanticCustomError("amount_invalid", "cannot be used. {why}", {"why": str(error)}) from None
-
-
-Multiplier = Annotated[Decimal, BeforeValidator(_read_amount)]
-Credits = Annotated[Multiplier, AfterValidator(_whole_micro)]
-Count = Annotated[int, Field(ge=1, le=COUNT_MAX, strict=True)]
-Name = Annotated[str, Field(strict=True), StringConstraints(min_length=1, max_length=100)]
-
-
-class Part(BaseModel):
-    """Base of the parts of a card: frozen, and with no field that is not declared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def __getstate__(self) -> dict[Any, Any]:
-        """Only the content travels between processes: what is worked out from it is worked out again."""
-        state = super().__getstate__()
-        fields = type(self).model_fields
-        return state | {"__dict__": {name: item for name, item in state["__dict__"].items() if name in fields}}
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A changed copy, checked as if it had been read: a card never keeps the id or program of another."""
-        return type(self).model_validate(
-            {name: getattr(self, name) for name in self.model_fields_set} | dict(update or {})
-        )
 
 
 class Surcharge(Part):
@@ -126,8 +59,8 @@ class Surcharge(Part):
     def apply(self, price: Decimal) -> Decimal:
         """The unit price with this surcharge, exactly."""
         if self.add is not None:
-            return _EXACT.add(price, self.add)
-        return price if self.multiply is None else _EXACT.multiply(price, self.multiply)
+            return EXACT.add(price, self.add)
+        return price if self.multiply is None else EXACT.multiply(price, self.multiply)
 
 
 class RecipeSurcharge(Surcharge):
@@ -243,7 +176,7 @@ class Section(Part):
             elif bill is None:
                 yield Issue(path, "tiers_invalid", "is unbounded and a step, so it needs bill: the units it charges.")
             else:
-                charged = _EXACT.multiply(tier.multiply, bill)
+                charged = EXACT.multiply(tier.multiply, bill)
                 if charged < billed:
                     yield Issue(path, "tiers_fall", "costs less than the step before it. Raise its bill or multiply.")
                 billed = max(billed, charged)
@@ -345,7 +278,7 @@ class Section(Part):
 
     def tier_prices(self, unit: Decimal, decimals: int) -> tuple[int, ...]:
         """The price in each tier (one where there are none), in units of 10**-decimals, for an exact unit price."""
-        tiers = tuple(_rounded(_EXACT.multiply(unit, tier.multiply), decimals) for tier in self.tiers)
+        tiers = tuple(_rounded(EXACT.multiply(unit, tier.multiply), decimals) for tier in self.tiers)
         return tiers or (_rounded(unit, decimals),)
 
     def unit_prices_max(self, decimals: int) -> tuple[int, ...]:
@@ -381,26 +314,3 @@ class UnitPrices(NamedTuple):
 
 def _rounded(price: Decimal, decimals: int) -> int:
     return int(_ROUNDING.scaleb(_ROUNDING.quantize(price, Decimal((0, (1,), -decimals))), decimals))
-
-
-def minutes_bound_names() -> tuple[str, ...]:
-    """The kinds of runs whose minutes a card may bound apart: each length, without and with grounding."""
-    return tuple(minutes_bound_name(length, grounding) for length in LENGTHS for grounding in (False, True))
-
-
-def minutes_bound_name(length: str, grounding: bool) -> str:
-    """The kind that a run of a length belongs to."""
-    return f"{length}.grounding" if grounding else length
-
-
-def minutes_factor_names() -> tuple[str, ...]:
-    """Everything that a card's minutes model may name a factor for."""
-    return (
-        "image",
-        *(f"length.{name}" for name in LENGTHS),
-        *(f"recipes.{name}" for name in RECIPES),
-        *(f"training.{name}" for name in TRAINING_TYPES),
-        "grounding",
-        "safety",
-        "expansion",
-    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from estimator.credits import format_credits
+from estimator.credits import grouped_credits
 from estimator.report import charts
 
 if TYPE_CHECKING:
@@ -37,15 +37,9 @@ class Figure:
     table: Table
 
 
-def exact(amount: Decimal) -> str:
-    """Credits for people: exact, thousands apart."""
-    whole, point, rest = format_credits(amount).partition(".")
-    return f"{int(whole):,}{point}{rest}" if whole not in ("-0", "") else f"{whole}{point}{rest}"
-
-
 def signed(amount: Decimal) -> str:
     """A change of credits for people, with its sign."""
-    return f"+{exact(amount)}" if amount > 0 else exact(amount).replace("-", "\u2212")
+    return f"+{grouped_credits(amount)}" if amount > 0 else grouped_credits(amount).replace("-", "\u2212")
 
 
 def percentage(share: Decimal | None) -> str:
@@ -58,13 +52,13 @@ def percentage(share: Decimal | None) -> str:
 def summary(comparison: Comparison) -> Table:
     """What all runs cost under each card."""
     titles = ("Card", "Credits", "Change", "in %", "Runs dearer", "cheaper", "the same")
-    baseline = (comparison.baseline.name, exact(comparison.baseline.credits), "", "", "", "", "")
+    baseline = (comparison.baseline.name, grouped_credits(comparison.baseline.credits), "", "", "", "", "")
     return Table(titles, (baseline, *map(_summed, comparison.changes)))
 
 
 def _summed(change: Change) -> tuple[str, ...]:
     moved = (change.runs.dearer, change.runs.cheaper, change.runs.same)
-    amounts = (exact(change.card.credits), signed(change.delta), percentage(change.delta_percent))
+    amounts = (grouped_credits(change.card.credits), signed(change.delta), percentage(change.delta_percent))
     return (change.card.name, *amounts, *(f"{count:,}" for count in moved))
 
 
@@ -79,7 +73,7 @@ def timeline(comparison: Comparison) -> Figure | None:
         for group in months
         for card, amount in zip(cards, (group.baseline, *group.candidates), strict=True)
     ]
-    rows = tuple((g.key, *(exact(amount) for amount in (g.baseline, *g.candidates))) for g in months)
+    rows = tuple((g.key, *(grouped_credits(amount) for amount in (g.baseline, *g.candidates))) for g in months)
     first, last = months.rows[0].key, months.rows[-1].key
     period = first if first == last else f"{first} to {last}"
     return _figure(
@@ -112,8 +106,8 @@ def _waterfall(comparison: Comparison, change: Change) -> Figure:
         f"From {comparison.baseline.name} to {change.card.name} the runs change by {signed(change.delta)} credits;"
         f" most of it, {signed(largest.delta)}, by: {largest.label}."
     )
-    rows = [(step.label, signed(step.delta), exact(step.total)) for step in change.steps]
-    rows.append(("Whole change", signed(change.delta), exact(change.card.credits)))
+    rows = [(step.label, signed(step.delta), grouped_credits(step.total)) for step in change.steps]
+    rows.append(("Whole change", signed(change.delta), grouped_credits(change.card.credits)))
     return _figure(
         "What of the card does it",
         text,
@@ -138,7 +132,7 @@ def _distribution(what: str, movement: Movement, bins: Sequence[Bin]) -> Figure:
 
 
 def _share(share: Decimal | None) -> str:
-    return "none" if share is None else f"{exact(share)}%"
+    return "none" if share is None else f"{grouped_credits(share)}%"
 
 
 def _side(found: Bin) -> str:
@@ -162,7 +156,13 @@ def _accounts(comparison: Comparison, change: Change) -> Iterator[Figure]:
         Table(
             ("Account", "Runs", comparison.baseline.name, change.card.name, "Change"),
             tuple(
-                (g.key, f"{g.runs:,}", exact(g.baseline), exact(g.candidates[number]), signed(g.deltas[number]))
+                (
+                    g.key,
+                    f"{g.runs:,}",
+                    grouped_credits(g.baseline),
+                    grouped_credits(g.candidates[number]),
+                    signed(g.deltas[number]),
+                )
                 for g in groups
             ),
         ),
@@ -175,7 +175,12 @@ def movers(change: Change) -> Table | None:
     if not runs:
         return None
     rows = tuple(
-        (f"{run.path or 'frame'}, row {run.row:,}", exact(run.baseline), exact(run.candidate), signed(run.delta))
+        (
+            f"{run.path or 'frame'}, row {run.row:,}",
+            grouped_credits(run.baseline),
+            grouped_credits(run.candidate),
+            signed(run.delta),
+        )
         for run in runs
     )
     return Table(("Run", "Credits before", "then", "Change"), rows)
@@ -198,7 +203,7 @@ def by_dimension(comparison: Comparison) -> list[tuple[str, Table]]:
 def _rows(groups: Iterable[Group]) -> Iterator[tuple[str, ...]]:
     for group in groups:
         amounts = (group.baseline, *group.candidates)
-        yield group.key, f"{group.runs:,}", *(exact(a) for a in amounts), *(signed(d) for d in group.deltas)
+        yield group.key, f"{group.runs:,}", *(grouped_credits(a) for a in amounts), *(signed(d) for d in group.deltas)
 
 
 def _figure(title: str, text: str, draw: charts.Draw, table: Table) -> Figure:

@@ -15,7 +15,7 @@ from estimator.scenarios.stages import Stage, stages
 if TYPE_CHECKING:
     from estimator.rates import RateCard
     from estimator.scenarios.counting.movers import Mover
-    from estimator.scenarios.counting.tally import Progress, Tally
+    from estimator.scenarios.counting.tally import ProgressListener, Tally
 
 MOVERS = 10
 """How many runs and accounts are listed, each way, unless told otherwise."""
@@ -28,7 +28,7 @@ def compare(
     *,
     by: Sequence[str] | None = None,
     movers: int = MOVERS,
-    progress: Progress | None = None,
+    progress: ProgressListener | None = None,
 ) -> Comparison:
     """Price past runs under a baseline card and under candidates, all in one reading.
 

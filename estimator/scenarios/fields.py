@@ -12,7 +12,7 @@ from typing import Any
 from estimator.credits import format_credits
 from estimator.rates import RateCard
 from estimator.scenarios.errors import ScenarioInvalid
-from estimator.wire.validation import shown
+from estimator.sentences import shown
 
 FieldValue = Decimal | int | str | bool
 

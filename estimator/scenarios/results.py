@@ -12,7 +12,7 @@ from typing import Any
 
 from estimator.credits import format_credits, from_micro
 from estimator.scenarios.errors import ScenarioInvalid
-from estimator.wire.validation import nearest
+from estimator.sentences import nearest
 
 
 def percent(part: int, whole: int) -> Decimal | None:

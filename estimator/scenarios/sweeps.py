@@ -14,7 +14,7 @@ from estimator.scenarios.errors import ScenarioInvalid
 from estimator.scenarios.fields import FieldValue, with_field
 from estimator.scenarios.reading.sources import open_runs
 from estimator.scenarios.results import CardTotal, aligned_text
-from estimator.wire.validation import shown
+from estimator.sentences import shown
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from estimator.errors import DialectUnknown
-from estimator.wire.validation import nearest
+from estimator.sentences import nearest
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]*")
 

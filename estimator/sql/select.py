@@ -15,14 +15,17 @@ from estimator.columns.price_tables import (
     EXPANSION,
     STRIDES,
     SWITCHES,
+    Amounts,
     PriceTable,
     known_inputs,
+    named_inputs,
     price_table,
     tier_inputs,
 )
 from estimator.errors import FrameInvalid, Issue
 from estimator.programs.folding import fold
-from estimator.programs.program import PPM, Op, Program, scaled
+from estimator.programs.program import Op, Program
+from estimator.rates.sections import PPM
 from estimator.sql.dialects import Dialect, find_dialect, is_name
 from estimator.sql.fences import fences
 
@@ -110,7 +113,7 @@ def _modality(card: RateCard, name: str, present: Sequence[str]) -> _Modality:
     return _Modality(fold(program, known), prices, table)
 
 
-class _Part(NamedTuple):
+class _Subquery(NamedTuple):
     """A part of a statement: what it selects besides all of the part before, as `expression AS name`."""
 
     name: str
@@ -131,22 +134,22 @@ class _Query:
     ) -> None:
         present = present_columns(columns)
         self.card, self.dialect, self.present = card, dialect, present
-        self._parts: list[_Part] = []
+        self._subqueries: list[_Subquery] = []
         names = [name for name in card.sections if name == "text" or "modality" in present]
         self._modalities = {name: _modality(card, name, present) for name in names}
         self._kept = ", ".join(dialect.name(name) for name in (*_checked_keep(keep, present), *present))
-        self._parts.append(_Part("given", f"SELECT {self._kept}\n  FROM {_checked_table(dialect, table)}", ()))
+        self._subqueries.append(_Subquery("given", f"SELECT {self._kept}\n  FROM {_checked_table(dialect, table)}", ()))
         self._add_prices()
 
     def select(self, last: str) -> str:
         """The whole statement, with what it selects besides the columns of the table."""
-        fenced = set(fences([part.columns for part in self._parts], last)) if self.dialect.fence else set()
+        fenced = set(fences([part.columns for part in self._subqueries], last)) if self.dialect.fence else set()
         bodies = [
             f"{part.body}\n  {self.dialect.fence}" if place in fenced else part.body
-            for place, part in enumerate(self._parts)
+            for place, part in enumerate(self._subqueries)
         ]
         parts = ",\n".join(
-            f"{_PREFIX}{part.name} AS (\n  {body}\n)" for part, body in zip(self._parts, bodies, strict=True)
+            f"{_PREFIX}{part.name} AS (\n  {body}\n)" for part, body in zip(self._subqueries, bodies, strict=True)
         )
         return f"WITH {parts}\nSELECT {self._kept}, {last}\nFROM {self._last}"
 
@@ -177,11 +180,11 @@ class _Query:
 
     @property
     def _last(self) -> str:
-        return _PREFIX + self._parts[-1].name
+        return _PREFIX + self._subqueries[-1].name
 
     def _add_to(self, name: str, expressions: Sequence[str]) -> None:
         body = f"SELECT *, {f',{chr(10)}    '.join(expressions)}\n  FROM {self._last}"
-        self._parts.append(_Part(name, body, expressions))
+        self._subqueries.append(_Subquery(name, body, expressions))
 
     def _own(self, modality: str, name: str) -> str:
         """The column of a step or a price; with two modalities each has its own."""
@@ -228,24 +231,17 @@ class _Query:
         numbers = {"rows": (self._rows(), 1)}
         if "targets" in self.present:
             numbers |= {name: (self.dialect.name(name), 0) for name in ("sample_ppm", "targets")}
-        if "discount" in self.present:
-            basis_points = {name: item.basis_points for name, item in self.card.discounts.items()}
-            numbers["discount_basis_points"] = (self._named("discount", basis_points), 0)
-        if "voucher" in self.present:
-            vouchers = self.card.vouchers
-            percents = {name: item.basis_points for name, item in vouchers.items()}
-            decimals = self.card.unit_decimals
-            amounts = {name: scaled(item.credits, decimals) if item.credits else 0 for name, item in vouchers.items()}
-            numbers["voucher_basis_points"] = (self._named("voucher", percents), 0)
-            numbers["voucher_amount"] = (self._named("voucher", amounts), 0)
+        for name, (column, amounts) in named_inputs(self.card).items():
+            if column in self.present:
+                numbers[name] = (self._named(column, amounts), 0)
         return [
             f"CAST(CASE WHEN {_PREFIX}invalid IS NULL THEN {value} ELSE {otherwise} END AS {self.dialect.integer})"
             f" AS {_PREFIX}{name}"
             for name, (value, otherwise) in numbers.items()
         ]
 
-    def _named(self, column: str, values: Mapping[str, int]) -> str:
-        cases = " ".join(f"WHEN {self.dialect.text(name)} THEN {value}" for name, value in values.items())
+    def _named(self, column: str, amounts: Amounts) -> str:
+        cases = " ".join(f"WHEN {self.dialect.text(name)} THEN {amount}" for name, amount in amounts)
         return f"CASE {self.dialect.name(column)} {cases} ELSE 0 END" if cases else "0"
 
     def _prices_by_code(self) -> dict[int, tuple[int, ...] | None]:
@@ -300,7 +296,7 @@ class _Query:
             table = self.dialect.rows("price", ["code", *names], rows)
             body = f"SELECT {self._last}.*, {selected}\n  FROM {self._last} LEFT JOIN {table}"
             body += f" ON price.code = {self._last}.{_PREFIX}code"
-            self._parts.append(_Part("priced", body, expressions))
+            self._subqueries.append(_Subquery("priced", body, expressions))
 
     def _without_price(self, condition: str) -> str:
         sentence = f"the rate card {self.card.name!r} has no price for this configuration: leave such runs out"

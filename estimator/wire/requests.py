@@ -27,7 +27,8 @@ from pydantic_core import PydanticCustomError
 
 from estimator.credits import format_credits, number
 from estimator.errors import RequestRejected
-from estimator.wire.validation import issues_of, shown
+from estimator.sentences import shown
+from estimator.wire.validation import issues_of
 
 ROWS_LIMIT = 2**63 - 1
 
@@ -87,11 +88,11 @@ Rows = Annotated[int, PlainValidator(_read_rows), WithJsonSchema({"type": "numbe
 Rate = Annotated[Decimal, PlainValidator(_read_rate), WithJsonSchema({"type": "number", "minimum": 0.01, "maximum": 1})]
 
 
-class _Part(BaseModel):
+class _WireModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ColumnMapping(_Part):
+class ColumnMapping(_WireModel):
     """Which columns play which part. One of `prompt`, `chat` and `universal_prompt` frames every row."""
 
     prompt: ColumnName | None = Field(None, description="Column that holds the instruction of each row.")
@@ -111,7 +112,7 @@ class ColumnMapping(_Part):
     )
 
 
-class Recipes(_Part):
+class Recipes(_WireModel):
     """Switches for the recipes. One left out takes the rate card's default."""
 
     deduplication: Flag | None = Field(None, description="Drop rows that nearly repeat another.")
@@ -123,14 +124,14 @@ class Recipes(_Part):
     reasoning_traces: Flag | None = Field(None, description="Write the reasoning out before each answer.")
 
 
-class RecipeSpecification(_Part):
+class RecipeSpecification(_WireModel):
     """The recipes of a run and the version of their schema."""
 
     version: Text | None = Field(None, description="Kept, and never read: the rate card in force sets the price.")
     recipes: Recipes | None = Field(None, description="Which recipes run.")
 
 
-class BrandControls(_Part):
+class BrandControls(_WireModel):
     """What the generated answers should be like."""
 
     length: Length | None = Field(None, description="How long answers are; left out, the rate card's default.")
@@ -142,7 +143,7 @@ class BrandControls(_Part):
     blueprint: Text | None = Field(None, description="Free-form instructions on style for every answer.")
 
 
-class JobSpecification(_Part):
+class JobSpecification(_WireModel):
     """How much of the dataset to process, and the key that makes retries safe."""
 
     max_rows: Rows | None = Field(None, description="Process at most this many rows.")
@@ -151,14 +152,14 @@ class JobSpecification(_Part):
     )
 
 
-class LanguagePair(_Part):
+class LanguagePair(_WireModel):
     """A country and the language to localise into for it."""
 
     country: Text = Field(description="ISO 3166-1 alpha-2 country code, such as TW.")
     language: Text = Field(description="Language code, with a script where it matters, such as zh-Hant.")
 
 
-class LanguageExpansion(_Part):
+class LanguageExpansion(_WireModel):
     """Adds, for each target, a translated or localised variant of a share of the rows."""
 
     type: Literal["translate", "localize"] = Field(description="Whether `languages` or `pairs` name the targets.")
@@ -173,7 +174,7 @@ class LanguageExpansion(_Part):
         return int(self.sample_rate.quantize(_PPM, context=_DOWN).scaleb(6, _DOWN))
 
 
-class RunRequest(_Part):
+class RunRequest(_WireModel):
     """A request to run an augmentation, or with `estimate` only to price it. Every field may be left out."""
 
     column_mapping: ColumnMapping | None = Field(None, description="Needed for a run, optional for an estimate.")

@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 from estimator.credits import format_credits, number
 
-if TYPE_CHECKING:
-    from estimator.estimates import Estimate
+
+class _Item(Protocol):
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+class _Minutes(Protocol):
+    @property
+    def p50(self) -> Decimal: ...
+
+
+class AnswerableEstimate(Protocol):
+    """What a response tells of an estimate; an `Estimate` has all of it."""
+
+    @property
+    def credits(self) -> Decimal: ...  # noqa: D102
+    @property
+    def minutes(self) -> _Minutes: ...  # noqa: D102
+    @property
+    def multimodal(self) -> bool: ...  # noqa: D102
+    @property
+    def credit_multiplier(self) -> Decimal | None: ...  # noqa: D102
+    @property
+    def line_items(self) -> Sequence[_Item]: ...  # noqa: D102
 
 
 def _item_on_wire(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,7 +73,7 @@ class RunResponse(BaseModel):
     @classmethod
     def of(
         cls,
-        estimate: Estimate,
+        estimate: AnswerableEstimate,
         *,
         run_id: str | None = None,
         available_credits: Decimal | None = None,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from estimator.errors import Issue
+from estimator.sentences import SUGGESTIONS_MAX, nearest, shown
 
 _KINDS: Mapping[type, str] = {
     dict: "an object",
@@ -22,30 +22,7 @@ _KINDS: Mapping[type, str] = {
     type(None): "null",
 }
 
-
-SUGGESTIONS_MAX = 10
-"""Of how many problems alike the nearest name is looked for, which takes far longer than finding the problem."""
-
-_CHOICES_MAX = 500
 _NAME_MAX = 60
-
-
-def shown(value: object) -> str:
-    """A value as JSON would show it, short enough for a sentence."""
-    if isinstance(value, int) and value.bit_length() > 200:
-        return "a number of dozens of digits"  # thousands of digits cannot even be printed
-    text = str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A closing sentence that names what was probably meant, or what there is to choose from."""
-    choices = list(known)
-    close = difflib.get_close_matches(name, choices, n=1) if len(choices) <= _CHOICES_MAX else []
-    if close:
-        return f"Did you mean {close[0]!r}?"
-    listed = ", ".join(choices[:20]) + (", ..." if len(choices) > 20 else "")
-    return f"Use one of: {listed}." if choices else "There is none to choose from."
 
 
 def problems_error(problems: Sequence[Issue]) -> PydanticCustomError:

@@ -18,7 +18,7 @@ from estimator.cli.tables import amount_cell, cell, facts, line, shown
 from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, emit
 from estimator.credits import format_credits, parse_credits
 from estimator.errors import AmountInvalid
-from estimator.wire.validation import nearest
+from estimator.sentences import nearest
 from ledger.cli.arguments import AccountArgument
 from ledger.cli.database import DatabaseOption, in_database
 from ledger.cli.tables import folded, in_line, listing, numbers, whole

@@ -11,7 +11,7 @@ from anyio import fail_after, to_thread
 from fastapi import Request
 
 from estimator import Issue, RequestRejected, RunRequest
-from estimator.wire.validation import shown
+from estimator.sentences import shown
 from ledger.fastapi.refusals import BodyTooLarge, BodyTooSlow
 
 VALUES_MAX = 4096

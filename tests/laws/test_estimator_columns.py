@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from estimator import RateCard, RateCardInvalid, estimate_batches, estimate_frame, to_micro
-from estimator.frames.kernel import Kernel, Pricing, Workspace
+from estimator.frames.kernel import BlockPricer, Kernel, Workspace
 from estimator.frames.reader import Reader
 from tests.frames import large_cards, priced_tables, prices_of
 
@@ -80,7 +80,7 @@ def test_cards_that_are_priced_together_charge_what_each_charges_alone(priced: P
     cards = [card, *others]
     runs = Reader(table.combine_chunks().to_batches()[0]).runs()
     for in_quanta in (False, True):
-        results = Pricing(cards, in_quanta=in_quanta).prices(runs, Workspace())
+        results = BlockPricer(cards, in_quanta=in_quanta).prices(runs, Workspace())
         assert results is not None
         for each, prices in zip(cards, results, strict=True):
             assert np.max(prices.amounts) <= prices.greatest

@@ -108,7 +108,6 @@ def test_folding_a_configuration_into_the_program_changes_no_value(share: int, c
     off = 0 if voucher is None or voucher.credits is None else to_micro(voucher.credits)
     inputs = {
         "rows": plan.rows,
-        "max_rows": part(plan.rows, card.rows_max, share),
         "sample_ppm": plan.sample_ppm,
         "targets": plan.targets,
         "billable_max": limit,

@@ -17,7 +17,7 @@ from estimator.frames.arrays import np, pa, pc
 from estimator.rates.sections import LENGTHS, RECIPES, TRAINING_TYPES
 from estimator.scenarios.errors import ScenarioInvalid
 from estimator.scenarios.reading.sources import mixed_zones, zone_name
-from estimator.wire.validation import nearest
+from estimator.sentences import nearest
 
 if TYPE_CHECKING:
     from estimator.frames.arrays import Integers

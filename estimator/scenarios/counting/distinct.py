@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from estimator.credits import to_micro
 from estimator.frames.arrays import Integers, np, pa
-from estimator.frames.kernel import Pricing, Workspace
+from estimator.frames.kernel import BlockPricer, Workspace
 from estimator.frames.reader import BLOCK, READ_BUFFERS, Names, Reader, Runs
 from estimator.scenarios.counting.tally import Question, tally
 
@@ -46,7 +46,7 @@ class RunTotals:
 
 def _of_distinct(cards: Sequence[RateCard], folded: Any, present: tuple[str, ...]) -> list[int] | None:
     """The totals under some cards; None where one of them cannot price some run."""
-    pricing, space = Pricing(cards, in_quanta=True), Workspace()
+    pricing, space = BlockPricer(cards, in_quanta=True), Workspace()
     totals = [0] * len(cards)
     for first in range(0, folded.num_rows, BLOCK):
         part = folded.slice(first, BLOCK)

@@ -14,7 +14,7 @@ from estimator.credits import to_micro
 from estimator.errors import FrameInvalid, Issue
 from estimator.frames.arrays import Integers, np, pa
 from estimator.frames.diagnosis import diagnose
-from estimator.frames.kernel import Pricing, Workspace
+from estimator.frames.kernel import BlockPricer, Workspace
 from estimator.frames.reader import BLOCK, READ_BUFFERS, Reader, Runs
 from estimator.scenarios.counting.dimensions import CODED, KEYED, Accounts, Months, Numbering
 from estimator.scenarios.counting.movers import Distribution, Largest
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from estimator.rates import RateCard
     from estimator.scenarios.reading.pieces import Piece, Source
 
-Progress = Callable[[int], None]
+ProgressListener = Callable[[int], None]
 """Is told, now and then, how much of the source's size has been read since it was last told."""
 
 
@@ -53,7 +53,7 @@ class _Keyed(NamedTuple):
 class Tally:
     """What one thread has added up; merged with those of others at the end."""
 
-    def __init__(self, question: Question, pricing: Pricing) -> None:
+    def __init__(self, question: Question, pricing: BlockPricer) -> None:
         self.question = question
         self._pricing = pricing
         cards = len(question.cards)
@@ -192,12 +192,14 @@ def _merge_keyed(keyed: _Keyed, other: _Keyed) -> None:
         mine.merge(theirs, places)
 
 
-def tally(source: Source, question: Question, *, progress: Progress | None = None, threads: int | None = None) -> Tally:
+def tally(
+    source: Source, question: Question, *, progress: ProgressListener | None = None, threads: int | None = None
+) -> Tally:
     """Read the whole source once and add up what the question asks for. Raises `FrameInvalid`, `RunsUnreadable`."""
     present = source.priced_columns
     # What is priced, and what the dimensions need.
     columns = [*present, *(column for name, column in KEYED.items() if name in question.dimensions)]
-    pricing = Pricing(_priced_cards(question), in_quanta=not question.compared)
+    pricing = BlockPricer(_priced_cards(question), in_quanta=not question.compared)
     workers = min(threads or pa.cpu_count(), len(source.pieces))
     waiting: SimpleQueue[tuple[int, Piece]] = SimpleQueue()
     for numbered in enumerate(source.pieces):
@@ -229,7 +231,7 @@ def _drained(waiting: SimpleQueue[tuple[int, Piece]]) -> Iterator[tuple[int, Pie
             yield waiting.get_nowait()
 
 
-def _read(found: Tally, number: int, piece: Piece, columns: Sequence[str], progress: Progress | None) -> None:
+def _read(found: Tally, number: int, piece: Piece, columns: Sequence[str], progress: ProgressListener | None) -> None:
     first = piece.start
     for batch in piece.read(columns):
         if not batch.num_rows:

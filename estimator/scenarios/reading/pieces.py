@@ -21,7 +21,7 @@ BATCH_ROWS = 131_072
 COUNT_COLUMNS = ("rows", "max_rows", "sample_ppm", "targets")
 SWITCH_COLUMNS = ("grounding", "safety", *RECIPES)
 TEXT_COLUMNS = ("length", "training_type", "modality", "discount", "voucher", "account")
-COLUMNS = (*COUNT_COLUMNS, *SWITCH_COLUMNS, *TEXT_COLUMNS, "at")
+READ_COLUMNS = (*COUNT_COLUMNS, *SWITCH_COLUMNS, *TEXT_COLUMNS, "at")
 """The columns that scenarios read; whatever else the runs have is left unread."""
 
 PIECE_ROWS = 524_288

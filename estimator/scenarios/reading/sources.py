@@ -16,9 +16,9 @@ from estimator.scenarios.errors import RunsUnreadable
 from estimator.scenarios.reading.parquet_files import open_parquet
 from estimator.scenarios.reading.pieces import (
     BATCH_ROWS,
-    COLUMNS,
     COUNT_COLUMNS,
     PIECE_ROWS,
+    READ_COLUMNS,
     SWITCH_COLUMNS,
     TEXT_COLUMNS,
     Piece,
@@ -154,7 +154,7 @@ def _files_of(source: str) -> list[Path]:
 
 def _check_same(path: Path, first: pyarrow.Schema, found: pyarrow.Schema) -> None:
     """All files must tell the columns that are read in the same way."""
-    for name in COLUMNS:
+    for name in READ_COLUMNS:
         if (name in first.names) != (name in found.names):
             which = "has no" if name in first.names else "has a"
             raise RunsUnreadable(path, f"{which} column {name!r}, unlike the files before it. Make them alike.")

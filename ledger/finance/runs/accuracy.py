@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 
 from estimator.credits import from_micro
 from estimator.rates.sections import LENGTHS, RECIPES
-from estimator.wire.validation import nearest
+from estimator.sentences import nearest
 from ledger.errors import AuditFailed, CommandInvalid, Finding
 from ledger.finance.calendar import AccountingPeriod
 from ledger.finance.runs.ratios import RatioCounts

@@ -15,9 +15,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TextIO
 
-from estimator.cli.tables import shown
-from estimator.cli.terminal import printable
+from estimator.credits import grouped_credits
 from estimator.errors import ExtraMissing
+from estimator.sentences import printable
 from ledger.finance.statements.reading import COLUMNS, AccountStatement, StatementLine
 from ledger.finance.statements.totals import PeriodStatements, StatementTotals, total_rows
 from ledger.model.values import Balance
@@ -92,7 +92,7 @@ def _index(statements: PeriodStatements, written: list[_Written], zone: tzinfo) 
 
 
 def _total_rows(totals: StatementTotals) -> list[tuple[str, list[str]]]:
-    return [(label, [shown(amount) for amount in amounts]) for label, amounts in total_rows(totals)]
+    return [(label, [grouped_credits(amount) for amount in amounts]) for label, amounts in total_rows(totals)]
 
 
 def file_name(account_id: str) -> str:
@@ -150,7 +150,7 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"printable": printable, "credits": shown, "facts": _facts, "moves": _moves}
+    environment.filters |= {"printable": printable, "credits": grouped_credits, "facts": _facts, "moves": _moves}
     return environment
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from estimator import RateCard, RunPlan, price_micro, shipped_card
 from estimator.credits import to_micro
-from estimator.frames.kernel import Kernel, Pricing, Workspace
+from estimator.frames.kernel import BlockPricer, Kernel, Workspace
 from estimator.frames.reader import Reader
 from estimator.programs.graphs import Graph, common_scale, degrees
-from estimator.programs.program import INT64_MAX, Op, Step
+from estimator.programs.program import INT64_MAX, Op, ProgramStep
 from estimator.scenarios.fields import with_field
 
 ANY = (-INT64_MAX, INT64_MAX)
@@ -26,7 +26,7 @@ def card() -> RateCard:
 
 
 def adding(graph: Graph, op: Op, left: int, right: int) -> int:
-    return graph.operation(Step("step", op, (), *ANY), left, right)
+    return graph.operation(ProgramStep("step", op, (), *ANY), left, right)
 
 
 def batch(rows: list[int]) -> Any:
@@ -43,7 +43,7 @@ def batch(rows: list[int]) -> Any:
 
 def instructions(cards: list[RateCard], rows: list[int]) -> list[int]:
     """How many instructions each card adds to those before it."""
-    pricing = Pricing(cards)
+    pricing = BlockPricer(cards)
     results = pricing.prices(Reader(batch(rows)).runs(), Workspace())
     assert results is not None
     assert len(list(results)) == len(cards)
@@ -160,7 +160,7 @@ def test_cards_in_steps_are_priced_together_as_apart(card: RateCard, thousandths
         cards[2] = with_field(cards[2], field, {"rows_max": 2_000_000, "unit_decimals": 9}.get(field, Decimal(2)))
     runs = batch([1, 99_999, 100_000, 100_001, 1_999_999, 2_000_000, 7, 123_456])
     for in_quanta in (False, True):
-        results = Pricing(cards, in_quanta=in_quanta).prices(Reader(runs).runs(), Workspace())
+        results = BlockPricer(cards, in_quanta=in_quanta).prices(Reader(runs).runs(), Workspace())
         assert results is not None
         together = [np.broadcast_to(prices.amounts, 8).tolist() for prices in results]
         units = [to_micro(each.quantum) if in_quanta else 1 for each in cards]
@@ -184,7 +184,7 @@ def test_cards_of_other_limits_tiers_and_quanta_are_priced_together_as_apart(car
     ]
     cards = [card, *others]
     runs = batch([1, 99_999, 100_000, 100_001, 1_999_999, 2_000_000, 7, 123_456])
-    results = Pricing(cards).prices(Reader(runs).runs(), Workspace())
+    results = BlockPricer(cards).prices(Reader(runs).runs(), Workspace())
     assert results is not None
     together = [np.broadcast_to(prices.amounts, 8).tolist() for prices in results]
     assert together == [Kernel(each).price(runs).tolist() for each in cards]

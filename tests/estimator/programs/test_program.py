@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from estimator import RateCard, RateCardOverflow, RunPlan, compile_card, price_micro, shipped_card
+from estimator.credits import scaled
 from estimator.programs.folding import RESULTS, fold
-from estimator.programs.program import INT64_MAX, Op, interval, scaled
+from estimator.programs.program import INT64_MAX, Op, interval
 
 PLAN = RunPlan("text", 1, 0, 0, "concise", (), "instruction_dataset", grounding=False, safety=False)
 
@@ -123,7 +124,6 @@ def test_discounts_and_vouchers_of_nothing_leave_no_trace_in_the_program() -> No
     priced = card({"row": "1"}, discounts={"none": {"percent": "0"}}, vouchers={"nil": {"credits": "0"}})
     assert priced.programs["text"].inputs == (
         "rows",
-        "max_rows",
         "sample_ppm",
         "targets",
         "billable_max",
@@ -165,11 +165,10 @@ def test_inputs_out_of_their_range_are_refused_by_name() -> None:
         program.evaluate({name: value for name, value in inputs.items() if name != "targets"})
 
 
-def test_max_rows_and_billable_max_limit_what_is_billed() -> None:
+def test_billable_max_limits_what_is_billed() -> None:
     program = card({"row": "2"}).programs["text"]
     inputs = {
-        "rows": 50,
-        "max_rows": 40,
+        "rows": 40,
         "sample_ppm": 0,
         "targets": 0,
         "billable_max": 10**6,
@@ -238,7 +237,7 @@ def test_amounts_scale_exactly() -> None:
 
 def test_folding_leaves_a_few_steps_and_the_same_results() -> None:
     program = card({"row": "2", "tiers": TIERS}, discounts={"d": {"percent": "10"}}).programs["text"]
-    known = {"max_rows": 100_000, "sample_ppm": 0, "targets": 0, "billable_max": 10_100_000, "discount_basis_points": 0}
+    known = {"sample_ppm": 0, "targets": 0, "billable_max": 10_100_000, "discount_basis_points": 0}
     known |= {"unit_price_1": 2 * 10**9, "unit_price_2": 10**9, "unit_price_3": 0}
     folded = fold(program, known)
     assert folded.inputs == ("rows",)
@@ -250,7 +249,7 @@ def test_folding_leaves_a_few_steps_and_the_same_results() -> None:
 
 def test_folding_everything_leaves_constants() -> None:
     program = card({"row": "2"}).programs["text"]
-    inputs = {"rows": 3, "max_rows": 9, "sample_ppm": 0, "targets": 0, "billable_max": 9, "unit_price_1": 10**9}
+    inputs = {"rows": 3, "sample_ppm": 0, "targets": 0, "billable_max": 9, "unit_price_1": 10**9}
     folded = fold(program, inputs)
     assert {step.op for step in folded.steps} == {Op.CONST}
     assert folded.run(())[folded.positions["micro"]] == 3_000_000

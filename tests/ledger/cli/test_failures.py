@@ -14,7 +14,8 @@ import pytest
 import ledger.cli
 import ledger.cli.accounts
 import ledger.cli.database
-from estimator.cli.terminal import CommandFailed, ExitStatus, emit, printable
+from estimator.cli.terminal import CommandFailed, ExitStatus, emit
+from estimator.sentences import printable
 from tests.command_line import Credits
 from tests.postgres import Databases
 

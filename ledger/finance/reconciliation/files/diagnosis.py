@@ -7,7 +7,7 @@ import csv
 from collections.abc import Iterator
 from typing import IO, Any, NamedTuple
 
-from estimator.wire.validation import shown
+from estimator.sentences import shown
 from ledger.finance.reconciliation.files.mappings import FileFormat, RecordMapping
 
 _FIELD_MAX = 1 << 24

@@ -16,7 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticCustomError
 
 from estimator.errors import Issue
-from estimator.wire.validation import issues_of, nearest, problems_error, shown
+from estimator.sentences import nearest, shown
+from estimator.wire.validation import issues_of, problems_error
 from ledger.errors import CommandInvalid
 from ledger.finance.reconciliation.files.errors import MappingInvalid
 from ledger.model.moments import parse_duration

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from estimator.wire.validation import nearest
+from estimator.sentences import nearest
 from ledger.finance.reconciliation.files import diagnosis
 from ledger.finance.reconciliation.files.errors import RecordsUnreadable
 from ledger.finance.reconciliation.files.expressions import kept_types, select_records
