@@ -39,6 +39,7 @@ from ledger.errors import (
     CheckpointInvalid,
     CommandInvalid,
     CommitUnknown,
+    DatabaseUnsupported,
     Finding,
     GrantEnded,
     GrantNotFound,
@@ -56,6 +57,8 @@ from ledger.errors import (
     RunAlreadyActive,
     RunNotFound,
     SchemaMismatch,
+    SessionUnusable,
+    TransactionEnded,
 )
 from ledger.forecasts import Forecast, ForecastStep, PlannedRun, forecast, forecast_grants
 from ledger.grants import (
@@ -128,6 +131,7 @@ __all__ = [
     "CommitUnknown",
     "CostBasis",
     "CreditLine",
+    "DatabaseUnsupported",
     "DeliveryReport",
     "Entry",
     "EntryKind",
@@ -177,6 +181,7 @@ __all__ = [
     "RunSettlement",
     "RunStart",
     "SchemaMismatch",
+    "SessionUnusable",
     "SetCreditLine",
     "SetLimit",
     "SettleRun",
@@ -184,6 +189,7 @@ __all__ = [
     "StartStanding",
     "StartState",
     "Statement",
+    "TransactionEnded",
     "Transfer",
     "adjust",
     "audit",

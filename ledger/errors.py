@@ -19,6 +19,9 @@
       AuditFailed                500  .findings
       CommitUnknown              503             repeat with the same keys
       SchemaMismatch             500  .found .expected         run `credits db upgrade`
+      SessionUnusable            500             pass a session as the message says
+      DatabaseUnsupported        500  .dialect .driver         use a driver that the message names
+      TransactionEnded           500             do not end the transaction that the ledger was given
       QueueFull                  503  .queue_max               nothing was queued: try again a little later
       BatcherClosed              503                           nothing was queued: use a batcher that is open
       NotCarriedOut              503  .key                     certainly no effect: try again
@@ -371,6 +374,43 @@ class SchemaMismatch(LedgerError):
             f"The database {has} and this version needs {expected}. Run `credits db upgrade`.",
             found=found,
             expected=expected,
+        )
+
+
+class SessionUnusable(LedgerError):
+    """The session given to a verb cannot keep what the ledger promises, or is no session."""
+
+    code = "session_unusable"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"The session {problem}")
+
+
+class DatabaseUnsupported(LedgerError):
+    """The ledger does not work with this database or this driver."""
+
+    code = "database_unsupported"
+    dialect: str
+    driver: str
+
+    def __init__(self, dialect: str, driver: str, instead: str) -> None:
+        named = f"{dialect} with the driver {driver}" if driver else dialect
+        super().__init__(
+            f"The ledger does not work with {named}. Use a URL that begins with {instead}.",
+            dialect=dialect,
+            driver=driver,
+        )
+
+
+class TransactionEnded(LedgerError):
+    """The transaction in which a verb answered was ended by the work itself."""
+
+    code = "transaction_ended"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The work ended its transaction by commit, rollback or close, so its answer may not be in the book. Leave"
+            " that to the caller, and undo a part of the work with `session.begin_nested()`."
         )
 
 

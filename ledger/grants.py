@@ -20,6 +20,7 @@ from ledger.schema.tables import GrantRow
 from ledger.storage.journal import carry_out
 from ledger.storage.present import read_present
 from ledger.storage.rows import grant_of
+from ledger.storage.sessions import connection_of
 from ledger.storage.shapes import RowShape
 
 
@@ -101,7 +102,7 @@ def list_grants(
     state = read_present(session, account_id, moment, grants=True)
     grants = dict(state.grants)
     if ended:
-        for row in session.connection().execute(_ALL, {"account_id": account_id}):
+        for row in connection_of(session).execute(_ALL, {"account_id": account_id}):
             grants.setdefault(row[1], grant_of(row))
     return [_standing(account_id, grants[number]) for number in sorted(grants)]
 

@@ -19,6 +19,7 @@ from ledger.model.values import CreditLine, Limit
 from ledger.storage.history import require_account
 from ledger.storage.journal import carry_out
 from ledger.storage.present import read_present
+from ledger.storage.sessions import connection_of
 
 
 def set_credit_line(
@@ -77,7 +78,7 @@ class LimitUsage:
 def list_limits(session: Session, account_id: str) -> list[Limit]:
     """An account's limits in the order in which they were first set; lifted ones have no maximum."""
     require_account(session, account_id)
-    rows = session.connection().execute(_LIMITS, {"account_id": account_id})
+    rows = connection_of(session).execute(_LIMITS, {"account_id": account_id})
     return [answers.limit(account_id, *row[1:]) for row in rows]
 
 
@@ -91,8 +92,8 @@ def list_limit_usage(session: Session, account_id: str, *, at: datetime | None =
     state = read_present(session, account_id, moment)
     moment = max(moment, state.at)
     values = {"account_id": account_id}
-    limits = {row[0]: tuple(row[1:]) for row in session.connection().execute(_LIMITS, values)}
-    counted = {tuple(row[:3]): tuple(row[3:]) for row in session.connection().execute(_USAGE, values)}
+    limits = {row[0]: tuple(row[1:]) for row in connection_of(session).execute(_LIMITS, values)}
+    counted = {tuple(row[:3]): tuple(row[3:]) for row in connection_of(session).execute(_USAGE, values)}
     counted |= {key: (usage.spent, usage.holds) for key, usage in state.usage.items()}
     return [
         _usage(answers.limit(account_id, *limits[number]), value, window, spent, holds)

@@ -37,6 +37,7 @@ from ledger.model.values import ReservationState, StartState
 from ledger.storage.engines import BEGINS_IMMEDIATE
 from ledger.storage.history import require_account
 from ledger.storage.journal import OUTBOX_CHANGE
+from ledger.storage.sessions import connection_of
 from ledger.storage.shapes import Write
 from ledger.storage.writes import execute_writes
 
@@ -137,7 +138,7 @@ def deliver_outbox(
     delivery = _Delivery(
         session, handler, at, _micros(pause, "pause"), _micros(pause_max, "pause_max"), _check_limit(limit)
     )
-    connection = session.connection()
+    connection = connection_of(session)
     if connection.dialect.name == "sqlite" and BEGINS_IMMEDIATE not in connection.info:
         # The engine of a host that begins late: a write, if only of nothing, takes the lock before anything is read.
         connection.execute(text("UPDATE ledger_outbox SET attempts = attempts WHERE account_id = ''"))
@@ -350,7 +351,7 @@ def list_outbox(
         conditions.append(_AFTER)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     statement = text(f"SELECT {_LISTED} FROM ledger_outbox o {_OF_HOLD} {where} {_IN_ORDER}")
-    return [_standing(row) for row in session.connection().execute(statement, values).all()]
+    return [_standing(row) for row in connection_of(session).execute(statement, values).all()]
 
 
 _LISTED = (

@@ -22,6 +22,7 @@ from ledger.storage import journal
 from ledger.storage.history import read_transfers, require_account
 from ledger.storage.journal import carry_out
 from ledger.storage.rows import reservation_of
+from ledger.storage.sessions import connection_of
 from ledger.storage.shapes import RowShape
 
 
@@ -131,7 +132,7 @@ def expire_due(
     if account_id is not None:
         return [carry_out(session, ExpireDue(account_id, at), Expiry)]
     moment = clock() if at is None else to_moment(at)
-    due = session.connection().execute(_DUE_ACCOUNTS, {"moment": moment, "limit": limit}).scalars().all()
+    due = connection_of(session).execute(_DUE_ACCOUNTS, {"moment": moment, "limit": limit}).scalars().all()
     results = journal.execute(session, [ExpireDue(found, at) for found in sorted(due)])
     return [result for result in results if isinstance(result, Expiry)]
 
@@ -184,7 +185,7 @@ def _select(
     session: Session, account_id: str, conditions: str, values: dict[str, Any], at: datetime | None, limit: int
 ) -> list[Reservation]:
     moment = clock() if at is None else to_moment(at)
-    connection = session.connection()
+    connection = connection_of(session)
     columns = ", ".join(f"t.{name}" for name in RowShape.of(ReservationRow).columns)
     statement = text(
         f"SELECT {columns} FROM ledger_reservation t WHERE t.account_id = :account_id AND {conditions}"

@@ -34,6 +34,7 @@ from ledger.rules.spending import spendable
 from ledger.storage import history
 from ledger.storage.journal import carry_out
 from ledger.storage.present import read_present
+from ledger.storage.sessions import connection_of
 
 
 def launch(
@@ -93,7 +94,7 @@ def find_launch(session: Session, account_id: str, dataset_id: str, request: Run
     key = request_key(request)
     if key is None:
         return None
-    bound = history.read_keyed(session.connection(), account_id, launch_scope(dataset_id), key)
+    bound = history.read_keyed(connection_of(session), account_id, launch_scope(dataset_id), key)
     first = first_answer(bound, key, bytes.fromhex(request.digest()))
     return first if isinstance(first, Launch) else None
 
@@ -174,7 +175,7 @@ def find_last_run(
     check_id(account_id, "account_id")
     check_id(dataset_id, "dataset_id")
     moment = clock() if at is None else to_moment(at)
-    connection = session.connection()
+    connection = connection_of(session)
     row = connection.execute(_LAST, {"account_id": account_id, "dataset_id": dataset_id}).one_or_none()
     if row is None:
         return None
@@ -201,7 +202,7 @@ def find_last_run(
 
 def _ended(session: Session, account_id: str, run_id: str, state: str) -> RunState:
     """How a run ended whose hold holds nothing any more."""
-    settled = history.read_keyed(session.connection(), account_id, "settle", run_id)
+    settled = history.read_keyed(connection_of(session), account_id, "settle", run_id)
     if settled is not None:
         return RunState(settled.parsed_details()["outcome"]["status"])
     # A run whose hold was captured without an outcome did what was charged.

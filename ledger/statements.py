@@ -21,6 +21,7 @@ from ledger.model.moments import from_moment, from_optional, to_moment
 from ledger.model.values import Statement
 from ledger.storage.history import buckets_after, buckets_before, read_windows, sequence_before
 from ledger.storage.present import read_present
+from ledger.storage.sessions import connection_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def open_statement(
     _check_page(after, limit)
     state = read_present(session, account_id, end - 1)
     recorded_last = state.sequence - len(state.postings)
-    connection = session.connection()
+    connection = connection_of(session)
     before = 0 if start is None else sequence_before(connection, account_id, start, recorded_last)
     first = max(before, after)
     last = max(first, sequence_before(connection, account_id, end, recorded_last))
@@ -120,7 +121,7 @@ def open_statement(
 
 def _recorded(session: Session, account_id: str, first: int, last: int) -> Iterator[Posting]:
     if last > first:
-        for window in read_windows(session.connection(), account_id, after=first, last=last):
+        for window in read_windows(connection_of(session), account_id, after=first, last=last):
             yield from window
 
 

@@ -8,6 +8,7 @@ import sqlalchemy
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL, make_url
 
+from ledger.schema.databases import check_dialect, check_url
 from ledger.storage.driver import driver_cursor
 
 BEGINS_IMMEDIATE = "ledger_begins_immediate"
@@ -28,6 +29,7 @@ def create_engine(url: str | URL, **options: Any) -> Engine:
     url = make_url(url)
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
+    check_url(url)
     return prepare_engine(sqlalchemy.create_engine(url, **options))
 
 
@@ -39,6 +41,7 @@ def prepare_engine(engine: Engine) -> Engine:
     On both, most of the ledger's statements go through the driver itself: `echo`, cursor and `handle_error` events of
     SQLAlchemy do not show them, nor do errors say their text; the logs of the database do.
     """
+    check_dialect(engine.dialect)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_immediate)

@@ -15,6 +15,7 @@ from ledger.model.checks import check_id
 from ledger.storage import queries
 from ledger.storage.queries import ENTRY
 from ledger.storage.rows import posting_of
+from ledger.storage.sessions import connection_of
 from ledger.storage.streams import fetch_raw
 
 WINDOW = 2000
@@ -147,12 +148,12 @@ _PLACE = text(
 
 def buckets_before(session: Session, account_id: str, moment: int, last: int | None = None) -> tuple[int, ...]:
     """The running balance of the last entry that took effect before a moment; zeros before the first."""
-    return buckets_after(session, account_id, sequence_before(session.connection(), account_id, moment, last))
+    return buckets_after(session, account_id, sequence_before(connection_of(session), account_id, moment, last))
 
 
 def buckets_after(session: Session, account_id: str, sequence: int) -> tuple[int, ...]:
     """The running balance that an entry left; zeros before the first."""
-    row = session.connection().execute(_BALANCE_AFTER, {"account_id": account_id, "sequence": sequence}).one_or_none()
+    row = connection_of(session).execute(_BALANCE_AFTER, {"account_id": account_id, "sequence": sequence}).one_or_none()
     return (0,) * len(BALANCES) if row is None else tuple(row)
 
 
@@ -164,7 +165,7 @@ _BALANCE_AFTER = text(
 def require_account(session: Session, account_id: str) -> None:
     """Raise `AccountNotFound` unless the account is open."""
     check_id(account_id, "account_id")
-    found = session.connection().execute(
+    found = connection_of(session).execute(
         text("SELECT 1 FROM ledger_account WHERE account_id = :account_id"), {"account_id": account_id}
     )
     if found.one_or_none() is None:

@@ -32,7 +32,7 @@ from ledger.schema.tables import (
     TransferRow,
     UsageRow,
 )
-from ledger.storage import journal, snapshots
+from ledger.storage import snapshots
 from ledger.storage.rows import (
     account_row,
     grant_row,
@@ -42,6 +42,7 @@ from ledger.storage.rows import (
     reservation_row,
     transfer_rows,
 )
+from ledger.storage.sessions import writing_connection
 from ledger.storage.shapes import RowShape, Write
 from ledger.storage.writes import execute_writes
 
@@ -73,7 +74,7 @@ def execute(session: Session, commands: Sequence[Command]) -> list[Result | Reje
     """
     if not commands:
         return []
-    connection = session.connection()
+    connection = writing_connection(session)
     now = clock()
     opened = _open_accounts(connection, commands, now)
     needs = snapshots.Needs.of(commands, now)
@@ -203,7 +204,7 @@ Answer = TypeVar("Answer", bound=Result)
 
 def carry_out(session: Session, command: Command, kind: type[Answer]) -> Answer:
     """Execute one command and answer its result, which is of the given kind. Raises its refusal."""
-    (result,) = journal.execute(session, [command])
+    (result,) = execute(session, [command])
     if isinstance(result, Exception):
         raise result
     if not isinstance(result, kind):  # pragma: no cover - a key's digest names its verb, so kinds cannot differ

@@ -11,6 +11,7 @@ from ledger.errors import AccountNotFound
 from ledger.rules import record_due
 from ledger.storage import snapshots
 from ledger.storage.history import read_sequence
+from ledger.storage.sessions import connection_of
 
 _READS_MAX = 8
 
@@ -40,7 +41,7 @@ def read_unlocked(
     repeated. After several overtaken reads the account is locked for the rest of the caller's transaction.
     Raises `AccountNotFound`.
     """
-    connection = session.connection()
+    connection = connection_of(session)
     for attempt in range(_READS_MAX):
         is_last = attempt == _READS_MAX - 1
         read = snapshots.lock_accounts if is_last else snapshots.read_accounts

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ledger.errors import CommitUnknown
+from ledger.errors import CommitUnknown, TransactionEnded
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -46,8 +46,10 @@ def run_transaction(
     while True:
         is_committing = False
         try:
-            with Session(engine, expire_on_commit=False) as session, session.begin():
+            with Session(engine, expire_on_commit=False) as session, session.begin() as transaction:
                 answer = work(session)
+                if session.get_transaction() is not transaction:
+                    raise TransactionEnded
                 session.flush()
                 is_committing = True
             return answer
@@ -73,8 +75,10 @@ async def run_transaction_async(
     while True:
         is_committing = False
         try:
-            async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
+            async with AsyncSession(engine, expire_on_commit=False) as session, session.begin() as transaction:
                 answer = await session.run_sync(work)
+                if session.sync_session.get_transaction() is not transaction.sync_transaction:
+                    raise TransactionEnded
                 await session.flush()
                 is_committing = True
             return answer

@@ -77,6 +77,14 @@ EXAMPLES: list[tuple[errors.LedgerError, str, int, dict[str, Any]]] = [
     (errors.CheckpointInvalid("is no checkpoint. Name another."), "checkpoint_invalid", 400, {}),
     (errors.CommitUnknown(), "commit_unknown", 503, {}),
     (errors.SchemaMismatch(None, "0001"), "schema_mismatch", 500, {"expected": "0001"}),
+    (errors.SessionUnusable("is none. Pass a Session."), "session_unusable", 500, {}),
+    (
+        errors.DatabaseUnsupported("mysql", "mysqldb", "sqlite://"),
+        "database_unsupported",
+        500,
+        {"dialect": "mysql", "driver": "mysqldb"},
+    ),
+    (errors.TransactionEnded(), "transaction_ended", 500, {}),
 ]
 
 

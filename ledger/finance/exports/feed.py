@@ -19,6 +19,7 @@ from ledger.book.answers import to_entry
 from ledger.errors import CommandInvalid
 from ledger.model.values import Entry
 from ledger.storage.history import read_windows
+from ledger.storage.sessions import connection_of
 
 LIMIT_MAX = 100_000
 _ACCOUNTS = 1_000
@@ -86,7 +87,7 @@ def entries_since(session: Session, cursor: Cursor | None = None, *, limit: int 
         if first > size:
             raise CommandInvalid("cursor", f"is ahead of account {account_id!r}. It was given by another book.")
         last = min(size, first + limit - len(found))
-        for window in read_windows(session.connection(), account_id, after=first, last=last):
+        for window in read_windows(connection_of(session), account_id, after=first, last=last):
             found += [to_entry(posting) for posting in window]
         if last > first:
             positions[account_id], after = last, account_id
@@ -111,6 +112,6 @@ def _in_turn(session: Session, after: str) -> Iterator[tuple[str, int]]:
 
 
 def _pages(session: Session, statement: Any, values: dict[str, str]) -> Iterator[tuple[str, int]]:
-    while rows := session.connection().execute(statement, values).all():
+    while rows := connection_of(session).execute(statement, values).all():
         yield from ((name, size) for name, size in rows)
         values["after"] = rows[-1][0]

@@ -18,6 +18,7 @@ from ledger.errors import CommandInvalid
 from ledger.finance.exports.journals import CSV_LINE_END, write_beancount, write_hledger, write_journal
 from ledger.finance.stream import ROWS_AT_ONCE, stream_book
 from ledger.schema.tables import metadata
+from ledger.storage.sessions import connection_of
 from ledger.storage.streams import stream_raw
 
 
@@ -78,7 +79,7 @@ def export_book(
 def _write_folder(session: Session, kind: ExportFormat, folder: Path, zone: tzinfo) -> int:
     write = _write_csv if kind is ExportFormat.CSV else _write_parquet
     for table in metadata.sorted_tables:
-        write(folder / f"{table.name}.{kind}", table, session.connection())
+        write(folder / f"{table.name}.{kind}", table, connection_of(session))
     with (folder / "journal.csv").open("w", encoding="utf-8", newline="") as out:
         return write_journal(stream_book(session), out, zone=zone)
 

@@ -17,6 +17,7 @@ from ledger.finance.reconciliation.files.mappings import RecordMapping
 from ledger.finance.stream import ROWS_AT_ONCE
 from ledger.model.ids import format_grant_id, format_reservation_id, format_run_id
 from ledger.runs import RunState
+from ledger.storage.sessions import connection_of
 
 Row = tuple[str | None, str, int, str | None, int, str, str, str | None]
 _MONEY = 10**12
@@ -40,7 +41,7 @@ def read_side(
 
 def _rows(session: Session, statement: str, values: dict[str, Any]) -> Iterator[Any]:
     options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
-    with session.connection().execute(text(statement), values, execution_options=options) as rows:
+    with connection_of(session).execute(text(statement), values, execution_options=options) as rows:
         yield from rows
 
 

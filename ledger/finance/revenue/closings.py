@@ -32,6 +32,7 @@ from ledger.model.checks import check_text
 from ledger.model.moments import from_moment, to_moment
 from ledger.schema.tables import ClosingRow
 from ledger.storage import queries
+from ledger.storage.sessions import connection_of
 from ledger.storage.shapes import RowShape, Write
 from ledger.storage.writes import execute_writes
 
@@ -65,13 +66,13 @@ class PeriodClosed:
 
 def list_closings(session: Session) -> list[Closing]:
     """All closings, in the order of their periods."""
-    return [_closing(row) for row in session.connection().execute(_ALL)]
+    return [_closing(row) for row in connection_of(session).execute(_ALL)]
 
 
 def find_closing(session: Session, period: AccountingPeriod) -> Closing | None:
     """The closing of just this period, under whatever name; None where it was not closed."""
     values = {"since": to_moment(period.since, "since"), "until": to_moment(period.until, "until")}
-    row = session.connection().execute(_OF_PERIOD, values).one_or_none()
+    row = connection_of(session).execute(_OF_PERIOD, values).one_or_none()
     return None if row is None else _closing(row)
 
 
@@ -113,7 +114,7 @@ def close_period(
     asked = AccountingPeriod.parse(period, named_zone(zone))
     check_text(by, "by")
     moment = clock() if at is None else to_moment(at)
-    connection = session.connection()
+    connection = connection_of(session)
     _take_turn(connection)
     found = find_closing(session, asked)
     if found is not None:
@@ -150,7 +151,7 @@ def _take_turn(connection: Connection) -> None:
 
 def _check(session: Session, span: Span, asked: AccountingPeriod, moment: int) -> None:
     """Refuse a period that is not the next to be closed, or not over."""
-    name, connection = asked.name, session.connection()
+    name, connection = asked.name, connection_of(session)
     if span.until > moment:
         raise PeriodNotClosable(name, f"ends at {_said(span.until)}, which is yet to come. Close it then.")
     begins = span.closed_until
@@ -239,7 +240,7 @@ def checkpoint_closing(session: Session, period: AccountingPeriod) -> Checkpoint
     values = {"since": to_moment(period.since), "until": to_moment(period.until)}
     marks = [
         AccountMark(account_id, sequence, bytes(head).hex(), tuple(map(from_micro, balances)))
-        for account_id, sequence, head, *balances in session.connection().execute(_HEADS, values)
+        for account_id, sequence, head, *balances in connection_of(session).execute(_HEADS, values)
     ]
     return Checkpoint(closing.closed_at, tuple(sorted(marks, key=lambda mark: mark.account_id)))
 

@@ -45,6 +45,7 @@ from ledger.model.ids import format_grant_id
 from ledger.model.moments import to_moment
 from ledger.model.values import EntryKind
 from ledger.storage.history import require_account
+from ledger.storage.sessions import connection_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class Span(NamedTuple):
     @classmethod
     def of(cls, session: Session, period: AccountingPeriod) -> Span:
         """A period in the book as it is closed now."""
-        closed_until = session.connection().execute(text("SELECT max(until) FROM ledger_closing")).scalar_one()
+        closed_until = connection_of(session).execute(text("SELECT max(until) FROM ledger_closing")).scalar_one()
         return cls(to_moment(period.since, "since"), to_moment(period.until, "until"), closed_until)
 
     def is_open(self, moment: int) -> bool:
@@ -139,7 +140,7 @@ def stream_revenue(
 
 def has_closing(session: Session, span: Span) -> bool:
     """True when the very period was closed."""
-    found = session.connection().execute(_CLOSED, {"since": span.since, "until": span.until})
+    found = connection_of(session).execute(_CLOSED, {"since": span.since, "until": span.until})
     return found.first() is not None
 
 
@@ -165,7 +166,7 @@ def stream_figures(
     values = {"since": span.since, "until": span.until} | ({} if account_id is None else {"account_id": account_id})
     options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
     statement = text(_STORED.format(of_one=of_one))
-    with session.connection().execute(statement, values, execution_options=options) as rows:
+    with connection_of(session).execute(statement, values, execution_options=options) as rows:
         for name, written in rows:
             figures = Figures.from_json(written)
             if figures.has_any():
@@ -180,7 +181,7 @@ def total_revenue(session: Session, period: AccountingPeriod, *, account_id: str
 def _compare(session: Session, span: Span, found: AccountRevenue) -> None:
     """Raise `AuditFailed` unless the lines of a closed period come to what was stored of it."""
     values = {"account_id": found.account_id, "since": span.since, "until": span.until}
-    row = session.connection().execute(text(_STORED.format(of_one=" AND account_id = :account_id")), values).first()
+    row = connection_of(session).execute(text(_STORED.format(of_one=" AND account_id = :account_id")), values).first()
     if row is None or row[1] != found.figures.to_json():
         message = "its entries do not come to what the closing of the period says. Run `credits audit`"
         raise AuditFailed([Finding(found.account_id, None, "closing_wrong", message)])
@@ -230,7 +231,7 @@ def count_moves(
     statement = _MOVES.format(part=part, joins=joins, conditions=conditions)
     statement += f" UNION ALL {_LASTS} ORDER BY 1" if is_closing else " ORDER BY 1"
     options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
-    with session.connection().execute(text(statement), values, execution_options=options) as rows:
+    with connection_of(session).execute(text(statement), values, execution_options=options) as rows:
         for name, group in groupby(rows, itemgetter(0)):
             yield _counted(name, group)
 
@@ -256,7 +257,7 @@ _GRANTS = text(
 def revenue_of(session: Session, counted: Counted) -> AccountRevenue:
     """An account's lines and figures, from what moved."""
     terms: dict[int, Terms] = {}
-    for number, kind, details in session.connection().execute(_GRANTS, {"account_id": counted.account_id}):
+    for number, kind, details in connection_of(session).execute(_GRANTS, {"account_id": counted.account_id}):
         if number in counted.moves:
             basis = Basis.of(json.loads(details)) if "cost_basis" in details else None
             terms[number] = Terms(kind, basis)

@@ -22,6 +22,7 @@ from estimator.errors import EstimatorError
 from ledger.documents import credits_text
 from ledger.errors import Finding
 from ledger.finance.stream import BookEntry, stream_book
+from ledger.storage.sessions import connection_of
 
 _CARDS = text("SELECT card_id, content FROM ledger_card WHERE account_id = :account_id")
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, EstimatorError)
@@ -99,7 +100,7 @@ class _Account:
 
     def _read_card(self, card_id: str) -> RateCard:
         if self._contents is None:
-            rows = self._session.connection().execute(_CARDS, {"account_id": self._account_id}).all()
+            rows = connection_of(self._session).execute(_CARDS, {"account_id": self._account_id}).all()
             self._contents = {row[0]: row[1] for row in rows}
         card = RateCard.from_dict(json.loads(self._contents[card_id], parse_float=Decimal))
         if card.id != card_id:

@@ -33,6 +33,7 @@ from ledger.model.ids import format_run_id
 from ledger.model.moments import MOMENT_MIN, from_moment, from_optional
 from ledger.model.values import Balance, Entry
 from ledger.statements import OpenStatement, open_statement
+from ledger.storage.sessions import connection_of
 
 COLUMNS = BUCKETS[ISSUED + 1 :]
 """The buckets that a statement has a column for: all but `issued`, where credits come from."""
@@ -251,7 +252,7 @@ class _Runs:
         return card_id
 
     def _first(self, statement: Any, **values: Any) -> Any:
-        return self._session.connection().execute(statement, {"account_id": self._account_id} | values).scalar()
+        return connection_of(self._session).execute(statement, {"account_id": self._account_id} | values).scalar()
 
 
 _CARD = text("SELECT content FROM ledger_card WHERE account_id = :account_id AND card_id = :card_id")

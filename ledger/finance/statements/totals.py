@@ -29,6 +29,7 @@ from ledger.finance.statements.reading import COLUMNS, AccountStatement, Stateme
 from ledger.finance.stream import BookEntry, stream_book
 from ledger.model.moments import to_moment
 from ledger.model.values import Balance, EntryKind
+from ledger.storage.sessions import connection_of
 
 _ACCOUNTS = 1_000
 _PAGE = text(f"SELECT account_id FROM ledger_account WHERE account_id > :after ORDER BY account_id LIMIT {_ACCOUNTS}")
@@ -92,7 +93,7 @@ class PeriodStatements:
 
     def _accounts(self) -> Iterator[str]:
         after = ""
-        while page := self._session.connection().execute(_PAGE, {"after": after}).scalars().all():
+        while page := connection_of(self._session).execute(_PAGE, {"after": after}).scalars().all():
             yield from page
             after = page[-1]
 
@@ -103,7 +104,7 @@ class PeriodStatements:
         return stream.take() if stream.name == account_id else ()
 
     def _is_account(self, name: str) -> bool:
-        return self._session.connection().execute(_IS_THERE, {"account_id": name}).first() is not None
+        return connection_of(self._session).execute(_IS_THERE, {"account_id": name}).first() is not None
 
     def _orphan(self, name: str, entries: Iterable[BookEntry]) -> None:
         count = sum(1 for _ in entries)

@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from ledger.errors import SchemaMismatch
+from ledger.schema.databases import check_dialect
 from ledger.schema.triggers import install_triggers, remove_triggers
 
 VERSION_TABLE = "ledger_alembic_version"
@@ -28,6 +29,7 @@ def upgrade(bind: Engine | Connection, *, triggers: bool = True) -> str:
     Safe when several processes call it at once, and when there is nothing to do. Given a connection, it joins that
     connection's transaction and does not commit (async: `await connection.run_sync(ledger.upgrade)`).
     """
+    check_dialect(bind.dialect)
     if isinstance(bind, Connection):
         return _upgrade(bind, triggers)
     with bind.begin() as connection:

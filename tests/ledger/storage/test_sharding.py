@@ -117,6 +117,9 @@ def on_sqlite(sqlite_url: str) -> Iterator[Book]:
     engine = ledger.create_engine(sqlite_url)
     book = Book(engine, account)
     event.listen(engine, "connect", lambda connection, _: connection.set_trace_callback(book.statements.append))
+    with Session(engine) as session:
+        ledger.list_accounts(session)  # the first verb on an engine reads the revision of the schema
+    book.statements.clear()
     yield book
     engine.dispose()
 

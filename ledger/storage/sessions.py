@@ -1,0 +1,81 @@
+"""The connection of a caller's session, for a verb: refused where the ledger could not keep what it promises.
+
+Every verb gets its connection here. What is looked at costs nothing on a session that is as it should be: the revision
+of the schema is read once an engine, by the first verb.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakSet
+
+from sqlalchemy import Connection, Pool
+from sqlalchemy.exc import UnboundExecutionError
+from sqlalchemy.orm import Session, scoped_session
+
+from ledger.errors import SessionUnusable
+from ledger.schema.databases import check_dialect
+from ledger.schema.revisions import check_revision
+from ledger.storage.engines import BEGINS_IMMEDIATE
+
+_checked: WeakSet[Pool] = WeakSet()
+"""Pools of engines whose driver and schema were found to be what this version works with."""
+
+
+def connection_of(session: Session) -> Connection:
+    """The connection of a session, for a verb that reads.
+
+    Raises `SessionUnusable`, `DatabaseUnsupported`, `SchemaMismatch`.
+    """
+    if not isinstance(session, Session):
+        session = _session(session)
+    if _binds(session):
+        raise SessionUnusable(
+            "has binds of several databases, whose transactions do not commit together. Pass `Session(engine)` of the"
+            " one database that has the ledger's tables and your own."
+        )
+    try:
+        connection = session.connection()
+    except UnboundExecutionError:
+        raise SessionUnusable("is bound to no database. Pass `Session(engine)`.") from None
+    if connection.engine.pool not in _checked:
+        check_dialect(connection.dialect)
+        check_revision(connection)
+        _checked.add(connection.engine.pool)
+    return connection
+
+
+def writing_connection(session: Session) -> Connection:
+    """The connection of a session, for a verb that writes. Raises what `connection_of` does."""
+    connection = connection_of(session)
+    if BEGINS_IMMEDIATE not in connection.info and _commits_by_itself(connection):
+        raise SessionUnusable(
+            "is in AUTOCOMMIT, where a rollback undoes nothing. Pass a session of an engine with the default isolation"
+            " level."
+        )
+    return connection
+
+
+def _binds(session: Session) -> Any:
+    """What a session was given as `binds`: SQLAlchemy 2.1 says it, 2.0 keeps it to itself."""
+    return getattr(session, "binds", None) or getattr(session, "_Session__binds", None)
+
+
+def _commits_by_itself(connection: Connection) -> bool:
+    """True where the driver commits every statement; asks the driver, not the server."""
+    return connection.dialect.detect_autocommit_setting(connection.connection.dbapi_connection)  # type: ignore[arg-type]
+
+
+def _session(given: Any) -> Session:
+    """The session behind a `scoped_session`. Raises `SessionUnusable` for anything that is no session."""
+    if isinstance(given, scoped_session):
+        session: Session = given()
+        return session
+    kind = type(given).__name__
+    if hasattr(given, "run_sync"):
+        remedy = "From async code: `await session.run_sync(ledger.reserve, ...)`, which passes the Session behind it."
+    elif callable(given):
+        remedy = "Call it, and pass the Session that it makes: `with sessionmaker() as session:`."
+    else:
+        remedy = "Pass a Session: `with Session(engine) as session, session.begin():`, or use `run_transaction`."
+    raise SessionUnusable(f"is of type {kind}, and a verb takes a sqlalchemy.orm.Session. {remedy}")

@@ -1,0 +1,124 @@
+"""What a verb accepts as its session: one that keeps the ledger's promises, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+import ledger
+from ledger.schema import revisions
+from ledger.schema.migrations import head_revision
+from ledger.schema.tables import AccountRow
+from tests.ledger.conftest import START
+
+VERBS: dict[str, Callable[[Any], Any]] = {
+    "reserve": lambda session: ledger.reserve(session, "acme", 1),
+    "execute": lambda session: ledger.execute(session, [ledger.Reserve("acme", 1)]),
+    "list_grants": lambda session: ledger.list_grants(session, "acme"),
+    "get_balance": lambda session: ledger.get_balance(session, "acme"),
+    "list_accounts": lambda session: ledger.list_accounts(session),
+    "audit": lambda session: list(ledger.audit(session)),
+    "deliver_outbox": lambda session: ledger.deliver_outbox(session, print),
+    "take_checkpoint": lambda session: ledger.take_checkpoint(session),
+}
+GIVEN: dict[str, tuple[Callable[[Engine], Any], str]] = {
+    "AsyncSession": (lambda engine: AsyncSession(), "run_sync"),
+    "Engine": (lambda engine: engine, "Session(engine)"),
+    "Connection": (lambda engine: engine.connect(), "Session(engine)"),
+    "sessionmaker": (sessionmaker, "Call it"),
+    "async_sessionmaker": (lambda engine: async_sessionmaker(), "Call it"),
+    "None": (lambda engine: None, "Session(engine)"),
+    "unbound": (lambda engine: Session(), "Session(engine)"),
+    "binds": (lambda engine: Session(binds={AccountRow: engine}), "Session(engine)"),
+}
+
+
+@pytest.mark.parametrize("given", GIVEN)
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_is_no_session_is_refused_with_what_to_pass(engine: Engine, verb: str, given: str) -> None:
+    """Every verb refuses it in the same words, before anything is sent."""
+    make, remedy = GIVEN[given]
+    wrong = make(engine)
+    with pytest.raises(ledger.SessionUnusable) as refused:
+        VERBS[verb](wrong)
+    assert remedy in str(refused.value)
+    if isinstance(wrong, Connection):
+        wrong.close()
+
+
+def test_a_scoped_session_is_the_session_behind_it(engine: Engine) -> None:
+    """A hold that one makes commits with that session."""
+    scoped = scoped_session(sessionmaker(engine))
+    ledger.open_account(scoped, "acme", at=START)  # type: ignore[arg-type]
+    ledger.grant_credits(scoped, "acme", 5, at=START)  # type: ignore[arg-type]
+    scoped.commit()
+    scoped.remove()
+    with Session(engine) as session:
+        assert ledger.get_balance(session, "acme").available == 5
+
+
+@pytest.fixture
+def by_itself(database_url: str) -> Engine:
+    """A host's engine whose driver commits every statement."""
+    return sa.create_engine(ledger.create_engine(database_url).url, isolation_level="AUTOCOMMIT")
+
+
+def test_in_autocommit_nothing_is_written_and_everything_is_read(
+    by_itself: Engine, engine: Engine, acme: str, session: Session
+) -> None:
+    """By the engine's own setting, and by an option of a connection."""
+    session.commit()
+    for autocommits in (by_itself, sa.create_engine(engine.url).execution_options(isolation_level="AUTOCOMMIT")):
+        with Session(autocommits) as other:
+            assert ledger.get_balance(other, acme).available == 10
+            for command in (ledger.Reserve(acme, 1), ledger.GrantCredits(acme, 1)):
+                with pytest.raises(ledger.SessionUnusable, match="AUTOCOMMIT"):
+                    ledger.execute(other, [command])
+        autocommits.dispose()
+    assert ledger.get_balance(session, acme).held == 0
+
+
+@pytest.mark.parametrize("found", [None, "0004", "9999"])
+def test_another_schema_is_named_by_the_first_verb_on_an_engine(
+    engine: Engine, acme: str, session: Session, found: str | None
+) -> None:
+    """Older, newer, or none at all: nothing is written, and the refusal says what to run."""
+    session.commit()
+    with engine.begin() as connection:
+        if found is None:
+            connection.execute(text("ALTER TABLE ledger_alembic_version RENAME TO ledger_elsewhere"))
+        else:
+            connection.execute(text("UPDATE ledger_alembic_version SET version_num = :found"), {"found": found})
+    other = ledger.create_engine(engine.url)
+    try:
+        for verb in VERBS.values():
+            with Session(other) as fresh, pytest.raises(ledger.SchemaMismatch, match="credits db upgrade") as refused:
+                verb(fresh)
+            assert (refused.value.found, refused.value.expected) == (found, revisions.HEAD)
+    finally:
+        other.dispose()
+        with engine.begin() as connection:
+            if found is None:
+                connection.execute(text("ALTER TABLE ledger_elsewhere RENAME TO ledger_alembic_version"))
+            connection.execute(text("UPDATE ledger_alembic_version SET version_num = :head"), {"head": revisions.HEAD})
+
+
+def test_the_schema_is_looked_at_once_an_engine(engine: Engine, acme: str, session: Session) -> None:
+    """What the good path sends does not name the table of revisions."""
+    asked: list[str] = []
+    sa.event.listen(engine, "before_cursor_execute", lambda *seen: asked.append(seen[2]))
+    ledger.get_balance(session, acme)
+    ledger.list_accounts(session)
+    assert asked
+    assert not [statement for statement in asked if "alembic" in statement or "ledger_alembic_version" in statement]
+
+
+def test_the_revision_that_this_version_works_with_is_the_last_file_of_its_migrations() -> None:
+    """Said in code, so that no verb has to load Alembic."""
+    assert head_revision() == revisions.HEAD
