@@ -30,7 +30,7 @@ from estimator import RunPlan, RunRequest, RunResponse
 from ledger.book.lifecycle import state_at
 from ledger.clock import clock
 from ledger.errors import CommandInvalid
-from ledger.model.checks import TEXT_MAX, check_duration, is_storable
+from ledger.model.checks import TEXT_MAX, check_duration, check_limit, is_storable
 from ledger.model.ids import format_reservation_id, format_run_id, format_start_id, parse_start_id
 from ledger.model.moments import MOMENT_MAX, from_moment, from_optional, to_moment
 from ledger.model.values import ReservationState, StartState
@@ -136,7 +136,7 @@ def deliver_outbox(
     """
     _check_handler(handler)
     delivery = _Delivery(
-        session, handler, at, _micros(pause, "pause"), _micros(pause_max, "pause_max"), _check_limit(limit)
+        session, handler, at, _micros(pause, "pause"), _micros(pause_max, "pause_max"), check_limit(limit, LIMIT_MAX)
     )
     connection = connection_of(session)
     if connection.dialect.name == "sqlite" and BEGINS_IMMEDIATE not in connection.info:
@@ -164,12 +164,6 @@ def _micros(value: timedelta, name: str) -> int:
     if micros is None:
         raise CommandInvalid(name, "must be a timedelta, not None.")
     return micros
-
-
-def _check_limit(limit: object) -> int:
-    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= LIMIT_MAX:
-        raise CommandInvalid("limit", f"is {limit!r}; give a whole number from 1 to {LIMIT_MAX}.")
-    return limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +331,7 @@ def list_outbox(
     `AccountNotFound`, `CommandInvalid`.
     """
     conditions: list[str] = []
-    values: dict[str, Any] = {"limit": _check_limit(limit)}
+    values: dict[str, Any] = {"limit": check_limit(limit, LIMIT_MAX)}
     if account_id is not None:
         require_account(session, account_id)
         conditions.append("o.account_id = :account_id")
@@ -347,7 +341,10 @@ def list_outbox(
     if failed:
         conditions.append("o.error IS NOT NULL")
     if after is not None:
-        values["after_account"], values["after_number"] = parse_start_id(after, "after")
+        place = dict(zip(("after_account", "after_number"), parse_start_id(after, "after"), strict=True))
+        if connection_of(session).execute(_IS_START, place).first() is None:
+            raise CommandInvalid("after", f"is {after!r}, which no start has. Give the last one listed.")
+        values |= place
         conditions.append(_AFTER)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     statement = text(f"SELECT {_LISTED} FROM ledger_outbox o {_OF_HOLD} {where} {_IN_ORDER}")
@@ -358,6 +355,7 @@ _LISTED = (
     "o.account_id, o.number, r.dataset_id, r.started_ms, o.state, o.created_at, o.attempts, o.next_attempt_at,"
     " o.ended_at, o.error"
 )
+_IS_START = text("SELECT 1 FROM ledger_outbox WHERE account_id = :after_account AND number = :after_number")
 _AFTER = (
     "(o.next_attempt_at, o.account_id, o.number) > (SELECT a.next_attempt_at, a.account_id, a.number"
     " FROM ledger_outbox a WHERE a.account_id = :after_account AND a.number = :after_number)"

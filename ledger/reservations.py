@@ -13,7 +13,8 @@ from estimator import RateCard, RunPlan
 from ledger.book import answers
 from ledger.clock import clock
 from ledger.commands import Capture, ExpireDue, Extend, OverCapture, Refund, Release, Reserve
-from ledger.errors import ReservationNotFound
+from ledger.errors import CommandInvalid, ReservationNotFound
+from ledger.model.checks import check_limit
 from ledger.model.ids import parse_reservation_id
 from ledger.model.moments import to_moment
 from ledger.model.values import Expiry, Reservation, ReservationState
@@ -129,6 +130,7 @@ def expire_due(
     Reads and writes see it whether or not this has run; running it keeps tables and reports up to date.
     Call it until it answers an empty list.
     """
+    check_limit(limit)
     if account_id is not None:
         return [carry_out(session, ExpireDue(account_id, at), Expiry)]
     moment = clock() if at is None else to_moment(at)
@@ -162,14 +164,38 @@ def list_reservations(
 ) -> list[Reservation]:
     """An account's reservations, oldest first, a page at a time: pass the last id as `after` for the next page.
 
-    A hold past its expiry is listed as expired. Raises `AccountNotFound`.
+    A hold past its expiry is listed as expired. Raises `AccountNotFound`, `CommandInvalid`.
     """
+    check_limit(limit)
+    chosen = None if state is None else _state_of(state)
+    number = _number_after(account_id, after)
     require_account(session, account_id)
-    number = parse_reservation_id(after)[1] if after else 0
     conditions, values = "t.number > :number", {"number": number}
-    if state is not None:
-        conditions += f" AND ({_CONDITIONS[ReservationState(state)]})"
+    if chosen is not None:
+        conditions += f" AND ({_CONDITIONS[chosen]})"
     return _select(session, account_id, conditions, values, at, limit)
+
+
+def _state_of(state: ReservationState | str) -> ReservationState:
+    try:
+        return ReservationState(state)
+    except ValueError:
+        raise CommandInvalid("state", f"is {state!r}; give one of {', '.join(ReservationState)}.") from None
+
+
+def _number_after(account_id: str, after: object) -> int:
+    """The number of the reservation with which the page before ended; 0 for the first page."""
+    if after is None:
+        return 0
+    try:
+        owner, number = parse_reservation_id(after)  # type: ignore[arg-type]  # it refuses what is no text
+    except ReservationNotFound:
+        raise CommandInvalid(
+            "after", f"is {after!r}, which is no reservation's id. Give the last one listed."
+        ) from None
+    if owner != account_id:
+        raise CommandInvalid("after", f"is a reservation of {owner!r}. Give the last one listed of {account_id!r}.")
+    return number
 
 
 _IS_HELD = "t.state = 'held' AND (t.lapses_at IS NULL OR t.lapses_at > :moment)"

@@ -16,7 +16,7 @@ from ledger.book.postings import Posting
 from ledger.book.states import AccountState
 from ledger.clock import clock
 from ledger.errors import CommandInvalid
-from ledger.model.checks import check_id
+from ledger.model.checks import check_id, check_limit
 from ledger.model.moments import from_moment, from_optional, to_moment
 from ledger.model.values import Statement
 from ledger.storage.history import buckets_after, buckets_before, read_windows, sequence_before
@@ -128,8 +128,8 @@ def _recorded(session: Session, account_id: str, first: int, last: int) -> Itera
 def _check_page(after: object, limit: object) -> None:
     if not isinstance(after, int) or isinstance(after, bool) or not 0 <= after < 2**62:
         raise CommandInvalid("after", "is no entry's sequence. Give the last one of the page before, or 0.")
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise CommandInvalid("limit", "must be a whole number of 1 or more entries.")
+    if limit is not None:
+        check_limit(limit, 2**62)
 
 
 def _buckets_after(session: Session, account_id: str, sequence: int, state: AccountState) -> tuple[int, ...]:

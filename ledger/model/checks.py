@@ -23,6 +23,9 @@ PRIORITY_MAX = 32_767
 LABELS_MAX = 16
 """Labels of one hold."""
 
+PAGE_MAX = 10_000
+"""The most rows that one page lists, where nothing else is said."""
+
 METADATA_MAX = 4_000
 """Characters of a caller's own metadata."""
 
@@ -78,6 +81,13 @@ def check_duration(value: object, name: str, *, least: int = 1) -> int | None:
     if not least <= micros <= DURATION_MAX:
         raise CommandInvalid(name, f"must be {'longer than 0' if least else '0 or longer'} and at most 36,525 days.")
     return micros
+
+
+def check_limit(value: object, most: int = PAGE_MAX) -> int:
+    """A number of rows from 1 to `most`. Raises `CommandInvalid`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise CommandInvalid("limit", f"is {value!r}; give a whole number from 1 to {most:,}.")
+    return value
 
 
 def check_labels(labels: object, name: str = "labels") -> dict[str, str]:

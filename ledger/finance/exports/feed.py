@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from ledger.book.answers import to_entry
 from ledger.errors import CommandInvalid
+from ledger.model.checks import check_limit
 from ledger.model.values import Entry
 from ledger.storage.history import read_windows
 from ledger.storage.sessions import connection_of
@@ -77,8 +78,7 @@ def entries_since(session: Session, cursor: Cursor | None = None, *, limit: int 
     recorded yet is no entry: run `ledger.expire_due` first to have it in the feed. Raises `CommandInvalid`, for a
     cursor of another book too.
     """
-    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= LIMIT_MAX:
-        raise CommandInvalid("limit", f"must be a whole number of 1 to {LIMIT_MAX} entries.")
+    check_limit(limit, LIMIT_MAX)
     given = cursor or Cursor()
     positions, after = dict(given.positions), given.after
     found: list[Entry] = []
