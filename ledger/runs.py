@@ -26,6 +26,7 @@ from ledger.book.lifecycle import state_at
 from ledger.clock import clock
 from ledger.commands import LaunchRun, SettleRun, launch_scope, request_key
 from ledger.model.checks import check_id
+from ledger.model.digests import Digest
 from ledger.model.ids import format_reservation_id, format_run_id
 from ledger.model.moments import from_moment, to_moment
 from ledger.model.values import Launch, ReservationState, RunSettlement
@@ -95,7 +96,7 @@ def find_launch(session: Session, account_id: str, dataset_id: str, request: Run
     if key is None:
         return None
     bound = history.read_keyed(connection_of(session), account_id, launch_scope(dataset_id), key)
-    first = first_answer(bound, key, bytes.fromhex(request.digest()))
+    first = first_answer(bound, key, Digest.made(bytes.fromhex(request.digest())))
     return first if isinstance(first, Launch) else None
 
 

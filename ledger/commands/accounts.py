@@ -7,8 +7,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from ledger.errors import CommandInvalid
-from ledger.model.checks import check_amount, check_common, check_id, check_text, digest
+from ledger.model.checks import check_amount, check_common, check_id, check_text
 from ledger.model.cycles import LimitPeriod
+from ledger.model.digests import Digest
 
 HOLDS_MAX = 1_000_000
 """The most holds that a limit on concurrent holds may allow."""
@@ -65,9 +66,9 @@ class SetCreditLine:
         check_common(self.key, self.at)
         object.__setattr__(self, "limit_micro", check_amount(self.limit, least=0, name="limit"))
 
-    def digest(self) -> bytes:
+    def digest(self) -> Digest:
         """What the key binds."""
-        return digest("credit_line", self.limit_micro)
+        return Digest("credit_line", self.limit_micro)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +112,9 @@ class SetLimit:
             raise CommandInvalid("maximum", f"must be a whole number of holds from 0 to {HOLDS_MAX:,}.")
         return self.maximum
 
-    def digest(self) -> bytes:
+    def digest(self) -> Digest:
         """What the key binds."""
-        return digest("limit", self.label, self.value, str(self.period), self.maximum_units)
+        return Digest("limit", self.label, self.value, str(self.period), self.maximum_units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,6 @@ class Adjust:
             raise CommandInvalid("amount", "is 0; give the credits to add, or with a minus sign to take.")
         object.__setattr__(self, "amount_micro", micro)
 
-    def digest(self) -> bytes:
+    def digest(self) -> Digest:
         """What the key binds."""
-        return digest("adjust", self.amount_micro, self.reason)
+        return Digest("adjust", self.amount_micro, self.reason)

@@ -18,9 +18,9 @@ from ledger.model.checks import (
     check_labels,
     check_metadata,
     check_text,
-    digest,
 )
 from ledger.model.cycles import UNITS
+from ledger.model.digests import Digest
 from ledger.model.ids import parse_grant_id
 from ledger.model.moments import to_moment
 
@@ -150,7 +150,7 @@ class GrantCredits:
         if self.scope is not None:
             object.__setattr__(self, "scope", _check_scope(self.scope))
 
-    def digest(self) -> bytes:
+    def digest(self) -> Digest:
         """What the key binds."""
         expires = None if self.expires_at is None else to_moment(self.expires_at)
         said = {
@@ -163,7 +163,7 @@ class GrantCredits:
             "recurrence": None if self.recurrence is None else self.recurrence.bound(),
         }
         beyond = [(name, value) for name, value in said.items() if value is not None]
-        return digest("grant", self.amount_micro, self.priority, expires, *beyond)
+        return Digest("grant", self.amount_micro, self.priority, expires, *beyond)
 
 
 def _check_scope(scope: object) -> dict[str, list[str]]:
@@ -202,6 +202,6 @@ class RevokeGrant:
         object.__setattr__(self, "account_id", owner)
         object.__setattr__(self, "number", number)
 
-    def digest(self) -> bytes:
+    def digest(self) -> Digest:
         """What the key binds."""
-        return digest("revoke", self.number, self.reason)
+        return Digest("revoke", self.number, self.reason)

@@ -9,7 +9,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ledger.errors import CommandInvalid, ReservationNotFound
-from ledger.model.checks import check_amount, check_common, check_duration, check_id, check_labels, check_text, digest
+from ledger.model.checks import check_amount, check_common, check_duration, check_id, check_labels, check_text
+from ledger.model.digests import Digest
 from ledger.model.ids import parse_reservation_id
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Reserve:
         if (self.plan is None) != (self.card is None):
             raise CommandInvalid("plan", "needs its rate card beside it. Give both plan and card, or neither.")
 
-    def digest(self) -> bytes:
+    def digest(self) -> Digest:
         """What the key binds."""
         beyond: list[tuple[str, object]] = []
         if self.grace_micros:
@@ -70,7 +71,7 @@ class Reserve:
             beyond.append(("labels", tuple(self.labels.items())))
         if self.at_most:
             beyond.append(("at_most", True))
-        return digest("reserve", self.amount_micro, self.expires_micros, *beyond)
+        return Digest("reserve", self.amount_micro, self.expires_micros, *beyond)
 
 
 def check_grace(grace: timedelta | None, expires_in: timedelta | None) -> int:
@@ -106,14 +107,14 @@ class Capture:
             raise CommandInvalid("over", f"is {self.over!r}; give one of {', '.join(OverCapture)}.")
         _set_owner(self, self.reservation_id, self.account_id)
 
-    def digest(self) -> bytes:
+    def digest(self) -> Digest:
         """What the key binds."""
         beyond: list[tuple[str, object]] = []
         if not self.final:
             beyond.append(("final", False))
         if self.over != OverCapture.REJECT:
             beyond.append(("over", str(self.over)))
-        return digest("capture", self.number, self.amount_micro, *beyond)
+        return Digest("capture", self.number, self.amount_micro, *beyond)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +131,9 @@ class Release:
         check_common(self.key, self.at)
         _set_owner(self, self.reservation_id, self.account_id)
 
-    def digest(self) -> bytes:
+    def digest(self) -> Digest:
         """What the key binds."""
-        return digest("release", self.number)
+        return Digest("release", self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +156,9 @@ class Extend:
         object.__setattr__(self, "by_micros", micros)
         _set_owner(self, self.reservation_id, self.account_id)
 
-    def digest(self) -> bytes:
+    def digest(self) -> Digest:
         """What the key binds."""
-        return digest("extend", self.number, self.by_micros)
+        return Digest("extend", self.number, self.by_micros)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +182,9 @@ class Refund:
             check_text(self.reason, "reason")
         _set_owner(self, self.reservation_id, self.account_id)
 
-    def digest(self) -> bytes:
+    def digest(self) -> Digest:
         """What the key binds."""
-        return digest("refund", self.number, self.amount_micro, self.reason)
+        return Digest("refund", self.number, self.amount_micro, self.reason)
 
 
 def _set_owner(command: Capture | Release | Extend | Refund, reservation_id: str, account_id: str) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ledger.commands.holds import check_grace
 from ledger.errors import CommandInvalid
-from ledger.model.checks import check_common, check_duration, check_id, check_labels, digest
+from ledger.model.checks import check_common, check_duration, check_id, check_labels
+from ledger.model.digests import Digest
 from ledger.model.ids import parse_run_id
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ class LaunchRun:
         """The request's own idempotency key."""
         return request_key(self.request)
 
-    def digest(self) -> bytes:
+    def digest(self) -> Digest:
         """What the key binds: the request, not its price."""
-        return bytes.fromhex(self.request.digest())
+        return Digest.made(bytes.fromhex(self.request.digest()))
 
 
 def request_key(request: RunRequest) -> str | None:
@@ -90,10 +91,10 @@ class SettleRun:
         """A run ends once, so its id is the key."""
         return self.run_id
 
-    def digest(self) -> bytes:
+    def digest(self) -> Digest:
         """What the key binds."""
         outcome = self.outcome
-        return digest("settle", str(outcome.status), outcome.rows_processed, outcome.rows_delivered)
+        return Digest("settle", str(outcome.status), outcome.rows_processed, outcome.rows_delivered)
 
 
 def launch_scope(dataset_id: str) -> str:

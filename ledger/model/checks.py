@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -131,11 +130,6 @@ def _check_json(value: object, name: str, depth: int) -> None:
             raise CommandInvalid(name, "holds a NUL character or half of a surrogate pair; send well-formed text.")
     elif value is not None and not isinstance(value, bool | int):
         raise CommandInvalid(name, f"holds a {type(value).__name__}; give texts, whole numbers, true, false, null.")
-
-
-def digest(*parts: object) -> bytes:
-    """SHA-256 over the parts of a request that its key binds."""
-    return hashlib.sha256(repr(parts).encode()).digest()
 
 
 def check_common(key: str | None, at: datetime | None) -> None:

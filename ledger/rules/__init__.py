@@ -82,7 +82,7 @@ def _decide_one(accounts: MutableMapping[str, AccountState], command: Command, n
         first = first_answer(state.keys.get((scope, key)), key, digest)
         if first is not None:
             return first
-        binding = (scope, key, digest)
+        binding = (scope, key, digest.value)
     if state.due_at is None or state.due_at > at:
         state.advanced = None
         return _apply(state, command, at, now, binding)

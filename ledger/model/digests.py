@@ -1,0 +1,32 @@
+"""The digest of a request, which its key binds: of canonical JSON, so that it is the same on every Python."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+
+VERSION = 2
+"""Of the hashed text. Version 1 was the `repr` of the parts, which depends on the interpreter's Unicode tables."""
+
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), sort_keys=True).encode
+
+
+class Digest:
+    """What a key binds: texts, whole numbers, truth values and lists of them, which name the verb and its arguments."""
+
+    __slots__ = ("_parts", "value")
+
+    def __init__(self, *parts: object) -> None:
+        self._parts = parts
+        self.value: bytes = sha256(_encode([VERSION, *parts]).encode()).digest()
+
+    @classmethod
+    def made(cls, value: bytes) -> Digest:
+        """A digest that was made elsewhere: a run's, which the request of the wire makes."""
+        digest = cls.__new__(cls)
+        digest._parts, digest.value = (), value
+        return digest
+
+    def is_of(self, bound: bytes | None) -> bool:
+        """True when a key was bound by this request, also by a version of the library that hashed another text."""
+        return bound == self.value or (bool(self._parts) and bound == sha256(repr(self._parts).encode()).digest())
