@@ -33,6 +33,7 @@ from ledger.commands import (
 )
 from ledger.errors import (
     AccountNotFound,
+    AccountsHidden,
     AuditFailed,
     BatcherClosed,
     CaptureExceedsReservation,
@@ -110,11 +111,13 @@ from ledger.statements import get_statement
 from ledger.storage.engines import create_engine, prepare_engine
 from ledger.storage.journal import execute
 from ledger.storage.transactions import is_retryable, run_transaction, run_transaction_async
+from ledger.sweeping import Sweep, sweep
 
 __all__ = [
     "Account",
     "AccountMark",
     "AccountNotFound",
+    "AccountsHidden",
     "Adjust",
     "Adjustment",
     "AuditFailed",
@@ -189,6 +192,7 @@ __all__ = [
     "StartStanding",
     "StartState",
     "Statement",
+    "Sweep",
     "TransactionEnded",
     "Transfer",
     "adjust",
@@ -232,6 +236,7 @@ __all__ = [
     "set_credit_line",
     "set_limit",
     "settle_run",
+    "sweep",
     "take_checkpoint",
     "upgrade",
     "verify_checkpoint",

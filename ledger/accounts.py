@@ -16,7 +16,7 @@ from ledger.model.values import Account, Balance
 from ledger.storage.history import buckets_before
 from ledger.storage.journal import carry_out
 from ledger.storage.present import read_present
-from ledger.storage.sessions import connection_of
+from ledger.storage.sessions import connection_to_all
 
 
 def open_account(session: Session, account_id: str, *, at: datetime | None = None) -> Account:
@@ -40,4 +40,4 @@ def get_balance(session: Session, account_id: str, *, at: datetime | None = None
 
 def list_accounts(session: Session) -> list[str]:
     """The ids of all accounts, in order."""
-    return list(connection_of(session).execute(text("SELECT account_id FROM ledger_account ORDER BY 1")).scalars())
+    return list(connection_to_all(session).execute(text("SELECT account_id FROM ledger_account ORDER BY 1")).scalars())

@@ -21,6 +21,7 @@
       SchemaMismatch             500  .found .expected         run `credits db upgrade`
       SessionUnusable            500             pass a session as the message says
       DatabaseUnsupported        500  .dialect .driver         use a driver that the message names
+      AccountsHidden             500  .role                   use a role that sees all accounts
       TransactionEnded           500             do not end the transaction that the ledger was given
       QueueFull                  503  .queue_max               nothing was queued: try again a little later
       BatcherClosed              503                           nothing was queued: use a batcher that is open
@@ -399,6 +400,20 @@ class DatabaseUnsupported(LedgerError):
             f"The ledger does not work with {named}. Use a URL that begins with {instead}.",
             dialect=dialect,
             driver=driver,
+        )
+
+
+class AccountsHidden(LedgerError):
+    """Row-level security hides accounts from a call that is about all of them."""
+
+    code = "accounts_hidden"
+    role: str
+
+    def __init__(self, role: str) -> None:
+        super().__init__(
+            f"Row-level security hides accounts from the role {role!r}, so this call over all accounts would miss them."
+            " Use the worker's or the read-only role of `credits db roles`, or name one account.",
+            role=role,
         )
 
 

@@ -37,7 +37,7 @@ from ledger.model.values import ReservationState, StartState
 from ledger.storage.engines import BEGINS_IMMEDIATE
 from ledger.storage.history import require_account
 from ledger.storage.journal import OUTBOX_CHANGE
-from ledger.storage.sessions import connection_of
+from ledger.storage.sessions import connection_of, connection_to_all
 from ledger.storage.shapes import Write
 from ledger.storage.writes import execute_writes
 
@@ -138,7 +138,7 @@ def deliver_outbox(
     delivery = _Delivery(
         session, handler, at, _micros(pause, "pause"), _micros(pause_max, "pause_max"), check_limit(limit, LIMIT_MAX)
     )
-    connection = connection_of(session)
+    connection = connection_to_all(session)
     if connection.dialect.name == "sqlite" and BEGINS_IMMEDIATE not in connection.info:
         # The engine of a host that begins late: a write, if only of nothing, takes the lock before anything is read.
         connection.execute(text("UPDATE ledger_outbox SET attempts = attempts WHERE account_id = ''"))
@@ -330,6 +330,7 @@ def list_outbox(
     page. What waits is found at once; what was delivered is looked for among all starts there ever were. Raises
     `AccountNotFound`, `CommandInvalid`.
     """
+    connection = connection_to_all(session) if account_id is None else connection_of(session)
     conditions: list[str] = []
     values: dict[str, Any] = {"limit": check_limit(limit, LIMIT_MAX)}
     if account_id is not None:
@@ -342,13 +343,13 @@ def list_outbox(
         conditions.append("o.error IS NOT NULL")
     if after is not None:
         place = dict(zip(("after_account", "after_number"), parse_start_id(after, "after"), strict=True))
-        if connection_of(session).execute(_IS_START, place).first() is None:
+        if connection.execute(_IS_START, place).first() is None:
             raise CommandInvalid("after", f"is {after!r}, which no start has. Give the last one listed.")
         values |= place
         conditions.append(_AFTER)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     statement = text(f"SELECT {_LISTED} FROM ledger_outbox o {_OF_HOLD} {where} {_IN_ORDER}")
-    return [_standing(row) for row in connection_of(session).execute(statement, values).all()]
+    return [_standing(row) for row in connection.execute(statement, values).all()]
 
 
 _LISTED = (

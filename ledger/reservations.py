@@ -23,7 +23,7 @@ from ledger.storage import journal
 from ledger.storage.history import read_transfers, require_account
 from ledger.storage.journal import carry_out
 from ledger.storage.rows import reservation_of
-from ledger.storage.sessions import connection_of
+from ledger.storage.sessions import connection_of, connection_to_all
 from ledger.storage.shapes import RowShape
 
 
@@ -128,20 +128,24 @@ def expire_due(
 
     That is holds and grants that lapse, grants that take effect, and periods of recurring grants that begin.
     Reads and writes see it whether or not this has run; running it keeps tables and reports up to date.
-    Call it until it answers an empty list.
+    Of all accounts, those that somebody else has locked are passed over. The accounts that it takes are locked until
+    you commit: give a small `limit`, or call `ledger.sweep(engine)`, which commits as it goes. Call it until it answers
+    an empty list. Raises `CommandInvalid`.
     """
     check_limit(limit)
     if account_id is not None:
         return [carry_out(session, ExpireDue(account_id, at), Expiry)]
     moment = clock() if at is None else to_moment(at)
-    due = connection_of(session).execute(_DUE_ACCOUNTS, {"moment": moment, "limit": limit}).scalars().all()
+    connection = connection_to_all(session)
+    due = connection.execute(_DUE[connection.dialect.name], {"moment": moment, "limit": limit}).scalars().all()
     results = journal.execute(session, [ExpireDue(found, at) for found in sorted(due)])
     return [result for result in results if isinstance(result, Expiry)]
 
 
-_DUE_ACCOUNTS = text(
+_DUE_ACCOUNTS = (
     "SELECT account_id FROM ledger_account WHERE due_at IS NOT NULL AND due_at <= :moment ORDER BY due_at LIMIT :limit"
 )
+_DUE = {"sqlite": text(_DUE_ACCOUNTS), "postgresql": text(f"{_DUE_ACCOUNTS} FOR NO KEY UPDATE SKIP LOCKED")}
 
 
 def get_reservation(session: Session, reservation_id: str, *, at: datetime | None = None) -> Reservation:

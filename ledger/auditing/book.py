@@ -22,7 +22,7 @@ from ledger.errors import AuditFailed, Finding
 from ledger.model.moments import to_moment
 from ledger.storage import snapshots
 from ledger.storage.history import read_marks
-from ledger.storage.sessions import connection_of
+from ledger.storage.sessions import connection_of, connection_to_all
 
 _ATTEMPTS_MAX = 5
 _PAGE = 1000
@@ -46,7 +46,7 @@ def audit(
     `progress` is told now and then how many more entries are done. Safe beside writers: an account that is written to
     meanwhile is read again.
     """
-    connection = connection_of(session)
+    connection = connection_to_all(session) if account_id is None else connection_of(session)
     cutoff = None if at is None else to_moment(at)
     report = progress or _unheard
     if account_id is not None:

@@ -24,7 +24,7 @@ from ledger.clock import clock
 from ledger.errors import CheckpointInvalid, Finding
 from ledger.model.moments import from_moment, to_moment
 from ledger.storage.history import read_postings
-from ledger.storage.sessions import connection_of
+from ledger.storage.sessions import connection_to_all
 
 VERSION = 1
 _PAGE = 1000
@@ -105,7 +105,7 @@ def _amounts(named: dict[str, str]) -> tuple[Decimal, ...]:
 
 def take_checkpoint(session: Session, *, at: datetime | None = None) -> Checkpoint:
     """Where every account stands now; `at` is when that is said to be. Take it of a book that the audit has proved."""
-    connection = connection_of(session)
+    connection = connection_to_all(session)
     moment = from_moment(clock() if at is None else to_moment(at))
     marks = [
         AccountMark(account_id, sequence, bytes(head).hex(), tuple(map(from_micro, figures)))
@@ -134,7 +134,7 @@ def verify_checkpoint(session: Session, checkpoint: Checkpoint) -> Iterator[Find
     With a clean audit of the same book, which proves that each account's later entries follow from that one, nothing
     found here means that all that the checkpoint saw is there unchanged.
     """
-    connection = connection_of(session)
+    connection = connection_to_all(session)
     for mark in checkpoint.accounts:
         problem = _problem(connection, mark)
         if problem is not None:

@@ -49,13 +49,18 @@ def roles_command(
     readonly: Annotated[
         str, typer.Option("--readonly", metavar="ROLE", help="The role of finance and the audit.")
     ] = "ledger_readonly",
+    worker: Annotated[
+        str, typer.Option("--worker", metavar="ROLE", help="The role of workers: the outbox, and what comes due.")
+    ] = "ledger_worker",
     row_level_security: Annotated[
         bool, typer.Option("--row-level-security", help="Show the service one account a transaction.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print SQL for PostgreSQL that gives two roles what they need and no more. Run it as the tables' owner."""
-    script = role_script(application=application, readonly=readonly, row_level_security=row_level_security)
+    """Print SQL for PostgreSQL that gives three roles what they need and no more. Run it as the tables' owner."""
+    script = role_script(
+        application=application, readonly=readonly, worker=worker, row_level_security=row_level_security
+    )
     emit({"sql": script}, *code(script), as_json=as_json)
 
 

@@ -1,6 +1,8 @@
-"""Least privilege on PostgreSQL: a role for the service, a role that only reads, and row-level security by account."""
+"""Least privilege on PostgreSQL: roles for the service, its workers and readers, and row-level security by account."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -17,36 +19,44 @@ ACCOUNT_SETTING = "ledger.account_id"
 
 
 def role_script(
-    *, application: str = "ledger_app", readonly: str = "ledger_readonly", row_level_security: bool = False
+    *,
+    application: str = "ledger_app",
+    readonly: str = "ledger_readonly",
+    worker: str = "ledger_worker",
+    row_level_security: bool = False,
 ) -> str:
-    """SQL that makes two roles without login and gives each what it needs; grant them to your login roles.
+    """SQL that makes three roles without login and gives each what it needs; grant them to your login roles.
 
-    The application role reads, adds rows, and updates just the columns that operations update: it can delete and
-    truncate nothing, and change no entry. The read-only role is for finance and the audit. With
+    The application role and the worker's read, add rows, and update just the columns that operations update: they can
+    delete and truncate nothing, and change no entry. The read-only role is for finance and the audit. With
     `row_level_security` the application role sees and writes the rows of one account a transaction, the one that
-    `set_account` names, so a batch of several accounts finds the others missing; the read-only role sees all.
-    Without it, row-level security that is in place stays in place.
+    `set_account` names, so a batch of several accounts finds the others missing; the worker's (the outbox, sweeping)
+    and the read-only role see all. Without it, row-level security that is in place stays in place.
 
     Run it as the tables' owner, with the schema that they are in on the search path. It is one statement, carried
     out whole or not at all, so that no service finds itself without its rights meanwhile; it may be run again, after
     an upgrade for one. Raises `CommandInvalid` for a name that no role can have, and for one name given twice.
     """
-    _check_name(application, "application")
-    _check_name(readonly, "readonly")
-    if application == readonly:
-        raise CommandInvalid("readonly", f"is {readonly!r}, as the application is; give the two roles two names.")
-    app, reader = _identifier(application), _identifier(readonly)
-    lines = [*_role(application), *_role(readonly), _schema_use(application, readonly)]
+    names = {"application": application, "readonly": readonly, "worker": worker}
+    for field, name in names.items():
+        _check_name(name, field)
+    for field in ("readonly", "worker"):
+        if list(names.values()).count(names[field]) > 1:
+            message = f"is {names[field]!r}, as another of the roles is; give the three roles three names."
+            raise CommandInvalid(field, message)
+    app, reader, works = map(_identifier, names.values())
+    lines = [line for name in names.values() for line in _role(name)]
+    lines.append(_schema_use(names.values()))
     for table in [*metadata.tables, VERSION_TABLE]:
-        lines.append(f"REVOKE ALL ON {table} FROM {app}, {reader};")
-        lines.append(f"GRANT SELECT ON {table} TO {app}, {reader};")
+        lines.append(f"REVOKE ALL ON {table} FROM {app}, {reader}, {works};")
+        lines.append(f"GRANT SELECT ON {table} TO {app}, {reader}, {works};")
     for table in metadata.tables:
-        lines.append(f"GRANT INSERT ON {table} TO {app};")
+        lines.append(f"GRANT INSERT ON {table} TO {app}, {works};")
         if columns := UPDATED_COLUMNS.get(table):
-            lines.append(f"GRANT UPDATE ({', '.join(columns)}) ON {table} TO {app};")
+            lines.append(f"GRANT UPDATE ({', '.join(columns)}) ON {table} TO {app}, {works};")
     if row_level_security:
         for table in metadata.tables:
-            lines += _policies(table, app, reader)
+            lines += _policies(table, app, reader, works)
     return "\n".join(["DO $ledger$ BEGIN", *lines, "END $ledger$;"]) + "\n"
 
 
@@ -94,13 +104,13 @@ def _role(name: str) -> list[str]:
     ]
 
 
-def _schema_use(application: str, readonly: str) -> str:
+def _schema_use(names: Iterable[str]) -> str:
     schema = "(SELECT relnamespace::regnamespace FROM pg_class WHERE oid = 'ledger_account'::regclass)"
-    grant = "'GRANT USAGE ON SCHEMA %s TO %I, %I'"
-    return f"EXECUTE format({grant}, {schema}, {_literal(application)}, {_literal(readonly)});"
+    given = ", ".join(map(_literal, names))
+    return f"EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I, %I, %I', {schema}, {given});"
 
 
-def _policies(table: str, app: str, reader: str) -> list[str]:
+def _policies(table: str, app: str, reader: str, worker: str) -> list[str]:
     own = f"account_id = current_setting('{ACCOUNT_SETTING}', true)"
     return [
         f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;",
@@ -108,4 +118,6 @@ def _policies(table: str, app: str, reader: str) -> list[str]:
         f"CREATE POLICY ledger_own_account ON {table} FOR ALL TO {app} USING ({own}) WITH CHECK ({own});",
         f"DROP POLICY IF EXISTS ledger_every_account ON {table};",
         f"CREATE POLICY ledger_every_account ON {table} FOR SELECT TO {reader} USING (true);",
+        f"DROP POLICY IF EXISTS ledger_worker ON {table};",
+        f"CREATE POLICY ledger_worker ON {table} FOR ALL TO {worker} USING (true) WITH CHECK (true);",
     ]

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakSet
 
-from sqlalchemy import Connection, Pool
+from sqlalchemy import Connection, Pool, text
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session, scoped_session
 
-from ledger.errors import SessionUnusable
+from ledger.errors import AccountsHidden, SessionUnusable
 from ledger.schema.databases import check_dialect
 from ledger.schema.revisions import check_revision
+from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage.engines import BEGINS_IMMEDIATE
 
 _checked: WeakSet[Pool] = WeakSet()
@@ -54,6 +55,32 @@ def writing_connection(session: Session) -> Connection:
             " level."
         )
     return connection
+
+
+def connection_to_all(session: Session) -> Connection:
+    """The connection of a session, for a verb over all accounts.
+
+    Raises `AccountsHidden` where row-level security hides accounts from the session's role, and what `connection_of`
+    does.
+    """
+    connection = connection_of(session)
+    if connection.dialect.name == "postgresql":
+        role = connection.execute(_HIDDEN_FROM).scalar_one()
+        if role is not None:
+            raise AccountsHidden(role)
+    return connection
+
+
+# A policy without a condition on the rows shows all of them. Where `set_account` named an account for the transaction,
+# that account's rows are what was asked for.
+_HIDDEN_FROM = text(
+    "SELECT CASE WHEN row_security_active('ledger_account')"
+    f" AND coalesce(current_setting('{ACCOUNT_SETTING}', true), '') = '' AND NOT EXISTS ("
+    " SELECT FROM pg_policy p WHERE p.polrelid = 'ledger_account'::regclass AND p.polpermissive"
+    " AND p.polcmd IN ('r', '*') AND pg_get_expr(p.polqual, p.polrelid) = 'true' AND EXISTS ("
+    " SELECT FROM unnest(p.polroles) AS r(role) WHERE role = 0 OR pg_has_role(current_user, role, 'USAGE')))"
+    " THEN current_user END"
+)
 
 
 def _binds(session: Session) -> Any:

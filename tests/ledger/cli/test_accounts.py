@@ -308,7 +308,7 @@ def test_no_digit_is_cut_on_a_narrow_terminal(book: Credits, run: dict[str, Any]
 
 def test_roles_are_printed_as_sql_without_any_database(command: Credits) -> None:
     printed = command("db", "roles", "--app", "svc", "--readonly", "fin", "--row-level-security")
-    assert 'GRANT INSERT ON ledger_entry TO "svc";' in printed
+    assert 'GRANT INSERT ON ledger_entry TO "svc", "ledger_worker";' in printed
     assert 'CREATE POLICY ledger_every_account ON ledger_entry FOR SELECT TO "fin" USING (true);' in printed
     assert "POLICY" not in command.json("db", "roles")["sql"]
     assert command.json("db", "roles", "--app", "a$b", status=2)["code"] == "command_invalid"

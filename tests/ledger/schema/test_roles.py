@@ -33,19 +33,23 @@ class Roles:
     owner: Engine
     application: str
     readonly: str
+    worker: str
     accounts: dict[str, Filled] = field(default_factory=dict)
     logins: dict[str, str] = field(default_factory=dict)
 
     def script(self, *, row_level_security: bool = False) -> str:
         """The script for this test's roles."""
         return ledger.role_script(
-            application=self.application, readonly=self.readonly, row_level_security=row_level_security
+            application=self.application,
+            readonly=self.readonly,
+            worker=self.worker,
+            row_level_security=row_level_security,
         )
 
     def apply(self, *, row_level_security: bool = False) -> None:
         """Run the script as the owner, and give each role a member."""
         self.run(self.script(row_level_security=row_level_security))
-        for name in (self.application, self.readonly):
+        for name in (self.application, self.readonly, self.worker):
             if name not in self.logins:
                 self.logins[name] = f"login_{uuid4().hex}"
                 self.run(
@@ -85,7 +89,7 @@ class Roles:
     def drop(self) -> None:
         """Drop the roles: they are the cluster's, and outlive a database."""
         logins = ", ".join(self.logins.values())
-        made = [name for name in (self.application, self.readonly) if self.exists(name)]
+        made = [name for name in (self.application, self.readonly, self.worker) if self.exists(name)]
         self.run(f"DROP ROLE IF EXISTS {logins};" if logins else "")
         self.run("".join(f"DROP OWNED BY {quoted(name)}; DROP ROLE {quoted(name)};" for name in made))
 
@@ -107,7 +111,9 @@ def quoted(name: str) -> str:
 def roles(postgresql_url: str) -> Iterator[Roles]:
     """Two accounts with rows in every table, and two roles whose names are hard to quote."""
     owner = ledger.create_engine(postgresql_url)
-    found = Roles(postgresql_url, owner, f'app "it\'s" %s\\ {uuid4().hex}', f"reader {uuid4().hex}")
+    found = Roles(
+        postgresql_url, owner, f'app "it\'s" %s\\ {uuid4().hex}', f"reader {uuid4().hex}", f"worker {uuid4().hex}"
+    )
     with Session(owner) as session, session.begin():
         found.accounts = {name: fill(session, name) for name in ("acme", "beta")}
     yield found
@@ -309,8 +315,34 @@ def test_an_account_is_set_for_one_transaction_only(roles: Roles) -> None:
 def test_row_level_security_that_is_in_place_stays_in_place(roles: Roles) -> None:
     roles.apply(row_level_security=True)
     roles.apply()
-    with roles.session(roles.application) as session:
-        assert ledger.list_accounts(session) == []
+    with roles.session(roles.application) as session, pytest.raises(ledger.AccountsHidden):
+        ledger.list_accounts(session)
+
+
+def test_a_verb_over_all_accounts_refuses_where_accounts_are_hidden_from_its_role(roles: Roles) -> None:
+    """It never answers that nothing is there; within the account that is set, what it sees is what was asked for."""
+    roles.apply(row_level_security=True)
+    with roles.engine(roles.application) as engine:
+        for name, read in OVER_ACCOUNTS.items():
+            with Session(engine) as session, pytest.raises(ledger.AccountsHidden, match="worker's or the read-only"):
+                assert read(session) is None, name
+        with pytest.raises(ledger.AccountsHidden):
+            ledger.sweep(engine)
+
+
+def test_the_workers_role_delivers_and_sweeps_every_account_under_row_level_security(roles: Roles) -> None:
+    """It may not change what is written once, as no role may."""
+    roles.apply(row_level_security=True)
+    given: list[str] = []
+    with roles.engine(roles.worker) as engine:
+        with Session(engine) as session, session.begin():
+            ledger.deliver_outbox(session, lambda start: given.append(start.account_id), at=later(1))
+        assert ledger.sweep(engine, at=later(days=3650)).accounts >= 2
+        with Session(engine) as session, pytest.raises(ProgrammingError, match=REFUSED):
+            session.execute(text("DELETE FROM ledger_entry"))
+    assert given == ["acme", "beta"]
+    with Session(roles.owner) as session:
+        assert list(ledger.audit(session)) == []
 
 
 def test_where_no_account_can_be_set_that_is_said_with_what_to_do(sqlite_url: str) -> None:
@@ -329,7 +361,7 @@ def test_a_name_that_no_role_can_have_is_refused(field: str, name: Any) -> None:
 
 
 def test_one_name_for_both_roles_is_refused() -> None:
-    with pytest.raises(ledger.CommandInvalid, match="give the two roles two names"):
+    with pytest.raises(ledger.CommandInvalid, match="give the three roles three names"):
         ledger.role_script(application="books", readonly="books")
 
 

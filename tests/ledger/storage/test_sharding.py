@@ -349,7 +349,7 @@ def test_on_postgresql_a_start_is_found_by_index_and_taken_among_its_accounts_ro
     """What is due is looked for over all accounts; what is locked and changed belongs to one."""
     with Session(on_postgresql.engine) as session, session.begin():
         assert ledger.deliver_outbox(session, lambda start: None, at=NOW, limit=1).delivered == ("acme/o15",)
-    sent = [each for each in on_postgresql.statements if "ledger_" in each[0]]
+    sent = [each for each in on_postgresql.statements if "ledger_" in each[0] and "pg_policy" not in each[0]]
     (search,) = [each for each in sent if "LIMIT" in each[0]]
     (found,) = plans_postgresql(on_postgresql.engine, [search])
     assert (found["Node Type"], found["Index Name"]) == ("Index Only Scan", "ix_ledger_outbox_waiting")
