@@ -45,7 +45,7 @@ def test_every_path_that_is_mentioned_exists(page: Path) -> None:
 
 
 @cache
-def tests_of(path: Path) -> set[str]:
+def named_tests(path: Path) -> set[str]:
     """The names of a file's test functions."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
@@ -56,7 +56,7 @@ def test_every_test_that_is_named_exists(page: Path) -> None:
     for code in codes(page):
         if found := _TEST.fullmatch(code):
             path, test = found.groups()
-            assert test in tests_of(ROOT / path), code
+            assert test in named_tests(ROOT / path), code
 
 
 def test_each_promise_names_a_test_that_fails_when_it_is_broken() -> None:

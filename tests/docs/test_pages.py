@@ -16,7 +16,17 @@ from estimator import RateCard
 from ledger.finance.reconciliation import RecordMapping
 from tests.docs.pages import PAGES, ROOT, blocks, languages, name_of, run_commands, run_python_blocks
 
-LANGUAGES = {"python", "console", "toml", "sh", "text", "sql", "{toctree}", "{eval-rst}"}
+LANGUAGES = {
+    "python",
+    "console",
+    "toml",
+    "sh",
+    "text",
+    "sql",
+    "{toctree}",
+    "{eval-rst}",
+    "{include} ../benchmarks/README.md",
+}
 with_code = pytest.mark.parametrize(
     "page", [page for page in PAGES[1:] if languages(page) & {"python", "console"}], ids=name_of
 )
