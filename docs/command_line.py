@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any, get_args, get_type_hints
 import typer.main
 
 from ledger.cli import app
+
+_OPTION = re.compile(r"(?<![\w`-])--[a-z][a-z-]*")
 
 PAGE = Path(__file__).parent / "command-line.md"
 HEAD = """# The command line
@@ -50,7 +53,7 @@ def _walk(command: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _help(command: Any) -> str:
-    return inspect.cleandoc(command.help or "")
+    return _OPTION.sub(r"`\g<0>`", inspect.cleandoc(command.help or ""))
 
 
 def _first_line(command: Any) -> str:
@@ -87,7 +90,7 @@ def _value_of(kind: Any) -> str:
 
 
 def _about(parameter: Any) -> str:
-    text = " ".join((parameter.help or "").split())
+    text = _OPTION.sub(r"`\g<0>`", " ".join((parameter.help or "").split()))
     if parameter.required and parameter.param_type_name == "option":
         text += " Required."
     default = parameter.default

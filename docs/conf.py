@@ -34,13 +34,13 @@ for package in (
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["__pycache__"]
+smartquotes = False  # options are written with two dashes
 html_theme = "furo"
 html_title = f"run-credits {release}"
 html_show_sphinx = False
 html_copy_source = False
 
 myst_heading_anchors = 3
-myst_enable_extensions = ["deflist"]
 
 autodoc_default_options = {"members": True, "member-order": "bysource", "exclude-members": "model_config"}
 autodoc_typehints = "none"  # signatures are shown as they are written: see `show_written_signature`
@@ -94,9 +94,8 @@ def add_what_a_class_holds(app: Sphinx, what: str, name: str, subject: Any, opti
 
 
 def _annotations(kind: type) -> dict[str, Any]:
-    return (
-        dict(vars(kind).get("__annotations__", {})) if kind.__module__.split(".")[0] in ("estimator", "ledger") else {}
-    )
+    """What one of the project's own classes annotates itself, as its source writes it."""
+    return inspect.get_annotations(kind) if kind.__module__.partition(".")[0] in ("estimator", "ledger") else {}
 
 
 def _field_line(model: type[BaseModel], name: str) -> str:
