@@ -96,7 +96,7 @@ def run_python_blocks(page: Path, folder: Path) -> list[str]:
 def run_commands(page: Path) -> None:
     """Run the page's console blocks in this folder, on the SQLite file that they name.
 
-    A command ends with status 0, or with the one that a comment behind it says. A server is not started.
+    A command ends with status 0, or with the one that a comment behind it says. A server is not started, but its options exist.
     """
     command = Credits("sqlite:///credits.sqlite")
     for line in _console_lines(page):
@@ -121,7 +121,8 @@ def _run_credits(command: Credits, line: str) -> None:
     if ">" in arguments:
         arguments, (_, out) = arguments[:-2], arguments[-2:]
     if arguments[0] == "serve":
-        command("serve", "--help")
+        described = command("serve", "--help")
+        assert [one for one in arguments if one.startswith("--") and one not in described] == []
         return
     printed = command(*arguments, status=status)
     if out is not None:

@@ -67,6 +67,13 @@ def test_each_promise_names_a_test_that_fails_when_it_is_broken() -> None:
     assert [promise.splitlines()[0] for promise in promises if "`tests/" not in promise] == []
 
 
+@pytest.mark.parametrize("package", ["estimator", "ledger"])
+def test_every_folder_of_a_package_is_on_the_page_of_the_architecture(package: str) -> None:
+    page = codes(ROOT / "docs" / "architecture.md")
+    folders = {f"{package}/{init.parent.name}/" for init in (ROOT / package).glob("*/__init__.py")}
+    assert folders - set(page) == set()
+
+
 def found(name: str) -> bool:
     """Whether a dotted name leads to a module, or to something in one."""
     parts = name.split(".")
