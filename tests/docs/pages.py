@@ -96,7 +96,7 @@ def run_python_blocks(page: Path, folder: Path) -> list[str]:
 def run_commands(page: Path) -> None:
     """Run the page's console blocks in this folder, on the SQLite file that they name.
 
-    A command ends with status 0, or with the one that a comment behind it says. A server is not started; its options exist.
+    A command ends with status 0, or with the one that a comment behind it says. A server is not started.
     """
     command = Credits("sqlite:///credits.sqlite")
     for line in _console_lines(page):
