@@ -64,6 +64,13 @@ def parse_url(text: str) -> URL:
     return url
 
 
+def shown_url(url: URL) -> str:
+    """A URL as it may be shown: a password is starred, also one in its query."""
+    starred = {name: "***" for name in url.query if "pass" in name.lower()}
+    text = url.update_query_dict(starred).render_as_string(hide_password=True)
+    return text.replace("%2A%2A%2A", "***")
+
+
 @contextmanager
 def opened(address: str | URL, *, create: bool = False) -> Iterator[Engine]:
     """An engine on a database. Raises `CommandFailed` for a SQLite file that does not exist yet."""
@@ -113,7 +120,7 @@ def in_database(text: str, work: Callable[[Session], Answer]) -> Answer:
 def explain_database(error: SQLAlchemyError, url: URL) -> CommandFailed:
     """The failure that a database error stands for."""
     original = getattr(error, "orig", None) or error
-    name = f"The database {url.render_as_string(hide_password=True)}"
+    name = f"The database {shown_url(url)}"
     reason = str(getattr(original, "sqlite_errorname", ""))
     for prefix, sentence in _SQLITE_REASONS.items():
         if reason.startswith(prefix):

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 
 from estimator.cli.options import JsonOption, check_place, parse_moment
@@ -20,7 +21,7 @@ from estimator.cli.tables import code, line
 from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus, emit
 from estimator.files.writing import written_whole
 from ledger.cli.arguments import AccountOption, AtOption, ZoneOption
-from ledger.cli.database import DatabaseOption, in_database, opened
+from ledger.cli.database import DatabaseOption, in_database, opened, parse_url, shown_url
 from ledger.cli.finance.tables import results_table, summary_table, sums_table
 from ledger.cli.frame import progress_bar
 from ledger.finance.calendar import AccountingPeriod, named_zone
@@ -180,9 +181,11 @@ def _second_ledger(url: str) -> Iterator[Session]:
 
 
 def _name(source: str) -> str:
-    """A source as it may be shown: a URL without its user and password."""
-    scheme, mark, rest = source.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if mark else source
+    """A source as it may be shown: a URL without its user, and without any password."""
+    if "://" not in source:
+        return source
+    url = parse_url(source)
+    return shown_url(URL.create(url.drivername, None, None, url.host, url.port, url.database, url.query))
 
 
 @dataclass(slots=True)
