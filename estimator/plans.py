@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from estimator.errors import Issue, RequestRejected, RowCountUnknown
 from estimator.plan_conflicts import expansion_issues, is_empty, mapping_issues, training_issues
-from estimator.rates.sections import LENGTHS, RECIPES, TRAINING_TYPES, Configuration, Section
+from estimator.rates.sections import LENGTHS, PPM, RECIPES, TRAINING_TYPES, Configuration, Section
 from estimator.sentences import nearest, shown
 from estimator.wire.requests import BrandControls, LanguageExpansion, Recipes, RecipeSpecification, RunRequest
 
@@ -84,7 +84,7 @@ class RunPlan(NamedTuple):
     @property
     def rows_added(self) -> int:
         """Rows that the expansion adds."""
-        return self.rows * self.sample_ppm // 1_000_000 * self.targets
+        return self.rows * self.sample_ppm // PPM * self.targets
 
     @property
     def rows_output(self) -> int:
@@ -128,7 +128,7 @@ def _stored_issues(fields: Mapping[str, Any]) -> Iterator[Issue]:
     checks = {
         "modality": lambda value: value in ("text", "image"),
         "rows": lambda value: _counted(value) and value > 0,
-        "sample_ppm": lambda value: _counted(value) and value <= 1_000_000,
+        "sample_ppm": lambda value: _counted(value) and value <= PPM,
         "targets": _counted,
         "length": lambda value: value in LENGTHS,
         "recipes": lambda value: isinstance(value, list | tuple) and list(value) == [n for n in RECIPES if n in value],

@@ -15,7 +15,7 @@ from estimator.calibration.arrays import Floats, Integers, Marks, np, pa, pc
 from estimator.columns import COLUMNS, MODALITIES, RESULT, name_issues
 from estimator.columns.price_tables import CODES, EXPANSION, STRIDES, SWITCHES
 from estimator.errors import FrameInvalid, Issue
-from estimator.frames.diagnosis import diagnose, runs_issues
+from estimator.frames.diagnosis import diagnose, rows_listed, runs_issues
 from estimator.frames.reader import Reader
 from estimator.rates.sections import LENGTHS, PPM, RECIPES, TRAINING_TYPES
 from estimator.scenarios.reading.pieces import Source
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _MINUTES = "minutes"
 _MOMENTS = ("started_at", "ended_at")
-_SHOWN = 5
 _MICROS_A_MINUTE = 60_000_000
 _MINUTES_MAX = 10**9  # nineteen centuries: whatever is longer was not counted in minutes
 _READ = tuple(name for name in COLUMNS if name not in ("discount", "voucher"))
@@ -184,10 +183,8 @@ def _minutes(batch: Any, times: tuple[str, ...], first: int) -> tuple[Floats, li
         wrong = np.flatnonzero(~((minutes >= 0) & (minutes <= _MINUTES_MAX)))
     if not len(wrong):
         return minutes, []
-    shown = ", ".join(f"row {first + at}: {taken[at].as_py()}" for at in wrong[:_SHOWN].tolist())
-    more = ", ..." if len(wrong) > _SHOWN else ""
-    rows = "1 row" if len(wrong) == 1 else f"{len(wrong):,} rows"
-    message = f"is no length of time in {rows} ({shown}{more}). {_ADVICE}"
+    rows = rows_listed(wrong, lambda at: taken[at].as_py(), first + np.arange(len(minutes)))
+    message = f"is no length of time in {rows}. {_ADVICE}"
     return minutes, [Issue(times[-1], "out_of_range", message)]
 
 

@@ -156,9 +156,16 @@ def named_inputs(card: RateCard) -> dict[str, tuple[str, Amounts]]:
     }
 
 
-def tier_inputs(program: Program) -> dict[str, int]:
-    """The inputs that are unit prices, each with the place of its tier in a `PriceTable`."""
-    return {name: tier for tier, name in enumerate(name for name in program.inputs if name.startswith("unit_price_"))}
+def price_inputs(program: Program, table: PriceTable) -> tuple[dict[str, int], dict[str, int]]:
+    """The unit prices that are the same for all codes, by input; and of the others the place of their tier."""
+    same, varying = {}, {}
+    for tier, name in enumerate(name for name in program.inputs if name.startswith("unit_price_")):
+        values = {each[tier] for each in table.tiers if each is not None}
+        if len(values) == 1:
+            same[name] = values.pop()
+        else:
+            varying[name] = tier
+    return same, varying
 
 
 def digit(code: int, column: str) -> int:

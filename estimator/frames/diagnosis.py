@@ -75,9 +75,8 @@ def _mask(array: Any) -> Any:
     return array.to_numpy(zero_copy_only=False)
 
 
-def runs_issues(runs: Runs, card: RateCard, numbers: Integers | None = None) -> list[Issue]:
+def runs_issues(runs: Runs, card: RateCard, numbers: Integers) -> list[Issue]:
     """Every problem that runs have under a card; `numbers` are the numbers of their rows."""
-    numbers = np.arange(len(runs.rows)) if numbers is None else numbers
     issues = list(_limit_issues(runs, card, numbers))
     issues += _names_issues("discount", runs.discounts, card.discounts, card, numbers)
     issues += _names_issues("voucher", runs.vouchers, card.vouchers, card, numbers)
@@ -130,12 +129,16 @@ def _issue(name: str, code: str, places: Integers, column: Any, first: int, advi
 
 
 def _sentence(places: Integers, value: Callable[[int], object] | None, numbers: Integers, advice: str) -> str:
-    """How many rows are wrong, the numbers (from 0) and values of the first few, and what to do."""
+    return f"cannot be priced in {rows_listed(places, value, numbers)}. {advice}"
+
+
+def rows_listed(places: Integers, value: Callable[[int], object] | None, numbers: Integers) -> str:
+    """How many rows there are at some places, and the numbers (from 0) and values of the first few."""
     listed: Sequence[int] = places[:_SHOWN].tolist()
     examples = [f"row {numbers[at]}" + ("" if value is None else f": {_shown(value(at))}") for at in listed]
     more = ", ..." if len(places) > _SHOWN else ""
     rows = "1 row" if len(places) == 1 else f"{len(places):,} rows"
-    return f"cannot be priced in {rows} ({', '.join(examples)}{more}). {advice}"
+    return f"{rows} ({', '.join(examples)}{more})"
 
 
 def _shown(value: object) -> str:

@@ -16,7 +16,7 @@ from estimator.columns import MODALITIES
 from estimator.columns.price_tables import CODES
 from estimator.errors import FrameInvalid
 from estimator.frames.arrays import Integers, np
-from estimator.frames.diagnosis import diagnose, runs_issues
+from estimator.frames.diagnosis import diagnose
 from estimator.frames.instructions import Load
 from estimator.frames.layouts import Layout, layout, tariff
 from estimator.frames.reader import BLOCK, READ_BUFFERS, Names, Reader, Runs
@@ -160,18 +160,6 @@ class Kernel:
         out = np.empty(reader.length, np.int64)
         if not (reader.sound and self._price_read(reader, out, threads)):
             raise FrameInvalid(diagnose(batch, self.card, first))
-        return out
-
-    def price_runs(self, runs: Runs) -> Integers:
-        """Micro-credits of each of some runs that have been read, as int64.
-
-        Raises `FrameInvalid`, whose rows are numbered from the first of `runs`.
-        """
-        out, space = np.empty(len(runs.rows), np.int64), Workspace()
-        for start in range(0, len(out), BLOCK):
-            block = slice(start, start + BLOCK)
-            if not self._price_block(runs.take(block), out[block], space):
-                raise FrameInvalid(runs_issues(runs, self.card))
         return out
 
     def _price_read(self, reader: Reader, out: Integers, threads: int) -> bool:

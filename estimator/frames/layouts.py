@@ -16,8 +16,8 @@ from estimator.columns.price_tables import (
     PriceTable,
     known_inputs,
     named_inputs,
+    price_inputs,
     price_table,
-    tier_inputs,
 )
 from estimator.credits import to_micro
 from estimator.frames.arrays import Integers, np
@@ -64,15 +64,9 @@ class _Tariff(NamedTuple):
 def tariff(card: RateCard, modality: str, present: tuple[str, ...]) -> _Tariff:
     """Looks up what a card charges for every configuration that a table with these columns can have."""
     table, program = price_table(card, modality, present), card.programs[modality]
-    known = known_inputs(card, program, present)
+    same, varying = price_inputs(program, table)
+    known = known_inputs(card, program, present) | same
     distinct = list({each for each in table.tiers if each is not None})
-    varying = {}
-    for name, tier in tier_inputs(program).items():
-        values = {each[tier] for each in distinct}
-        if len(values) == 1:
-            known[name] = values.pop()
-        else:
-            varying[name] = tier
     prices = {name: _by_code(modality, table, itemgetter(tier)) for name, tier in varying.items()}
     priced = None if table.complete else _by_code(modality, table, lambda _: 1) > 0
     scale = common_scale([[each[tier] for tier in varying.values()] for each in distinct])

@@ -18,7 +18,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -27,13 +27,12 @@ from estimator.errors import Issue, RateCardInvalid, RateCardNotFound
 from estimator.programs.program import Program
 from estimator.rates.compiler import compile_card
 from estimator.rates.minutes import MinutesModel
-from estimator.rates.parts import COUNT_MAX, Count, Credits, Moment, Name, Part
 from estimator.rates.reductions import Discount, Voucher
-from estimator.rates.sections import Section
+from estimator.rates.terms import Terms
 from estimator.wire.validation import issues_of, problems_error
 
 
-class RateCard(Part):
+class RateCard(Terms):
     """One price list, in force from `effective_from` until a later one is.
 
     Every amount is in credits. `rows_max` and `targets_max` bound what a run may ask for, and with the
@@ -42,21 +41,6 @@ class RateCard(Part):
     `quantum`.
     """
 
-    name: Name
-    description: str = ""
-    effective_from: Moment
-    rows_max: Count
-    targets_max: Annotated[int, Field(ge=0, le=COUNT_MAX, strict=True)] = 100
-    quantum: Annotated[Credits, Field(gt=0)] = Decimal("0.01")
-    unit_decimals: Annotated[int, Field(ge=6, le=12, strict=True)] = 9
-    settlement: Literal["requested", "delivered"] = "requested"
-    fee: Credits = Decimal(0)
-    minimum: Credits = Decimal(0)
-    cap: Credits | None = None
-    discounts: dict[Name, Discount] = Field(default_factory=dict)
-    vouchers: dict[Name, Voucher] = Field(default_factory=dict)
-    text: Section
-    image: Section | None = None
     minutes: MinutesModel = Field(default_factory=MinutesModel)
 
     @model_validator(mode="after")
@@ -83,11 +67,6 @@ class RateCard(Part):
     def id(self) -> str:
         """SHA-256 (hex) of the canonical content: equal content, however written, has one id."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
-
-    @cached_property
-    def sections(self) -> dict[str, Section]:
-        """The priced modalities, by name."""
-        return {"text": self.text} if self.image is None else {"text": self.text, "image": self.image}
 
     @cached_property
     def programs(self) -> dict[str, Program]:

@@ -19,8 +19,8 @@ from estimator.columns.price_tables import (
     PriceTable,
     known_inputs,
     named_inputs,
+    price_inputs,
     price_table,
-    tier_inputs,
 )
 from estimator.errors import FrameInvalid, Issue
 from estimator.programs.folding import fold
@@ -101,16 +101,9 @@ class _Modality(NamedTuple):
 
 def _modality(card: RateCard, name: str, present: Sequence[str]) -> _Modality:
     program, table = card.programs[name], price_table(card, name, present)
-    known = known_inputs(card, program, present)
-    prices: dict[str, Sequence[int | None]] = {}
-    for tier, number in tier_inputs(program).items():
-        values = [None if each is None else each[number] for each in table.tiers]
-        distinct = {value for value in values if value is not None}
-        if len(distinct) == 1:
-            known[tier] = distinct.pop()
-        else:
-            prices[tier] = values
-    return _Modality(fold(program, known), prices, table)
+    same, varying = price_inputs(program, table)
+    prices = {name: [None if each is None else each[tier] for each in table.tiers] for name, tier in varying.items()}
+    return _Modality(fold(program, known_inputs(card, program, present) | same), prices, table)
 
 
 class _Subquery(NamedTuple):
