@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from estimator.calibration.arrays import Floats, np
+from estimator.calibration.arrays import Floats, Marks, np
 from estimator.calibration.bounds import conformal_factor, shares
 from estimator.calibration.fitting import Fit, fit
 from estimator.calibration.history import History
@@ -159,22 +159,25 @@ def _bound(ratios: Floats) -> Decimal | None:
     return None if factor is None or factor > _FACTOR_MAX else _rounded(max(factor, 1), ROUND_CEILING)
 
 
-def _bounds(history: History, ratios: Floats) -> Iterator[Bound]:
+def _kinds(history: History) -> Iterator[tuple[str, Marks]]:
+    """The kinds of runs that a card may bound apart, each with the runs that are of it."""
     for place, length in enumerate(LENGTHS):
         for grounded in (False, True):
-            own = ratios[(history.length == place) & (history.grounding == grounded)]
-            if len(own):
-                yield Bound(minutes_bound_name(length, grounded), len(own), _bound(own))
+            yield minutes_bound_name(length, grounded), (history.length == place) & (history.grounding == grounded)
+
+
+def _bounds(history: History, ratios: Floats) -> Iterator[Bound]:
+    for name, marks in _kinds(history):
+        if marks.any():
+            own = ratios[marks]
+            yield Bound(name, len(own), _bound(own))
 
 
 def _tried(model: MinutesModel, history: History) -> Backtest:
     expected = _expected(model, history)
-    factors: Mapping[str, Decimal] = model.p95_factors
-    most = np.full(len(history), float(model.p95_factor))
-    for place, length in enumerate(LENGTHS):
-        for grounded in (False, True):
-            own = (history.length == place) & (history.grounding == grounded)
-            most[own] = float(factors.get(minutes_bound_name(length, grounded), model.p95_factor))
+    most = np.empty(len(history))
+    for name, marks in _kinds(history):
+        most[marks] = float(model.p95_factors.get(name, model.p95_factor))
     covered = int(np.count_nonzero(history.minutes <= expected * most))
     errors = np.abs(expected - history.minutes) / np.maximum(history.minutes, _SHORTEST)
     hundredth = Decimal("0.01")

@@ -32,6 +32,13 @@ STRIDES: Mapping[str, int] = {
 }
 """What a column of words adds to the code for each step along its `WORDS`."""
 
+DIGITS: Mapping[str, tuple[int, int]] = {
+    **{column: (1 << place, 2) for place, column in enumerate(SWITCHES)},
+    "targets": (EXPANSION, 2),
+    **{column: (stride, len(WORDS[column])) for column, stride in STRIDES.items()},
+}
+"""Every column of a configuration: what a step along its values adds to the code, and how many values it has."""
+
 CODES = STRIDES["modality"]
 """How many codes one modality has; those of the next one follow."""
 
@@ -93,38 +100,27 @@ def _choices(
     """What each value of a dimension's column adds to the code, what it does to the price, and whether it has none."""
     kind, _, recipe = dimension.partition(".")
     column = recipe or {"training": "training_type", "expansion": "targets"}.get(kind, kind)
-    values = len(WORDS.get(column, (False, True))) if column in present else 1
-    for value in range(values):
-        more = value * _stride(column)
+    stride, values = DIGITS[column]
+    for value in range(values if column in present else 1):
+        more = value * stride
         chosen = configuration(more, section, present)
         is_missing = any(name == dimension or name.startswith(f"{dimension}.") for name in section.missing(chosen))
         priced = dimension in section.dimensions and not is_missing
         yield more, section.surcharge(dimension, chosen) if priced else None, is_missing
 
 
-def _stride(column: str) -> int:
-    if column in STRIDES:
-        return STRIDES[column]
-    return EXPANSION if column == "targets" else 1 << SWITCHES.index(column)
-
-
 def possible_codes(present: Collection[str]) -> tuple[int, ...]:
     """The codes, within one modality, that a table with these columns can have."""
     codes = [0]
-    for column, stride in STRIDES.items():
+    for column, (stride, values) in DIGITS.items():
         if column != "modality" and column in present:
-            codes = [code + digit * stride for digit in range(len(WORDS[column])) for code in codes]
-    bits = [1 << place for place, column in enumerate(SWITCHES) if column in present]
-    if "targets" in present:
-        bits.append(EXPANSION)
-    for bit in bits:
-        codes += [code + bit for code in codes]
+            codes = [code + value * stride for value in range(values) for code in codes]
     return tuple(sorted(codes))
 
 
 def configuration(code: int, section: Section, present: Collection[str]) -> Configuration:
     """The configuration that a code stands for, the section's defaults in place of absent columns."""
-    on = {column: bool(code >> place & 1) for place, column in enumerate(SWITCHES)}
+    on = {column: bool(digit(code, column)) for column in SWITCHES}
     asked = {name: on[name] if name in present else name in section.recipes_default for name in RECIPES}
     length = LENGTHS[digit(code, "length")] if "length" in present else section.length_default
     training_type = TRAINING_TYPES[digit(code, "training_type")]
@@ -169,8 +165,9 @@ def price_inputs(program: Program, table: PriceTable) -> tuple[dict[str, int], d
 
 
 def digit(code: int, column: str) -> int:
-    """The place, among its `WORDS`, of a column's word."""
-    return code // STRIDES[column] % len(WORDS[column])
+    """The place of a column's value: 0 or 1 for a true/false value, else the place of its word in `WORDS`."""
+    stride, values = DIGITS[column]
+    return code // stride % values
 
 
 def modality_of(code: int) -> str:

@@ -5,14 +5,14 @@ Amounts are `Decimal` credits, exact. Everything a report shows is in these valu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from estimator.credits import format_credits, from_micro
 from estimator.scenarios.errors import ScenarioInvalid
-from estimator.sentences import nearest
+from estimator.sentences import aligned_text, nearest
 
 
 def percent(part: int, whole: int) -> Decimal | None:
@@ -21,18 +21,6 @@ def percent(part: int, whole: int) -> Decimal | None:
         return None
     sign = -1 if part < 0 else 1
     return from_micro(sign * ((abs(part) * 20_000 + whole) // (2 * whole)) * 10_000)
-
-
-def aligned_text(lines: Sequence[Sequence[str]], *, left: int) -> str:
-    """Lines of cells as plain text in columns, the first `left` of them flush left and the others flush right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) if place < left else text.rjust(width)
-            for place, (text, width) in enumerate(zip(cells, widths, strict=True))
-        ).rstrip()
-        for cells in lines
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from estimator.credits import format_credits, from_micro
 from estimator.scenarios.errors import ScenarioInvalid
 from estimator.scenarios.fields import FieldValue, with_field
 from estimator.scenarios.reading.sources import open_runs
-from estimator.scenarios.results import CardTotal, aligned_text
-from estimator.sentences import shown
+from estimator.scenarios.results import CardTotal
+from estimator.sentences import aligned_text, shown
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard

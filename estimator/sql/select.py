@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from estimator.columns import COLUMNS, MODALITIES, NULLABLE, RESULT, WORDS, present_columns
 from estimator.columns.price_tables import (
     CODES,
+    DIGITS,
     EXPANSION,
     STRIDES,
     SWITCHES,
@@ -329,19 +330,10 @@ class _Codes(NamedTuple):
     used: frozenset[str]
 
 
-def _digits() -> Iterator[tuple[str, int, int]]:
-    """Every column of a configuration, what a step along it adds to the code, and how many values it has."""
-    for place, column in enumerate(SWITCHES):
-        yield column, 1 << place, 2
-    yield "targets", EXPANSION, 2
-    for column, stride in STRIDES.items():
-        yield column, stride, len(WORDS[column])
-
-
 def _reduced(prices: Mapping[int, tuple[int, ...] | None]) -> _Codes:
     """Prices by code, without the digits that make no difference to any price."""
     left, used = dict(prices), set()
-    for column, stride, base in _digits():
+    for column, (stride, base) in DIGITS.items():
         if all(value == left[code - code // stride % base * stride] for code, value in left.items()):
             left = {code: value for code, value in left.items() if code // stride % base == 0}
         else:

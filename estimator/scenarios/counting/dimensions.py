@@ -72,10 +72,10 @@ def _meant(wanted: Sequence[str], names: Sequence[str]) -> str:
 def coded_keys(dimension: str, code: int) -> Iterator[str]:
     """The keys under which a configuration's runs count: one, or one for each of its recipes."""
     if dimension == "recipe":
-        used = [name for name in RECIPES if code >> SWITCHES.index(name) & 1]
+        used = [name for name in RECIPES if digit(code, name)]
         yield from used or (NONE,)
     elif dimension in SWITCHES:
-        yield "true" if code >> SWITCHES.index(dimension) & 1 else "false"
+        yield "true" if digit(code, dimension) else "false"
     elif dimension == "modality":
         yield modality_of(code)
     else:
