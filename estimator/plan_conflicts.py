@@ -67,8 +67,7 @@ def _mode_issues(mapping: ColumnMapping) -> Iterator[Issue]:
         if present:
             listed = " and ".join(present)
             yield _conflict(
-                present[-1],
-                f"has no text framing ({listed} alone). Map prompt, chat or universal_prompt beside it.",
+                present[-1], f"has no text framing ({listed} alone). Map prompt, chat or universal_prompt beside it."
             )
 
 

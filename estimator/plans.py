@@ -45,17 +45,11 @@ class DatasetProfile:
         issues = []
         rows = self.row_count
         if rows is not None and (not isinstance(rows, int) or isinstance(rows, bool) or rows < 0):
-            issues.append(
-                Issue(
-                    "row_count",
-                    "row_count_invalid",
-                    f"must be a count of 0 or more rows, or None, not {shown(rows)}.",
-                )
-            )
+            message = f"must be a count of 0 or more rows, or None, not {shown(rows)}."
+            issues.append(Issue("row_count", "row_count_invalid", message))
         if not isinstance(self.columns, list | tuple) or not all(isinstance(name, str) for name in self.columns):
-            issues.append(
-                Issue("columns", "columns_invalid", "must be a sequence of column names. Give a tuple of text.")
-            )
+            message = "must be a sequence of column names. Give a tuple of text."
+            issues.append(Issue("columns", "columns_invalid", message))
         else:
             object.__setattr__(self, "columns", tuple(self.columns))
         if issues:
@@ -142,11 +136,8 @@ def _stored_issues(fields: Mapping[str, Any]) -> Iterator[Issue]:
         if name not in fields:
             yield Issue(f"plan.{name}", "missing", "is required; store plans as to_dict gives them.")
         elif not fits(fields[name]):
-            yield Issue(
-                f"plan.{name}",
-                "wrong_type",
-                f"cannot be {shown(fields[name])}; store plans as to_dict gives them.",
-            )
+            message = f"cannot be {shown(fields[name])}; store plans as to_dict gives them."
+            yield Issue(f"plan.{name}", "wrong_type", message)
     for name in fields:
         if name not in checks:
             yield Issue(f"plan.{name}", "unknown_field", f"is not a field of a plan. {nearest(name, checks)}")
@@ -181,9 +172,8 @@ def plan_run(
         if mapping.image is not None:
             section, modality = _image_section(card, issues), "image"
     if not request.estimate and (mapping is None or is_empty(mapping)):
-        issues.append(
-            Issue("column_mapping", "missing", "is required for a run. Map prompt, chat or universal_prompt.")
-        )
+        message = "is required for a run. Map prompt, chat or universal_prompt."
+        issues.append(Issue("column_mapping", "missing", message))
     expansion = request.language_expansion
     if expansion is None and profile.language_expansion is not None and not request.expansion_cleared:
         expansion = profile.language_expansion
@@ -303,10 +293,5 @@ def _price_missing(path: str, dimension: str) -> Issue:
 def _check_names(card: RateCard, discount: str | None, voucher: str | None, issues: list[Issue]) -> None:
     for path, name, known in (("discount", discount, card.discounts), ("voucher", voucher, card.vouchers)):
         if name is not None and name not in known:
-            issues.append(
-                Issue(
-                    path,
-                    f"{path}_unknown",
-                    f"{name!r} is not on the rate card {card.name!r}. {nearest(name, known)}",
-                )
-            )
+            message = f"{name!r} is not on the rate card {card.name!r}. {nearest(name, known)}"
+            issues.append(Issue(path, f"{path}_unknown", message))

@@ -54,11 +54,7 @@ class RunOutcome:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe fields."""
-        return {
-            "status": self.status,
-            "rows_processed": self.rows_processed,
-            "rows_delivered": self.rows_delivered,
-        }
+        return {"status": self.status, "rows_processed": self.rows_processed, "rows_delivered": self.rows_delivered}
 
 
 class Settlement(NamedTuple):

@@ -62,11 +62,7 @@ class CommandFailed(Exception):
     """A command cannot go on: a stable `code`, a sentence to act on, and the exit status to end with."""
 
     def __init__(
-        self,
-        code: str,
-        message: str,
-        status: ExitStatus = ExitStatus.BAD_INPUT,
-        fields: dict[str, Any] | None = None,
+        self, code: str, message: str, status: ExitStatus = ExitStatus.BAD_INPUT, fields: dict[str, Any] | None = None
     ) -> None:
         super().__init__(message)
         self.code = code

@@ -130,9 +130,7 @@ def configuration(code: int, section: Section, present: Collection[str]) -> Conf
 
 def known_inputs(card: RateCard, program: Program, present: Collection[str]) -> dict[str, int]:
     """The program's inputs that are the same for every run of a table with these columns."""
-    known = {
-        "billable_max": program.steps[program.positions["billable_max"]].greatest,
-    }
+    known = {"billable_max": program.steps[program.positions["billable_max"]].greatest}
     if "targets" not in present or not card.targets_max:
         known |= {"sample_ppm": 0, "targets": 0}
     if "discount" not in present:

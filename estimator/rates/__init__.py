@@ -53,11 +53,8 @@ class RateCard(Terms):
 
     def _problems(self) -> Iterable[Issue]:
         if self.cap is not None and self.cap < self.minimum:
-            yield Issue(
-                "cap",
-                "out_of_range",
-                f"is below the minimum of {self.minimum}. Raise the cap to at least that.",
-            )
+            message = f"is below the minimum of {self.minimum}. Raise the cap to at least that."
+            yield Issue("cap", "out_of_range", message)
         for modality, section in self.sections.items():
             units_max = section.units_max(self.rows_max, self.targets_max)
             for problem in section.tier_problems(units_max):
@@ -197,8 +194,7 @@ class RateCardBook:
         """The card in force at a moment. Raises `RateCardNotFound` for a naive or too early one."""
         if moment.tzinfo is None:
             raise RateCardNotFound(
-                moment.isoformat(),
-                f"The moment {moment.isoformat()} has no time zone. Give an aware datetime.",
+                moment.isoformat(), f"The moment {moment.isoformat()} has no time zone. Give an aware datetime."
             )
         position = bisect.bisect_right(self._starts, moment)
         if not position:
@@ -213,8 +209,7 @@ class RateCardBook:
         """The card of an id. Raises `RateCardNotFound`."""
         if card_id not in self._by_id:
             raise RateCardNotFound(
-                card_id,
-                f"No rate card has the id {card_id!r}. Add that card to the book; cards are never withdrawn.",
+                card_id, f"No rate card has the id {card_id!r}. Add that card to the book; cards are never withdrawn."
             )
         return self._by_id[card_id]
 

@@ -2,17 +2,7 @@
 
 from estimator.scenarios.comparison import compare
 from estimator.scenarios.errors import RunsUnreadable, ScenarioInvalid
-from estimator.scenarios.results import (
-    Bin,
-    CardTotal,
-    Change,
-    Comparison,
-    Group,
-    Groups,
-    Movement,
-    RunMover,
-    Step,
-)
+from estimator.scenarios.results import Bin, CardTotal, Change, Comparison, Group, Groups, Movement, RunMover, Step
 from estimator.scenarios.solving import Neighbour, Solution, solve
 from estimator.scenarios.sweeps import EVALUATIONS_MAX, Sweep, SweepPoint, sweep
 

@@ -171,8 +171,7 @@ class _Search:
         self._check_target(min(values, key=self.total), max(values, key=self.total))
         cheap, _ = self._from_cheap()
         return min(
-            values,
-            key=lambda value: (abs(self.total(value) - self._target), self.total(value), abs(value - cheap)),
+            values, key=lambda value: (abs(self.total(value) - self._target), self.total(value), abs(value - cheap))
         )
 
     def _from_cheap(self) -> tuple[int, int]:

@@ -59,11 +59,7 @@ class Sweep:
 
 
 def sweep(
-    runs: Any,
-    card: RateCard,
-    grid: Mapping[str, Sequence[FieldValue]],
-    *,
-    evaluations_max: int = EVALUATIONS_MAX,
+    runs: Any, card: RateCard, grid: Mapping[str, Sequence[FieldValue]], *, evaluations_max: int = EVALUATIONS_MAX
 ) -> Sweep:
     """Price past runs under every combination of values of some fields of a card.
 

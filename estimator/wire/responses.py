@@ -55,9 +55,7 @@ class RunResponse(BaseModel):
         False, alias="multimodalPricingApplied", description="True when an image column is mapped."
     )
     credit_multiplier: Decimal | None = Field(
-        None,
-        alias="creditMultiplier",
-        description="Credits per 100 output rows of a multimodal run; absent for text.",
+        None, alias="creditMultiplier", description="Credits per 100 output rows of a multimodal run; absent for text."
     )
     available_credits: Decimal | None = Field(None, description="What the account can still spend, where asked.")
     line_items: tuple[dict[str, Any], ...] = Field(
