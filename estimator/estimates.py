@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from estimator.rates import RateCard
 
 
-# Half the time of a named tuple's own constructor; line items are most of what an estimate makes.
+# Half the time of a named tuple's constructor; line items are most of the work of an estimate.
 _new = tuple.__new__
 
 

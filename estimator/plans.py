@@ -195,7 +195,7 @@ def plan_run(
 
 
 def _image_section(card: RateCard, issues: list[Issue]) -> Section:
-    """The prices of a run with images; those of text stand in, so that other problems are still found."""
+    """The prices of a run with images; else those of text, so that other problems are still found."""
     if card.image is not None:
         return card.image
     issues.append(_price_missing("column_mapping.image", "image"))
@@ -220,7 +220,7 @@ def _rows(request: RunRequest, profile: DatasetProfile, card: RateCard, issues: 
 def _choices(request: RunRequest, section: Section, expanded: bool) -> tuple[Choices, list[Issue]]:
     """Length, recipes, training type, grounding and safety, and the issues of what contradicts or has no price.
 
-    They depend on nothing but the few fields below, so a section remembers what it made of them.
+    They depend only on the few fields below, so a section caches them.
     """
     controls = request.brand_controls
     asked: tuple[Any, ...] = (None, None, None)

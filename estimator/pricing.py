@@ -1,7 +1,7 @@
-"""What a rate card makes of one configuration, worked out once: unit prices, labels, minutes.
+"""The pricing of one configuration under a rate card, worked out once: unit prices, labels, minutes.
 
-Estimates spend their time here only the first time a configuration is priced; after that every estimate is a
-few dozen integer operations and one `Decimal` for each line item.
+Only the first estimate of a configuration takes time here. Every later one is a few dozen integer operations and one
+`Decimal` for each line item.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class RunOutcome:
 
 
 class Settlement(NamedTuple):
-    """What a run costs after all. `line_items` sum to `credits`; `freed` is what the estimate held beyond."""
+    """The final price of a run. `line_items` sum to `credits`; `freed` is the rest of the estimate."""
 
     credits: Decimal
     freed: Decimal

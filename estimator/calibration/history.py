@@ -1,7 +1,7 @@
 """Past runs and how long they took, read for calibration.
 
 The columns are those of `estimator.columns`, and `minutes`, or, where there is none, `started_at` and `ended_at`.
-What a run cost says nothing of how long it took: discounts, vouchers and prices are not looked at.
+Discounts, vouchers and prices are ignored: they do not affect the time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _MINUTES = "minutes"
 _MOMENTS = ("started_at", "ended_at")
 _MICROS_A_MINUTE = 60_000_000
-_MINUTES_MAX = 10**9  # nineteen centuries: whatever is longer was not counted in minutes
+_MINUTES_MAX = 10**9  # nineteen centuries: a longer time is not in minutes
 _READ = tuple(name for name in COLUMNS if name not in ("discount", "voucher"))
 _OF_PRICES = "price_missing"
 _ADVICE = f"Give minutes from 0 to {_MINUTES_MAX:,}; leave out unfinished runs."
@@ -35,10 +35,9 @@ _ADVICE = f"Give minutes from 0 to {_MINUTES_MAX:,}; leave out unfinished runs."
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Past runs, one element each: output rows, minutes taken, and what slowed them down.
+    """Past runs, one element each: output rows, minutes taken, and the factors that apply.
 
-    `length` is a place in `LENGTHS`; `slowed` marks, by the name of a factor of the minutes model, the runs that it
-    applies to.
+    `length` is a place in `LENGTHS`; `slowed` marks, by factor of the minutes model, the runs that it applies to.
     """
 
     rows: Integers
@@ -78,7 +77,7 @@ def read_history(runs: Any, card: RateCard) -> History:
 
 
 def _time_columns(source: Source) -> tuple[str, ...]:
-    """The columns that tell how long runs took. Raises `FrameInvalid`, also where others are misspelt."""
+    """The columns of the time taken. Raises `FrameInvalid`, also for misspelt names of other columns."""
     names = source.schema.names
     issues = list(name_issues([name for name in names if name != RESULT]))
     times = (_MINUTES,) if _MINUTES in names else _MOMENTS
@@ -162,7 +161,7 @@ def _slowed(codes: Integers, present: tuple[str, ...], card: RateCard) -> tuple[
 
 
 def _minutes(batch: Any, times: tuple[str, ...], first: int) -> tuple[Floats, list[Issue]]:
-    """How long the runs took, and what is wrong with what is said of it."""
+    """The minutes that the runs took, and the problems of their columns."""
     columns = [batch.column(name) for name in times]
     for name, column in zip(times, columns, strict=True):
         kind = column.type

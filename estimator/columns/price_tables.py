@@ -1,4 +1,4 @@
-"""Configurations as small integers, and what a card charges for each: the price tables of columns and of SQL.
+"""Configurations as small integers, and the unit price of each: the tables in which arrays and SQL look prices up.
 
 A configuration's code is a number in mixed radix: one bit for each switch, then a digit for each column of words.
 The digit of a column that is absent is 0, and means what the card says for a request that leaves the field out.
@@ -59,12 +59,12 @@ class PriceTable(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """True when whatever can occur has a price."""
+        """True when every possible code has a price."""
         return all(self.tiers[code] is not None for code in self.possible)
 
 
 def price_table(card: RateCard, modality: str, present: Collection[str]) -> PriceTable:
-    """What a card charges for each configuration that the columns which are present can make."""
+    """The unit prices of every configuration that the columns present can have."""
     section = card.sections[modality]
     tiers: list[tuple[int, ...] | None] = [None] * CODES
     rounded: dict[Decimal, tuple[int, ...]] = {}
@@ -79,8 +79,8 @@ def price_table(card: RateCard, modality: str, present: Collection[str]) -> Pric
 def _unit_prices(section: Section, present: Collection[str]) -> dict[int, Decimal | None]:
     """The exact unit price of every possible code, None where something of it has none.
 
-    Surcharges are applied dimension by dimension to all codes at once: configurations that begin alike share that
-    part of the way.
+    Surcharges are applied dimension by dimension to all codes at once: configurations with the same first choices
+    share that part of the work.
     """
     prices: dict[int, Decimal | None] = {0: section.base}
     priced = section.dimensions
@@ -97,7 +97,7 @@ def _unit_prices(section: Section, present: Collection[str]) -> dict[int, Decima
 def _choices(
     section: Section, dimension: str, present: Collection[str]
 ) -> Iterator[tuple[int, Surcharge | None, bool]]:
-    """What each value of a dimension's column adds to the code, what it does to the price, and whether it has none."""
+    """For each value of a dimension's column: what it adds to the code, its surcharge, and whether it has no price."""
     kind, _, recipe = dimension.partition(".")
     column = recipe or {"training": "training_type", "expansion": "targets"}.get(kind, kind)
     stride, values = DIGITS[column]

@@ -1,7 +1,7 @@
-"""What is wrong with a table of runs, row by row: counted, and the first few shown.
+"""The problems of a table of runs: each counts its rows and shows the first few.
 
-Pricing only notices that something is wrong; then the whole table is gone through here, so that one error names
-everything there is to correct.
+Pricing only notices that some row has no price. The whole table is then checked here, so that one error names every
+problem.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def diagnose(batch: Any, card: RateCard, first: int = 0) -> list[Issue]:
 
 
 def _value_checks(name: str, column: Any) -> Iterator[tuple[Any, str, str]]:
-    """The rows whose value is wrong whatever the card is, the code of the problem and what to do about it."""
+    """The rows whose value is wrong under every card, the code of the problem, and the advice."""
     if name not in NULLABLE:
         yield _mask(column.is_null()), "null", "A null has no price; write the value that the run had"
     if COLUMNS[name] == "integer" and not pa.types.is_null(column.type):
@@ -64,7 +64,7 @@ def _value_checks(name: str, column: Any) -> Iterator[tuple[Any, str, str]]:
 
 
 def _rows(batch: Any, places: Integers) -> Any:
-    """Some rows of a batch; Arrow cannot pick from views of text, so they are made text first."""
+    """Some rows of a batch. Arrow cannot take rows of string views, so those are cast to text first."""
     arrays = [
         column.cast(pa.large_string()) if pa.types.is_string_view(column.type) else column for column in batch.columns
     ]

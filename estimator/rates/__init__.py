@@ -1,10 +1,11 @@
 """Rate cards: what a unit of work costs, dated, versioned and named by the hash of their content.
 
-A card is authored in TOML or JSON and read once; whatever cannot be right is refused then, all problems in
-one error. Amounts are written as text or as decimal literals and never pass through a float. The base price
-buys a plain run: answers of `length_default`, `instruction_dataset`, no recipe, no grounding, no safety
-analysis, no expansion. Everything else needs a price of its own, or `included = true`; what has neither
-cannot be bought.
+A card is written in TOML or JSON and read once; reading refuses an invalid card with all problems in one error.
+Amounts are written as text or as decimal literals and never pass through a float. The base price buys a plain run:
+answers of `length_default`, `instruction_dataset`, no recipe, no grounding, no safety analysis, no expansion.
+Everything else needs a price of its own, or `included = true`; without either it cannot be bought.
+
+Imports the ground, wire and programs.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class RateCard(Terms):
         return compile_card(self)
 
     def __eq__(self, other: object) -> bool:
-        """Cards of the same content are one card, however each was written."""
+        """Cards of the same content are equal, however each was written."""
         return self.id == other.id if isinstance(other, RateCard) else NotImplemented
 
     def __hash__(self) -> int:
@@ -83,7 +84,7 @@ class RateCard(Terms):
         for modality, section in self.sections.items():
             content[modality]["order"] = section.dimensions
         if not self.minutes.p95_factors:
-            # Cards from before there was such a table keep their ids.
+            # Cards older than this table keep their ids.
             del content["minutes"]["p95_factors"]
         return json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"))
 

@@ -143,11 +143,8 @@ class Section(Part):
                 yield Issue(path, "tiers_invalid", "has no up_to, so the tiers after it are never reached. Give one.")
             elif tier.up_to is not None:
                 if tier.up_to <= reached:
-                    yield Issue(
-                        path,
-                        "tiers_overlap",
-                        f"ends at {tier.up_to} and the one before at {reached}. Put them in order.",
-                    )
+                    message = f"ends at {tier.up_to} and the one before at {reached}. Put them in order."
+                    yield Issue(path, "tiers_overlap", message)
                 reached = tier.up_to
                 if last and reached < units_max:
                     message = f"ends at {reached} and a run may have {units_max} units. Remove up_to."
@@ -187,7 +184,7 @@ class Section(Part):
 
     @cached_property
     def choices(self) -> dict[Any, Any]:
-        """A cache for plans: what the choices of a request come to under this section."""
+        """A cache for plans: the choices of a request, resolved under this section."""
         return {}
 
     @property
@@ -267,8 +264,7 @@ class Section(Part):
     def unit_prices_max(self, decimals: int) -> tuple[int, ...]:
         """The greatest unit price of each tier over all configurations, in units of 10**-decimals.
 
-        Every surcharge keeps the order of prices, so the dearest choice in each dimension is the dearest of
-        all.
+        Every surcharge keeps the order of prices, so the dearest choice in each dimension gives the dearest price.
         """
         dearest = self.base
         for dimension in self.dimensions:

@@ -27,7 +27,7 @@ _CARDS_AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class SweepPoint:
-    """One combination: the values of the fields, the id of that card, what the runs cost, and what that changes."""
+    """One combination: the values of the fields, the id of that card, the total of the runs, and its change."""
 
     values: Mapping[str, FieldValue]
     card_id: str

@@ -1,8 +1,8 @@
-"""The wire: what a client sends to run or estimate an augmentation, and what it gets back.
+"""Requests: what a client sends to run or estimate an augmentation.
 
 Both generations of the public client are accepted. A null means the same as leaving the field out, except for
-`language_expansion`, where null clears what the dataset has saved. Shapes are checked here; whether the parts
-fit each other, the dataset and the rate card is for `plan_run`.
+`language_expansion`, where null clears the expansion saved on the dataset. Shapes are checked here; `plan_run`
+checks whether the parts fit each other, the dataset and the rate card.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _read_rate(value: object) -> Decimal:
 
 
 def _finite(value: int | float | Decimal) -> int | float | Decimal:
-    """The value, or 0 for what is no number: comparing a NaN raises or depends on the caller's context."""
+    """The value, or 0 for NaN and infinity: comparing a NaN raises or depends on the caller's context."""
     return value if isinstance(value, int) or Decimal(value).is_finite() else 0
 
 
@@ -194,7 +194,7 @@ class RunRequest(_WireModel):
             RequestRejected: the body has the wrong shape; `issues` lists every field that has.
         """
         try:
-            # model_validate without its keyword handling, a fifth of the time of a small body.
+            # Skips the keyword handling of model_validate, a fifth of the time of a small body.
             request: RunRequest = cls.__pydantic_validator__.validate_python(body)
         except ValidationError as error:
             raise RequestRejected(issues_of(error, cls)) from None

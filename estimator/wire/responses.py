@@ -1,4 +1,4 @@
-"""What a client gets back, under exactly the names that the public client reads."""
+"""Responses: what a client gets back, under exactly the names that the public client reads."""
 
 from __future__ import annotations
 
