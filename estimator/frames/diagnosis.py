@@ -53,7 +53,7 @@ def _value_checks(name: str, column: Any) -> Iterator[tuple[Any, str, str]]:
         least, most = {"rows": (1, INT64_MAX), "max_rows": (1, INT64_MAX), "sample_ppm": (0, PPM)}.get(
             name, (0, INT64_MAX)
         )
-        # A whole number of 64 bits without a sign that is too large comes out negative, so it is found as well.
+        # An unsigned integer that is too large for int64 comes out negative, so it is found as well.
         values = column.cast(pa.int64(), safe=False)
         outside = pc.or_(pc.less(values, least), pc.greater(values, most))
         yield _mask(outside.fill_null(False)), "out_of_range", f"Give whole numbers from {least} to {most:,}"

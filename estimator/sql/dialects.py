@@ -61,7 +61,7 @@ DIALECTS: Mapping[str, Dialect] = {
 
 
 def find_dialect(name: str, *, untested: bool = False) -> Dialect:
-    """The dialect of an engine. Raises `DialectUnknown`, for one that was never executed unless that is asked for."""
+    """The dialect of an engine. Raises `DialectUnknown`, also for an untested one unless `untested`."""
     dialect = DIALECTS.get(name)
     if dialect is None:
         raise DialectUnknown(name, f"No SQL is written for {name!r}. {nearest(name, DIALECTS)}")
