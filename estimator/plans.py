@@ -203,6 +203,10 @@ def _image_section(card: RateCard, issues: list[Issue]) -> Section:
 
 
 def _rows(request: RunRequest, profile: DatasetProfile, card: RateCard, issues: list[Issue]) -> int:
+    """Rows to process: the fewer of `max_rows` and the dataset's. Programs start from these.
+
+    `frames.reader` and `sql.select` apply the same rule to columns.
+    """
     available = profile.row_count
     if available is None:
         return 0

@@ -10,11 +10,11 @@ from difflib import get_close_matches
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
-from estimator.columns import MODALITIES
-from estimator.columns.price_tables import SWITCHES, digit, modality_of
+from estimator.columns import WORDS
+from estimator.columns.price_tables import SWITCHES, digit
 from estimator.errors import FrameInvalid, Issue
 from estimator.frames.arrays import np, pa, pc
-from estimator.rates.sections import LENGTHS, RECIPES, TRAINING_TYPES
+from estimator.rates.sections import RECIPES
 from estimator.scenarios.errors import ScenarioInvalid
 from estimator.scenarios.reading.sources import mixed_zones, zone_name
 from estimator.sentences import nearest
@@ -76,16 +76,13 @@ def coded_keys(dimension: str, code: int) -> Iterator[str]:
         yield from used or (NONE,)
     elif dimension in SWITCHES:
         yield "true" if digit(code, dimension) else "false"
-    elif dimension == "modality":
-        yield modality_of(code)
     else:
-        yield {"length": LENGTHS, "training_type": TRAINING_TYPES}[dimension][digit(code, dimension)]
+        yield WORDS[dimension][digit(code, dimension)]
 
 
 def key_order(dimension: str) -> Sequence[str]:
     """The keys of a coded dimension in their own order."""
-    words = {"length": LENGTHS, "training_type": TRAINING_TYPES, "modality": MODALITIES, "recipe": (*RECIPES, NONE)}
-    return words.get(dimension, ("true", "false"))
+    return {**WORDS, "recipe": (*RECIPES, NONE)}.get(dimension, ("true", "false"))
 
 
 class Numbering(Protocol):
