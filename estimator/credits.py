@@ -81,8 +81,7 @@ def _refusal(amount: Decimal) -> AmountInvalid:
 
 def _too_large(amount: Decimal | int) -> AmountInvalid:
     return AmountInvalid(
-        amount,
-        f"The amount has too many digits for the book. Give at most {_CREDITS_MAX_WHOLE:,} credits at once.",
+        amount, f"The amount has too many digits for the book. Give at most {_CREDITS_MAX_WHOLE:,} credits at once."
     )
 
 
