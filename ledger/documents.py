@@ -101,11 +101,11 @@ def seconds_text(duration: timedelta) -> str:
     return format_credits(Decimal(duration // timedelta(microseconds=1)) / 10**6)
 
 
-def exact_text(amount: Decimal) -> str:
-    """An amount of money with all of its digits, without trailing zeros.
+def exact_text(amount: Decimal, form: str = "f") -> str:
+    """An amount of money with all of its digits, without trailing zeros; `,f` groups them by three.
 
     >>> exact_text(Decimal("0.012500"))
     '0.0125'
     """
-    written = format(amount, "f")
+    written = format(amount, form)
     return written.rstrip("0").rstrip(".") if "." in written else written

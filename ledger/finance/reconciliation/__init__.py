@@ -1,4 +1,7 @@
-"""Reconciliation of the ledger with payment providers' exports, pipelines' usage, and other ledgers."""
+"""Reconciliation of the ledger with exports of payment providers, usage of pipelines, and other ledgers.
+
+Imports the reader of files below it, the calendar and stream of finance, documents, the verbs and model.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison of two sides that were read: what does not agree is judged, what stands alone is paired."""
+"""The comparison of two sides that were read: judges what differs, and pairs what no reference brings together."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from decimal import Decimal
 from typing import Any
 
 from ledger.finance.reconciliation.files.mappings import RecordMapping
-from ledger.finance.reconciliation.files.scratch import FIELDS, Scratch
+from ledger.finance.reconciliation.files.scratch import FIELDS, Period, Scratch
 from ledger.finance.reconciliation.findings import Findings
 from ledger.finance.reconciliation.joining import Group, Item, Join, group_of, micros
 from ledger.finance.reconciliation.pairing import Pairing, Unit
-from ledger.finance.reconciliation.periods import Period
 from ledger.finance.reconciliation.results import RECORDS_SHOWN, Basis, ReconciliationSummary, ResultKind
 from ledger.finance.reconciliation.sums import Alone, find_sums
 
-Progress = Callable[[str, int], None]
-"""Told what is being done, and how many records of it are done."""
+StepProgress = Callable[[str, int], None]
+"""Told the step that is being done, and how many records of it are done."""
 
 _TOLD_EVERY = 10_000
 
@@ -34,7 +33,7 @@ class Comparison:
         findings: Findings,
         matched: Findings,
         inside: Period,
-        tell: Progress,
+        tell: StepProgress,
     ) -> None:
         self._scratch = scratch
         self._mapping = mapping
@@ -48,7 +47,7 @@ class Comparison:
         self._unit_columns = {name: kinds[name] for name in ("side", *FIELDS, "count", "records")}
 
     def carry_out(self, left_out: int) -> ReconciliationSummary:
-        """Do all of it."""
+        """Carry out every step; answers the summary."""
         self._scratch.create("units", self._unit_columns)
         self._join.put_units("units")
         self._judge_pairs()
@@ -65,7 +64,7 @@ class Comparison:
                 self._tell("Judging differences", count)
 
     def _judge_groups(self) -> None:
-        """Judge groups of several records that do not add up; one that only one side has is a unit."""
+        """Judge groups of several records that do not add up; a group of one side alone becomes a unit."""
         units = []
         for group in self._join.groups():
             if group.count_here and group.count_there:
@@ -91,7 +90,7 @@ class Comparison:
         return any(self._inside.has(item.moment) for side in (group.here, group.there) for item in side)
 
     def _pair_units(self) -> int:
-        """Match by amount and time what no reference brought together; answers how many came together so."""
+        """Match units by amount and time; answers how many groups that made."""
         by_account = all(self._scratch.one(f"SELECT count(account) FROM {side}")[0] for side in ("here", "there"))
         window = micros(self._mapping.tolerance.window)
         pairing = Pairing(self._judge.amount, window, by_account)
@@ -124,7 +123,7 @@ class Comparison:
         return (unit for unit, _ in self._stored(table, first))
 
     def _stored(self, table: str, first: tuple[str, ...]) -> Iterator[tuple[Unit, int]]:
-        """The units of a table by some columns, and then by all others, so that their order is always the same."""
+        """The units of a table by some columns and then by all others, so that their order does not vary."""
         rest = ("amount", "account", "ref", "status", "id", "currency")
         order = ", ".join(f"{name} NULLS LAST" for name in dict.fromkeys((*first, *rest)))
         size = 1 + len(FIELDS)
@@ -133,7 +132,7 @@ class Comparison:
             yield unit, row[-1] if len(row) > size + 2 else 0
 
     def _together(self, ours: list[Unit], theirs: list[Unit]) -> None:
-        """What came together by amount and time: both sides agree in all that they say, or nearly."""
+        """Keep a group that was matched by amount and time."""
         group = _group_of_units(ours, theirs)
         kind, cause = self._judge.judge(group)
         mine, other = ours[0].item.ref, theirs[0].item.ref
@@ -144,7 +143,7 @@ class Comparison:
             self._keep(kind, Basis.AMOUNT_AND_TIME, cause, group)
 
     def _alone(self, unit: Unit, *, is_copy: bool) -> None:
-        """What has no counterpart: a copy of something that has one, or something that the other side lacks."""
+        """Keep a unit without a counterpart: a copy of a unit that has one, or a record that the other side lacks."""
         is_ours = unit.side == 0
         group = _group_of_units([unit], []) if is_ours else _group_of_units([], [unit])
         if not self._is_inside(group):
@@ -185,12 +184,12 @@ class Comparison:
 
 
 def _unit_row(group: Group) -> tuple[Any, ...]:
-    """The unit of a group that only one side has."""
+    """The row of a unit: a group that only one side has."""
     side = 0 if group.count_here else 1
     items = (group.here, group.there)[side]
     amount = (group.amount_here, group.amount_there)[side]
     moments = [item.moment for item in items if item.moment is not None]
-    shown = [item._replace(amount=str(item.amount)) for item in items[:RECORDS_SHOWN]]  # type: ignore[arg-type]
+    shown = [item.to_list() for item in items[:RECORDS_SHOWN]]
     whole = items[0]._replace(amount=amount, moment=min(moments, default=None))
     return side, *whole, group.count_here + group.count_there, json.dumps(shown)
 
@@ -201,8 +200,7 @@ def _items(units: list[Unit]) -> list[Item]:
         if unit.records is None:
             items.append(unit.item)
         else:
-            read = (Item._make(values) for values in json.loads(unit.records))
-            items += [item._replace(amount=int(item.amount)) for item in read]
+            items += map(Item.from_list, json.loads(unit.records))
     return items
 
 

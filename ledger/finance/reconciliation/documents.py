@@ -1,4 +1,4 @@
-"""What a reconciliation found, as JSON-safe values, as lines of CSV, and as one page of HTML that prints well."""
+"""A reconciliation as JSON-safe values, as lines of CSV, and as one page of HTML that prints well."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CSV_COLUMNS = (
     "correction",
 )
 PAGE_FINDINGS_MAX = 5_000
-"""Findings that a page shows; a browser takes no million of them."""
+"""Findings that a page shows: a browser is slow with more."""
 
 
 def result_to_dict(result: ReconciliationResult) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def render_page(
     there: str,
     facts: Iterable[tuple[str, str]] = (),
 ) -> Iterator[str]:
-    """The page, piece by piece: what was compared, how much of it is well, and the findings with both sides.
+    """The page, piece by piece: what was compared, how much of it agrees, and the findings with both sides.
 
     Raises `ExtraMissing` without the extra `reconcile`.
     """

@@ -1,15 +1,15 @@
-"""Estimates against actuals: what runs were estimated at when they were launched, and what they were charged.
+"""Estimates and charges: what runs were estimated at when they were launched, and what they were charged.
 
-A run counts as measured once it succeeded: by its settlement, or by a capture by hand that ended its hold. What it was
-charged is all that was captured of it, before refunds. Runs that failed, were cancelled, were released by hand, lapsed
-or are still open say nothing of the estimate, and are counted apart. A hold that has lapsed without an entry that says
-so is open: run `ledger.expire_due` first.
+A run is measured once it succeeded: by its settlement, or by a capture by hand that ended its hold. Its charge is all
+that was captured of it, before refunds. Runs that failed, were cancelled, were released by hand, lapsed or are still
+open say nothing about the estimate, and are counted apart. A hold that has lapsed and whose lapse is not recorded yet
+counts as open: run `ledger.expire_due` first.
 
-The hold factor answers how much of the estimate to hold. For a share such as 95% it is the smallest factor by which the
-estimates of at least 95% of the measured runs, multiplied, would have covered what they were charged: the ratio of
-charge to estimate that the run of that rank had, exactly. It is below 1 where less would have done. It needs so many
-runs that at least one is in the share beyond it (20 for 95%, 100 for 99%), and is None with fewer, and where that run
-was estimated at nothing.
+The hold factor says how much of an estimate to hold. For a share of 95% it is the smallest factor with which the
+estimates of at least 95% of the measured runs would have covered their charges: the exact ratio of charge to estimate
+of the run at that rank. It is below 1 where less than the estimate would have sufficed. It needs enough runs that at
+least one is beyond the share (20 for 95%, 100 for 99%); it is None with fewer, and where the run at that rank was
+estimated at nothing.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from estimator.wire.validation import nearest
 from ledger.errors import AuditFailed, CommandInvalid
 from ledger.finance.calendar import AccountingPeriod
 from ledger.finance.runs.ratios import RatioCounts
-from ledger.finance.stream import BookEntry, stream_book
+from ledger.finance.stream import BookEntry, moved_into, stream_book
 from ledger.model.moments import from_moment, to_moment
 from ledger.model.values import Finding
 
 DIMENSIONS = ("recipe", "length", "grounding", "account", "month")
 APART = ("open", "cancelled", "failed", "released", "lapsed")
-"""What runs that are not measured may be."""
+"""The states of runs that are not measured."""
 
 SHARE = Fraction(19, 20)
 
@@ -52,7 +52,7 @@ _ORDER = {"recipe": (*RECIPES, "none"), "length": LENGTHS, "grounding": ("true",
 class RunAccuracy:
     """The runs of one group: `key` in `dimension`, both empty for all runs together.
 
-    `estimated` and `captured` are micro-credits of the measured runs, `deviation` is by how much they differed, summed
+    `estimated` and `captured` are micro-credits of the measured runs, `deviation` is the sum of their differences
     without sign. `apart` counts the runs that are not measured. See the head of the module for `hold_factor`.
     """
 
@@ -79,7 +79,7 @@ class RunAccuracy:
 
     @property
     def spread(self) -> Fraction | None:
-        """The deviation as a share of what was estimated: errors up and down do not make up for one another."""
+        """The deviation as a share of what was estimated: errors in both directions add up."""
         return Fraction(self.deviation, self.estimated) if self.estimated else None
 
     def take(self, run: _Run, state: str) -> None:
@@ -112,14 +112,14 @@ def measure_accuracy(
     zone: tzinfo = UTC,
     share: Fraction | Decimal = SHARE,
 ) -> list[RunAccuracy]:
-    """How far the charges of runs were from their estimates: of all of them first, then by the dimensions asked for.
+    """How far the charges of runs were from their estimates: for all runs first, then by the dimensions asked for.
 
     Args:
         session: nothing is changed in it.
-        period: the runs that were launched in it, whenever they ended; all without one.
-        by: any of `DIMENSIONS`. The recipes of a run each count it; months are those of its launch in `zone`.
+        period: only runs that were launched in it, whenever they ended.
+        by: any of `DIMENSIONS`. A run counts for each of its recipes; its month is that of its launch in `zone`.
         zone: whose months.
-        share: of the measured runs, that the hold factor covers; above 0 and below 1.
+        share: the share of the measured runs that the hold factor covers; above 0 and below 1.
 
     In memory are the runs of an account that have not ended, and a few figures for each group. Raises `CommandInvalid`.
     """
@@ -145,7 +145,11 @@ def measure_accuracy(
 
 
 def runs_needed(share: Fraction | Decimal) -> int:
-    """How many measured runs a hold factor for a share needs: at least one has to be beyond it."""
+    """How many measured runs a hold factor for a share needs: enough that at least one is beyond the share.
+
+    >>> runs_needed(Fraction(95, 100))
+    20
+    """
     return -(-1 // (1 - Fraction(share)))
 
 
@@ -156,7 +160,7 @@ def _hold_factor(ratios: RatioCounts, number: int, runs: int, share: Fraction) -
 
 
 def _place(group: RunAccuracy) -> tuple[int, int, str]:
-    """The order of groups: that of the dimensions, and within them their own where they have one."""
+    """The order of groups: by dimension, and within it by its own order where it has one."""
     if not group.dimension:
         return -1, 0, ""
     order: Sequence[str] = _ORDER.get(group.dimension, ())
@@ -164,7 +168,7 @@ def _place(group: RunAccuracy) -> tuple[int, int, str]:
 
 
 class _Launches:
-    """The runs of one account, each told when its hold has ended, and at the end those that are open."""
+    """The runs of one account: each is answered when its hold ends, and those still open after the last entry."""
 
     def __init__(self, account_id: str, by: Sequence[str], zone: tzinfo, ends: tuple[int, int] | None) -> None:
         self._account_id = account_id
@@ -174,7 +178,7 @@ class _Launches:
         self._open: dict[int, _Run] = {}
 
     def read(self, entries: Iterable[BookEntry]) -> Iterator[tuple[_Run, str]]:
-        """Each run with what became of it. Raises `AuditFailed` for an entry that cannot be read."""
+        """Each run with its state. Raises `AuditFailed` for an entry that cannot be read."""
         for entry in entries:
             try:
                 ended = self._look(entry)
@@ -204,7 +208,7 @@ class _Launches:
         details = json.loads(entry.details or "{}")
         if "plan" not in details or "card_id" not in details:
             return
-        held = sum(move.amount for move in entry.moves if move.target == "held")
+        held = moved_into(entry, "held")
         self._open[entry.sequence] = _Run(held, [("", ""), *self._keys(details["plan"], entry.at)])
 
     def _keys(self, plan: dict[str, Any], at: int) -> Iterator[tuple[str, str]]:
@@ -221,12 +225,12 @@ class _Launches:
 
     @staticmethod
     def _take(run: _Run, entry: BookEntry) -> str | None:
-        """What an entry of a hold's life makes of its run; None where the hold goes on."""
+        """The state of a run after an entry of its hold; None while the hold goes on."""
         if entry.kind == "expire":
             return "lapsed"
         if entry.kind not in ("capture", "release"):
             return None
-        run.captured += sum(move.amount for move in entry.moves if move.target == "consumed")
+        run.captured += moved_into(entry, "consumed")
         details = json.loads(entry.details or "{}")
         if details.get("final") is False:
             return None

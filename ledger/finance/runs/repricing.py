@@ -1,7 +1,7 @@
 """Repricing: every charge computed again, years later, from the plan and the card that the ledger keeps with it.
 
-A launch is estimated again, a settlement settled again, by the estimator's pure functions; cards come from the ledger,
-which keeps each by its content. What differs is a finding, and so is a card whose content is not what its id says.
+Launches are estimated again and settlements settled again by the estimator's pure functions, under the cards that the
+ledger keeps. A difference is a finding, and so is a card whose content has another id.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from estimator import RateCard, RunOutcome, RunPlan, estimate, settle
 from estimator.credits import to_micro
 from estimator.errors import EstimatorError
 from ledger.documents import credits_text
-from ledger.finance.stream import BookEntry, stream_book
+from ledger.finance.stream import BookEntry, moved_into, stream_book
 from ledger.model.values import Finding
 
 _CARDS = text("SELECT card_id, content FROM ledger_card WHERE account_id = :account_id")
@@ -28,17 +28,17 @@ _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, EstimatorError)
 
 
 def reprice(session: Session, *, account_id: str | None = None) -> Iterator[Finding]:
-    """Yield every launch and settlement that costs something else when it is priced again; nothing when none does.
+    """Yield a finding for every launch and settlement that has another price when it is priced again.
 
-    Reads only; an account at a time is in memory with its active runs. Raises `AccountNotFound`.
+    Reads only. In memory are the active runs and the cards of one account. Raises `AccountNotFound`.
     """
     book = stream_book(session, account_id=account_id, details=True)
     for name, entries in groupby(book, attrgetter("account_id")):
-        yield from _Account(session, name).findings(entries)
+        yield from _AccountPrices(session, name).findings(entries)
 
 
-class _Account:
-    """One account's cards, and the launches whose settlement may still come."""
+class _AccountPrices:
+    """One account's cards, and its launches that are not settled yet."""
 
     def __init__(self, session: Session, account_id: str) -> None:
         self._session = session
@@ -48,7 +48,7 @@ class _Account:
         self._launched: dict[int, tuple[RunPlan, str]] = {}
 
     def findings(self, entries: Iterable[BookEntry]) -> Iterator[Finding]:
-        """What differs, in the order of the entries."""
+        """The differences, in the order of the entries."""
         for entry in entries:
             if entry.kind not in ("reserve", "capture", "release"):
                 continue
@@ -70,7 +70,7 @@ class _Account:
         plan, card_id = RunPlan.from_dict(details["plan"]), details["card_id"]
         self._launched[entry.sequence] = plan, card_id
         again = to_micro(estimate(plan, self._card(card_id)).credits)
-        held = _moved(entry, "held")
+        held = moved_into(entry, "held")
         if again == held:
             return None
         return (
@@ -83,7 +83,7 @@ class _Account:
         outcome = RunOutcome(**details["outcome"])
         again = to_micro(settle(plan, self._card(card_id), outcome).credits)
         itemised = to_micro(sum((Decimal(item["credits"]) for item in details["line_items"]), Decimal(0)))
-        charged = _moved(entry, "consumed")
+        charged = moved_into(entry, "consumed")
         if again == itemised == charged:
             return None
         return "charge_differs", (
@@ -105,7 +105,3 @@ class _Account:
         if card.id != card_id:
             raise ValueError(f"the content of card {card_id} is that of {card.id}")
         return card
-
-
-def _moved(entry: BookEntry, target: str) -> int:
-    return sum(move.amount for move in entry.moves if move.target == target)

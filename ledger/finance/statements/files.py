@@ -1,8 +1,8 @@
 """Statements as files: CSV for spreadsheets, Parquet for programs, JSON for both, written as the lines are read.
 
-CSV has a row for each opening and closing balance and each entry, and below an entry one for each of its line items,
-told apart by the column `row`, so that every column of amounts can be added up by itself: the opening balance and all
-`change_*` make the closing balance, and `item_credits` of a launch or a settlement make what it held or charged.
+CSV has a row for each opening and closing balance and for each entry, and below an entry a row for each of its line
+items; the column `row` says which. Every column of amounts can be added up by itself: the opening balance and all
+`change_*` make the closing balance, and the `item_credits` of a launch or a settlement make what it held or charged.
 
 Texts are written so that no spreadsheet runs them (`ledger.finance.spreadsheets`).
 """
@@ -83,7 +83,7 @@ def _entry(line: StatementLine, zone: tzinfo) -> dict[str, Any]:
 
 
 def _texts(line: StatementLine) -> dict[str, str | None]:
-    """What of a line is text, by column."""
+    """The texts of a line, by column."""
     entry = line.entry
     reason = entry.details.get("reason")
     return {
@@ -121,7 +121,7 @@ def _moment(moment: datetime, zone: tzinfo) -> str:
 
 
 def statement_document(statement: AccountStatement) -> dict[str, Any]:
-    """A statement's JSON but for its entries."""
+    """A statement as JSON-safe values, without its entries."""
     return {
         "account_id": statement.account_id,
         "since": plain(statement.since),
@@ -132,7 +132,7 @@ def statement_document(statement: AccountStatement) -> dict[str, Any]:
 
 
 def line_document(line: StatementLine) -> dict[str, Any]:
-    """A line's JSON: the entry's, and what it was for."""
+    """A line as JSON-safe values: the entry, its run and its line items."""
     entry: dict[str, Any] = plain(line.entry)
     return entry | {
         "is_recorded": line.is_recorded,
