@@ -13,17 +13,7 @@ from estimator.credits import format_credits, from_micro
 from ledger.model.moments import from_optional
 from ledger.model.values import Balance, Entry
 
-_AMOUNTS = (
-    "amount",
-    "captured",
-    "freed",
-    "refunded",
-    "requested",
-    "limit",
-    "maximum",
-    "rollover_min",
-    "rollover_max",
-)
+_AMOUNTS = ("amount", "captured", "freed", "refunded", "requested", "limit", "maximum", "rollover_min", "rollover_max")
 _MOMENTS = ("reserved_at", "expires_at", "effective_at", "anchor", "ends_at")
 
 

@@ -125,10 +125,7 @@ def reservations(
 
 @app.command(epilog=EPILOG)
 def expire(
-    account: AccountOption = None,
-    at: AtOption = None,
-    database_url: DatabaseOption = "",
-    as_json: JsonOption = False,
+    account: AccountOption = None, at: AtOption = None, database_url: DatabaseOption = "", as_json: JsonOption = False
 ) -> None:
     """Record what has come due: lapses, grants that take effect, periods. Balances count it at once in any case."""
     moment = parse_moment(at)

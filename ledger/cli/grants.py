@@ -36,8 +36,7 @@ def grant(
         str | None, typer.Option("--effective-at", metavar="MOMENT", help="When it can be spent; at once if left out.")
     ] = None,
     cost: Annotated[
-        str | None,
-        typer.Option("--cost", metavar="MONEY", help="What one credit was paid with, such as '0.012 EUR'."),
+        str | None, typer.Option("--cost", metavar="MONEY", help="What one credit was paid with, such as '0.012 EUR'.")
     ] = None,
     scope: Annotated[
         list[str] | None,
@@ -47,8 +46,7 @@ def grant(
         str | None, typer.Option("--ref", metavar="TEXT", help="A reference of your own, such as an invoice.")
     ] = None,
     every: Annotated[
-        str | None,
-        typer.Option("--every", metavar="UNIT", help="Grant it again every hour, day, week, month or year."),
+        str | None, typer.Option("--every", metavar="UNIT", help="Grant it again every hour, day, week, month or year.")
     ] = None,
     rollover_min: Annotated[
         str, typer.Option("--rollover-min", metavar="CREDITS", help="What a new period begins with at the least.")

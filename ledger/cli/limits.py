@@ -17,14 +17,7 @@ from ledger.cli.database import DatabaseOption, in_database
 from ledger.cli.frame import answer
 from ledger.cli.tables import limits_table
 from ledger.documents import plain
-from ledger.limits import (
-    LimitUsage,
-    get_credit_line,
-    list_limit_usage,
-    list_limits,
-    set_credit_line,
-    set_limit,
-)
+from ledger.limits import LimitUsage, get_credit_line, list_limit_usage, list_limits, set_credit_line, set_limit
 from ledger.model.cycles import LimitPeriod
 from ledger.model.values import CreditLine, Limit
 

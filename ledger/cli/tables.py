@@ -15,16 +15,7 @@ from rich.text import Text
 from estimator.cli.tables import aligned, amount_cell, cell, facts, shown
 from ledger.documents import moment_text, seconds_text
 from ledger.limits import LimitUsage
-from ledger.model.values import (
-    Balance,
-    Finding,
-    GrantStanding,
-    Launch,
-    Limit,
-    Reservation,
-    RunSettlement,
-    Statement,
-)
+from ledger.model.values import Balance, Finding, GrantStanding, Launch, Limit, Reservation, RunSettlement, Statement
 from ledger.outbox import StartStanding
 
 _BUCKETS = ("available", "held", "consumed", "expired", "revoked", "scheduled", "issued")

@@ -44,8 +44,7 @@ def audit_command(
         typer.Option("--checkpoint", metavar="FILE", help="Write where every account stands, if all is well."),
     ] = None,
     extends: Annotated[
-        Path | None,
-        typer.Option("--extends", metavar="FILE", help="Prove too that the book extends this checkpoint."),
+        Path | None, typer.Option("--extends", metavar="FILE", help="Prove too that the book extends this checkpoint.")
     ] = None,
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,

@@ -59,8 +59,7 @@ def reconcile_command(
         str | None, typer.Option("--here-mapping", metavar="NAME|FILE", help="That of HERE, where it is another file.")
     ] = None,
     period: Annotated[
-        str | None,
-        typer.Option("--period", metavar="PERIOD", help="Only 2026, 2026-Q4, 2026-11, 2026-11-05, or A..B."),
+        str | None, typer.Option("--period", metavar="PERIOD", help="Only 2026, 2026-Q4, 2026-11, 2026-11-05, or A..B.")
     ] = None,
     zone: ZoneOption = "UTC",
     account: AccountOption = None,

@@ -30,12 +30,7 @@ class ExportFormat(StrEnum):
 
 
 def export_book(
-    session: Session,
-    kind: ExportFormat | str,
-    path: Path | str,
-    *,
-    zone: tzinfo = UTC,
-    at: datetime | None = None,
+    session: Session, kind: ExportFormat | str, path: Path | str, *, zone: tzinfo = UTC, at: datetime | None = None
 ) -> int:
     """Write the whole book to a file, or to a folder that does not exist yet; answers how many entries it has.
 

@@ -13,13 +13,7 @@ from ledger.finance.reconciliation.files.mappings import RecordMapping
 from ledger.finance.reconciliation.files.scratch import Scratch
 from ledger.finance.reconciliation.joining import Group, Item
 from ledger.finance.reconciliation.judgement import Judge
-from ledger.finance.reconciliation.results import (
-    RECORDS_SHOWN,
-    Basis,
-    ReconciliationResult,
-    Record,
-    ResultKind,
-)
+from ledger.finance.reconciliation.results import RECORDS_SHOWN, Basis, ReconciliationResult, Record, ResultKind
 from ledger.model.moments import from_optional
 
 _COLUMNS = {"moment": "BIGINT", "ref": "VARCHAR", "kind": "VARCHAR", "document": "VARCHAR"}

@@ -87,13 +87,7 @@ def _closing(row: Any) -> Closing:
 
 
 def close_period(
-    session: Session,
-    period: str,
-    *,
-    zone: str = "UTC",
-    by: str,
-    at: datetime | None = None,
-    dry_run: bool = False,
+    session: Session, period: str, *, zone: str = "UTC", by: str, at: datetime | None = None, dry_run: bool = False
 ) -> PeriodClosed:
     """Close an accounting period for good: keep its figures, and the last entry of every account.
 

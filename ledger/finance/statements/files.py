@@ -26,17 +26,7 @@ from ledger.finance.statements.reading import COLUMNS, AccountStatement, Stateme
 from ledger.finance.statements.totals import StatementTotals
 from ledger.model.values import Balance
 
-_TEXTS = (
-    "account_id",
-    "kind",
-    "key",
-    "reason",
-    "reservation_id",
-    "run_id",
-    "dataset_id",
-    "card_id",
-    "card_name",
-)
+_TEXTS = ("account_id", "kind", "key", "reason", "reservation_id", "run_id", "dataset_id", "card_id", "card_name")
 _CHANGES = tuple(f"change_{column}" for column in COLUMNS)
 _BALANCES = (*COLUMNS, "owed")
 CSV_COLUMNS = (
