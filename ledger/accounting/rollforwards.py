@@ -120,8 +120,27 @@ class Lending(_NamedAmounts):
             self.repaid += amount
 
 
+class _Sheet:
+    """What both kinds of sheets have: an opening, and the flows and adjustments that lead to the closing."""
+
+    __slots__ = ()
+
+    opening: int
+    flows: Flows | Lending
+    adjustments: Flows | Lending
+
+    @property
+    def closing(self) -> int:
+        """What is deferred, or owed as in `CreditLine.owed`, at the period's end."""
+        return self.opening + self.flows.net + self.adjustments.net
+
+    def has_any(self) -> bool:
+        """True when anything was deferred or owed, or moved."""
+        return bool(self.opening) or self.flows.has_any() or self.adjustments.has_any()
+
+
 @dataclass(slots=True)
-class Deferral:
+class Deferral(_Sheet):
     """What is deferred of grants, from a period's opening to its closing.
 
     `adjustments` are effects whose moment is in an earlier period, and that were recorded after it had been closed.
@@ -131,20 +150,11 @@ class Deferral:
     flows: Flows = field(default_factory=Flows)
     adjustments: Flows = field(default_factory=Flows)
 
-    @property
-    def closing(self) -> int:
-        """What is deferred at the period's end."""
-        return self.opening + self.flows.net + self.adjustments.net
-
     def add(self, other: Deferral) -> None:
         """Add the deferral of other grants."""
         self.opening += other.opening
         self.flows.add(other.flows)
         self.adjustments.add(other.adjustments)
-
-    def has_any(self) -> bool:
-        """True when anything was deferred or moved."""
-        return bool(self.opening) or self.flows.has_any() or self.adjustments.has_any()
 
     def rolled(self) -> Deferral:
         """The period after: its opening is this closing."""
@@ -159,18 +169,13 @@ class Deferral:
 
 
 @dataclass(slots=True)
-class Receivable:
+class Receivable(_Sheet):
     """What a credit line is owed, from a period's opening to its closing; `used_opening` of it for used credits."""
 
     opening: int = 0
     used_opening: int = 0
     flows: Lending = field(default_factory=Lending)
     adjustments: Lending = field(default_factory=Lending)
-
-    @property
-    def closing(self) -> int:
-        """What is owed at the end, as `CreditLine.owed` has it."""
-        return self.opening + self.flows.net + self.adjustments.net
 
     @property
     def used_closing(self) -> int:
@@ -183,10 +188,6 @@ class Receivable:
         self.used_opening += other.used_opening
         self.flows.add(other.flows)
         self.adjustments.add(other.adjustments)
-
-    def has_any(self) -> bool:
-        """True when anything was owed or moved."""
-        return bool(self.opening) or self.flows.has_any() or self.adjustments.has_any()
 
     def rolled(self) -> Receivable:
         """The period after: its opening is this closing."""

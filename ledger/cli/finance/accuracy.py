@@ -22,7 +22,7 @@ from estimator.files.writing import written_whole
 from ledger.cli.arguments import ZoneOption
 from ledger.cli.database import DatabaseOption, in_database
 from ledger.cli.tables import folded, in_line, listing, numbers, whole
-from ledger.documents import credits_text, plain
+from ledger.documents import plain
 from ledger.finance.calendar import AccountingPeriod, named_zone
 from ledger.finance.runs.accuracy import APART, RunAccuracy, measure_accuracy, runs_needed
 from ledger.finance.spreadsheets import text_cell
@@ -115,23 +115,23 @@ def hold_factor_up(group: RunAccuracy) -> Decimal | None:
 
 
 def _document(group: RunAccuracy) -> dict[str, Any]:
-    factor, error, spread = hold_factor_up(group), _error(group.error), _error(group.spread)
-    return {
+    exact = None if group.hold_factor is None else str(group.hold_factor)
+    document: dict[str, Any] = {
         "dimension": group.dimension or None,
         "key": group.key or None,
         "runs": group.runs,
-        "estimated": credits_text(group.estimated),
-        "captured": credits_text(group.captured),
-        "difference": format_credits(group.difference),
-        "deviation": credits_text(group.deviation),
-        "error": None if error is None else format_credits(error),
-        "spread": None if spread is None else format_credits(spread),
+        "estimated": from_micro(group.estimated),
+        "captured": from_micro(group.captured),
+        "difference": group.difference,
+        "deviation": from_micro(group.deviation),
+        "error": _error(group.error),
+        "spread": _error(group.spread),
         "above": group.above,
         "below": group.below,
-        "hold_factor": None if factor is None else format_credits(factor),
-        "hold_factor_exact": None if group.hold_factor is None else str(group.hold_factor),
-        **group.apart,
+        "hold_factor": hold_factor_up(group),
+        "hold_factor_exact": exact,
     }
+    return {name: plain(value) for name, value in (document | group.apart).items()}
 
 
 def _error(value: Fraction | None) -> Decimal | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from ledger.finance.reconciliation.files.mappings import RecordMapping
@@ -22,78 +24,71 @@ StepProgress = Callable[[str, int], None]
 _TOLD_EVERY = 10_000
 
 
+@dataclass(frozen=True)
 class Comparison:
     """One comparison, step by step."""
 
-    def __init__(
-        self,
-        scratch: Scratch,
-        mapping: RecordMapping,
-        join: Join,
-        findings: Findings,
-        matched: Findings,
-        inside: Period,
-        tell: StepProgress,
-    ) -> None:
-        self._scratch = scratch
-        self._mapping = mapping
-        self._join = join
-        self._findings = findings
-        self._matched = matched
-        self._judge = findings.judge
-        self._inside = inside
-        self._tell = tell
-        kinds = {"side": "INTEGER", **scratch.record_columns, "count": "INTEGER", "records": "VARCHAR"}
-        self._unit_columns = {name: kinds[name] for name in ("side", *FIELDS, "count", "records")}
+    scratch: Scratch
+    mapping: RecordMapping
+    join: Join
+    findings: Findings
+    matched: Findings
+    inside: Period
+    tell: StepProgress
 
     def carry_out(self, left_out: int) -> ReconciliationSummary:
         """Carry out every step; answers the summary."""
-        self._scratch.create("units", self._unit_columns)
-        self._join.put_units("units")
+        self.scratch.create("units", self._unit_columns)
+        self.join.put_units("units")
         self._judge_pairs()
         self._judge_groups()
         by_amount = self._pair_units()
-        self._findings.flush()
-        self._matched.flush()
+        self.findings.flush()
+        self.matched.flush()
         return self._summarise(left_out, by_amount)
 
+    @cached_property
+    def _unit_columns(self) -> dict[str, str]:
+        kinds = {"side": "INTEGER", **self.scratch.record_columns, "count": "INTEGER", "records": "VARCHAR"}
+        return {name: kinds[name] for name in ("side", *FIELDS, "count", "records")}
+
     def _judge_pairs(self) -> None:
-        for count, (ours, theirs) in enumerate(self._join.pairs(), 1):
+        for count, (ours, theirs) in enumerate(self.join.pairs(), 1):
             self._add(group_of(ours, theirs), Basis.REFERENCE)
             if not count % _TOLD_EVERY:
-                self._tell("Judging differences", count)
+                self.tell("Judging differences", count)
 
     def _judge_groups(self) -> None:
         """Judge groups of several records that do not add up; a group of one side alone becomes a unit."""
         units = []
-        for group in self._join.groups():
+        for group in self.join.groups():
             if group.count_here and group.count_there:
                 self._add(group, Basis.REFERENCE)
                 continue
             units.append(_unit_row(group))
             if len(units) == _TOLD_EVERY:
-                self._scratch.fill("units", self._unit_columns, units)
+                self.scratch.fill("units", self._unit_columns, units)
                 units = []
-        self._scratch.fill("units", self._unit_columns, units)
+        self.scratch.fill("units", self._unit_columns, units)
 
     def _add(self, group: Group, basis: Basis) -> None:
         if not self._is_inside(group):
             return
-        kind, cause = self._judge.judge(group)
+        kind, cause = self.findings.judge.judge(group)
         self._keep(kind, basis, cause, group)
 
     def _keep(self, kind: ResultKind, basis: Basis, cause: str, group: Group) -> None:
-        target = self._matched if kind is ResultKind.MATCHED else self._findings
+        target = self.matched if kind is ResultKind.MATCHED else self.findings
         target.add(kind, basis, cause, group)
 
     def _is_inside(self, group: Group) -> bool:
-        return any(self._inside.has(item.moment) for side in (group.here, group.there) for item in side)
+        return any(self.inside.has(item.moment) for side in (group.here, group.there) for item in side)
 
     def _pair_units(self) -> int:
         """Match units by amount and time; answers how many groups that made."""
-        by_account = all(self._scratch.one(f"SELECT count(account) FROM {side}")[0] for side in ("here", "there"))
-        window = micros(self._mapping.tolerance.window)
-        pairing = Pairing(self._judge.amount, window, by_account)
+        by_account = all(self.scratch.one(f"SELECT count(account) FROM {side}")[0] for side in ("here", "there"))
+        window = micros(self.mapping.tolerance.window)
+        pairing = Pairing(self.findings.judge.amount, window, by_account)
         paired = 0
 
         def alone() -> Iterator[tuple[Any, ...]]:
@@ -106,11 +101,11 @@ class Comparison:
                     self._together([first], [second])
 
         columns = self._unit_columns | {"is_copy": "INTEGER"}
-        self._scratch.create("alone", columns)
-        self._scratch.fill("alone", columns, alone())
+        self.scratch.create("alone", columns)
+        self.scratch.fill("alone", columns, alone())
         order = ("account", "currency", "moment", "side") if by_account else ("currency", "moment", "side")
         left = (Alone(unit, bool(is_copy)) for unit, is_copy in self._stored("alone", order))
-        for found in find_sums(left, self._judge.amount, window, by_account=by_account):
+        for found in find_sums(left, self.findings.judge.amount, window, by_account=by_account):
             if isinstance(found, Alone):
                 self._alone(found.unit, is_copy=found.is_copy)
             else:
@@ -127,14 +122,14 @@ class Comparison:
         rest = ("amount", "account", "ref", "status", "id", "currency")
         order = ", ".join(f"{name} NULLS LAST" for name in dict.fromkeys((*first, *rest)))
         size = 1 + len(FIELDS)
-        for row in self._scratch.stream(f"SELECT * FROM {table} ORDER BY {order}"):
+        for row in self.scratch.stream(f"SELECT * FROM {table} ORDER BY {order}"):
             unit = Unit(row[0], Item._make(row[1:size]), row[size], row[size + 1])
             yield unit, row[-1] if len(row) > size + 2 else 0
 
     def _together(self, ours: list[Unit], theirs: list[Unit]) -> None:
         """Keep a group that was matched by amount and time."""
         group = _group_of_units(ours, theirs)
-        kind, cause = self._judge.judge(group)
+        kind, cause = self.findings.judge.judge(group)
         mine, other = ours[0].item.ref, theirs[0].item.ref
         if kind is ResultKind.MATCHED and len(ours) == len(theirs) and mine is not None and other is not None:
             kind = ResultKind.REFERENCE_DIFFERS
@@ -153,16 +148,16 @@ class Comparison:
             kind = ResultKind.DUPLICATE_HERE if is_ours else ResultKind.DUPLICATE_THERE
         else:
             kind = ResultKind.MISSING_THERE if is_ours else ResultKind.MISSING_HERE
-        self._findings.add(kind, basis, self._judge.say_alone(unit.item, unit.size, is_ours, is_copy), group)
+        self.findings.add(kind, basis, self.findings.judge.say_alone(unit.item, unit.size, is_ours, is_copy), group)
 
     def _summarise(self, left_out: int, by_amount: int) -> ReconciliationSummary:
-        clean = self._join.count_clean()
-        shapes = Counter(clean) + self._matched.shapes
-        counts = {kind: self._findings.counts[kind] for kind in ResultKind}
+        clean = self.join.count_clean()
+        shapes = Counter(clean) + self.matched.shapes
+        counts = {kind: self.findings.counts[kind] for kind in ResultKind}
         counts[ResultKind.MATCHED] = shapes.total()
         records, amounts = zip(*(self._sums(table) for table in ("here", "there")), strict=True)
         return ReconciliationSummary(
-            unit=self._mapping.amount.unit,
+            unit=self.mapping.amount.unit,
             records_here=records[0],
             records_there=records[1],
             left_out=left_out,
@@ -175,11 +170,11 @@ class Comparison:
 
     def _sums(self, table: str) -> tuple[int, dict[str | None, Decimal]]:
         """How many records of a side are in the period, and what they sum to, by currency."""
-        rows = self._scratch.execute(
-            f"SELECT currency, count(*), sum(amount) FROM {table} WHERE {self._inside.sql('moment')}"
+        rows = self.scratch.execute(
+            f"SELECT currency, count(*), sum(amount) FROM {table} WHERE {self.inside.sql('moment')}"
             " GROUP BY currency ORDER BY currency NULLS FIRST"
         )
-        amounts = {currency: self._judge.amount_of(int(amount)) for currency, _, amount in rows}
+        amounts = {currency: self.findings.judge.amount_of(int(amount)) for currency, _, amount in rows}
         return sum(int(row[1]) for row in rows), amounts
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from itertools import islice
@@ -137,14 +138,10 @@ def render_page(
     """
     counts = [(kind.value.replace("_", " "), f"{count:,}") for kind, count in summary.counts.items() if count]
     currencies = dict.fromkeys([*summary.amounts_here, *summary.amounts_there])
-    sums = [
-        (
-            name or summary.unit,
-            *(plain_amount(side.get(name, 0)) for side in (summary.amounts_here, summary.amounts_there)),  # type: ignore[arg-type]
-            plain_amount(summary.amounts_there.get(name, 0) - summary.amounts_here.get(name, 0)),  # type: ignore[arg-type]
-        )
-        for name in currencies
-    ]
+    sums = []
+    for name in currencies:
+        ours, theirs = (side.get(name, Decimal(0)) for side in (summary.amounts_here, summary.amounts_there))
+        sums.append((name or summary.unit, *map(plain_amount, (ours, theirs, theirs - ours))))
     pieces: Iterator[str] = _template().generate(
         here=here,
         there=there,

@@ -167,15 +167,15 @@ def _place(group: RunAccuracy) -> tuple[int, int, str]:
     return DIMENSIONS.index(group.dimension), order.index(group.key) if group.key in order else 0, group.key
 
 
+@dataclass(slots=True)
 class _Launches:
     """The runs of one account: each is answered when its hold ends, and those still open after the last entry."""
 
-    def __init__(self, account_id: str, by: Sequence[str], zone: tzinfo, ends: tuple[int, int] | None) -> None:
-        self._account_id = account_id
-        self._by = by
-        self._zone = zone
-        self._ends = ends
-        self._open: dict[int, _Run] = {}
+    account_id: str
+    by: Sequence[str]
+    zone: tzinfo
+    ends: tuple[int, int] | None
+    opened: dict[int, _Run] = field(default_factory=dict)
 
     def read(self, entries: Iterable[BookEntry]) -> Iterator[tuple[_Run, str]]:
         """Each run with its state. Raises `AuditFailed` for an entry that cannot be read."""
@@ -184,41 +184,41 @@ class _Launches:
                 ended = self._look(entry)
             except _UNREADABLE as error:
                 message = f"its details cannot be read ({type(error).__name__}: {error})"
-                raise AuditFailed([Finding(self._account_id, entry.sequence, "entry_unreadable", message)]) from error
+                raise AuditFailed([Finding(self.account_id, entry.sequence, "entry_unreadable", message)]) from error
             if ended is not None:
                 yield ended
-        for run in self._open.values():
+        for run in self.opened.values():
             yield run, "open"
 
     def _look(self, entry: BookEntry) -> tuple[_Run, str] | None:
         """The run that an entry ends."""
         if entry.kind == "reserve":
             self._launch(entry)
-        elif entry.reservation in self._open:
-            run = self._open[entry.reservation]
+        elif entry.reservation in self.opened:
+            run = self.opened[entry.reservation]
             state = self._take(run, entry)
             if state is not None:
-                del self._open[entry.reservation]
+                del self.opened[entry.reservation]
                 return run, state
         return None
 
     def _launch(self, entry: BookEntry) -> None:
-        if self._ends is not None and not self._ends[0] <= entry.at < self._ends[1]:
+        if self.ends is not None and not self.ends[0] <= entry.at < self.ends[1]:
             return
         details = json.loads(entry.details or "{}")
         if "plan" not in details or "card_id" not in details:
             return
         held = moved_into(entry, "held")
-        self._open[entry.sequence] = _Run(held, [("", ""), *self._keys(details["plan"], entry.at)])
+        self.opened[entry.sequence] = _Run(held, [("", ""), *self._keys(details["plan"], entry.at)])
 
     def _keys(self, plan: dict[str, Any], at: int) -> Iterator[tuple[str, str]]:
-        for dimension in dict.fromkeys(self._by):
+        for dimension in dict.fromkeys(self.by):
             if dimension == "recipe":
                 yield from ((dimension, str(name)) for name in plan["recipes"] or ["none"])
             elif dimension == "account":
-                yield dimension, self._account_id
+                yield dimension, self.account_id
             elif dimension == "month":
-                yield dimension, from_moment(at).astimezone(self._zone).strftime("%Y-%m")
+                yield dimension, from_moment(at).astimezone(self.zone).strftime("%Y-%m")
             else:
                 value = plan[dimension]
                 yield dimension, str(value).lower() if isinstance(value, bool) else str(value)

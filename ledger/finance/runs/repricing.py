@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -37,15 +39,14 @@ def reprice(session: Session, *, account_id: str | None = None) -> Iterator[Find
         yield from _AccountPrices(session, name).findings(entries)
 
 
+@dataclass
 class _AccountPrices:
     """One account's cards, and its launches that are not settled yet."""
 
-    def __init__(self, session: Session, account_id: str) -> None:
-        self._session = session
-        self._account_id = account_id
-        self._contents: dict[str, str] | None = None
-        self._cards: dict[str, RateCard] = {}
-        self._launched: dict[int, tuple[RunPlan, str]] = {}
+    session: Session
+    account_id: str
+    cards: dict[str, RateCard] = field(default_factory=dict)
+    launched: dict[int, tuple[RunPlan, str]] = field(default_factory=dict)
 
     def findings(self, entries: Iterable[BookEntry]) -> Iterator[Finding]:
         """The differences, in the order of the entries."""
@@ -57,18 +58,18 @@ class _AccountPrices:
             except _UNREADABLE as error:
                 found = ("reprice_unreadable", f"it cannot be priced again ({type(error).__name__}: {error})")
             if found is not None:
-                yield Finding(self._account_id, entry.sequence, *found)
+                yield Finding(self.account_id, entry.sequence, *found)
 
     def _look(self, entry: BookEntry, details: dict[str, Any]) -> tuple[str, str] | None:
         if "plan" in details and "card_id" in details:
             return self._launch(entry, details)
-        if "outcome" in details and entry.reservation in self._launched:
+        if "outcome" in details and entry.reservation in self.launched:
             return self._settlement(entry, details)
         return None
 
     def _launch(self, entry: BookEntry, details: dict[str, Any]) -> tuple[str, str] | None:
         plan, card_id = RunPlan.from_dict(details["plan"]), details["card_id"]
-        self._launched[entry.sequence] = plan, card_id
+        self.launched[entry.sequence] = plan, card_id
         again = to_micro(estimate(plan, self._card(card_id)).credits)
         held = moved_into(entry, "held")
         if again == held:
@@ -79,7 +80,7 @@ class _AccountPrices:
         )
 
     def _settlement(self, entry: BookEntry, details: dict[str, Any]) -> tuple[str, str] | None:
-        plan, card_id = self._launched.pop(entry.reservation or 0)
+        plan, card_id = self.launched.pop(entry.reservation or 0)
         outcome = RunOutcome(**details["outcome"])
         again = to_micro(settle(plan, self._card(card_id), outcome).credits)
         itemised = to_micro(sum((Decimal(item["credits"]) for item in details["line_items"]), Decimal(0)))
@@ -91,17 +92,16 @@ class _AccountPrices:
             f" and its line items sum to {credits_text(itemised)}"
         )
 
-    def _card(self, card_id: str) -> RateCard:
-        card = self._cards.get(card_id)
-        if card is None:
-            card = self._cards[card_id] = self._read_card(card_id)
-        return card
+    @cached_property
+    def _contents(self) -> dict[str, str]:
+        rows = self.session.connection().execute(_CARDS, {"account_id": self.account_id})
+        return {row.card_id: row.content for row in rows}
 
-    def _read_card(self, card_id: str) -> RateCard:
-        if self._contents is None:
-            rows = self._session.connection().execute(_CARDS, {"account_id": self._account_id}).all()
-            self._contents = {row[0]: row[1] for row in rows}
-        card = RateCard.from_dict(json.loads(self._contents[card_id], parse_float=Decimal))
-        if card.id != card_id:
-            raise ValueError(f"the content of card {card_id} is that of {card.id}")
+    def _card(self, card_id: str) -> RateCard:
+        card = self.cards.get(card_id)
+        if card is None:
+            card = RateCard.from_dict(json.loads(self._contents[card_id], parse_float=Decimal))
+            if card.id != card_id:
+                raise ValueError(f"the content of card {card_id} is that of {card.id}")
+            self.cards[card_id] = card
         return card

@@ -227,20 +227,20 @@ def _item(stored: dict[str, Any]) -> LineItem:
     )
 
 
+@dataclass(slots=True)
 class _Runs:
     """What entries of one account's runs do not say themselves: the names of cards, and the card of a launch."""
 
-    def __init__(self, session: Session, account_id: str) -> None:
-        self._session = session
-        self._account_id = account_id
-        self._names: dict[str, str | None] = {}
+    session: Session
+    account_id: str
+    names: dict[str, str | None] = field(default_factory=dict)
 
     def name_of(self, card_id: str) -> str | None:
         """The name of a card in the ledger's own copy; None where there is no copy."""
-        if card_id not in self._names:
+        if card_id not in self.names:
             content = self._first(_CARD, card_id=card_id)
-            self._names[card_id] = None if content is None else json.loads(content).get("name")
-        return self._names[card_id]
+            self.names[card_id] = None if content is None else json.loads(content).get("name")
+        return self.names[card_id]
 
     def card_of(self, reservation: int) -> str | None:
         """The card under which a run was launched."""
@@ -249,7 +249,7 @@ class _Runs:
         return card_id
 
     def _first(self, statement: Any, **values: Any) -> Any:
-        return self._session.connection().execute(statement, {"account_id": self._account_id} | values).scalar()
+        return self.session.connection().execute(statement, {"account_id": self.account_id} | values).scalar()
 
 
 _CARD = text("SELECT content FROM ledger_card WHERE account_id = :account_id AND card_id = :card_id")
