@@ -1,4 +1,4 @@
-"""The commands of what an account may owe and spend."""
+"""The commands of credit lines and limits."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def limit_command(
         str, typer.Option("--label", metavar="NAME", help="Only holds with this label; all if left out.")
     ] = "",
     value: Annotated[
-        str, typer.Option("--value", metavar="VALUE", help="One value of the label; each for itself if left out.")
+        str, typer.Option("--value", metavar="VALUE", help="One value of the label; each value by itself if left out.")
     ] = "*",
     key: KeyOption = None,
     at: AtOption = None,

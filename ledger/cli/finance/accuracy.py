@@ -45,12 +45,12 @@ def accuracy(
         typer.Option(
             "--by",
             metavar="NAMES",
-            help="Dimensions, with commas between: recipe, length, grounding, account, month. The recipes of a run "
-            "each count it.",
+            help="Dimensions, separated by commas: recipe, length, grounding, account, month. A run counts for each of "
+            "its recipes.",
         ),
     ] = None,
     share: Annotated[
-        str, typer.Option("--share", metavar="SHARE", help="Of the runs, that the hold factor would have covered.")
+        str, typer.Option("--share", metavar="SHARE", help="The share of the runs that the hold factor covers.")
     ] = "0.95",
     zone: ZoneOption = "UTC",
     to_csv: Annotated[
@@ -59,10 +59,10 @@ def accuracy(
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Tell how far what runs were charged was from their estimates, and how much of an estimate to hold.
+    """Show how far the charges of runs were from their estimates, and how much of an estimate to hold.
 
-    The hold factor is the smallest by which the estimates of the share of past runs would have covered their charges,
-    rounded up. Runs that failed, were cancelled or released, lapsed or are open are counted apart.
+    The hold factor is the smallest with which the estimates of that share of past runs would have covered their
+    charges, rounded up. Runs that failed, were cancelled or released, lapsed or are open are counted apart.
     """
     where = named_zone(zone)
     asked = None if period is None else AccountingPeriod.parse(period, where)
@@ -107,7 +107,7 @@ def _rounded(value: Fraction | None, places: Decimal, rounding: str) -> Decimal 
 
 
 def hold_factor_up(group: RunAccuracy) -> Decimal | None:
-    """A group's hold factor in four decimals, rounded up, so that it covers what the exact one does."""
+    """A group's hold factor in four decimals, rounded up, so that it covers what the exact factor covers."""
     if group.hold_factor is None:
         return None
     units = -(-group.hold_factor.numerator * 10_000 // group.hold_factor.denominator)
