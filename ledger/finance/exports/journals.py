@@ -18,12 +18,12 @@ from typing import TextIO
 from ledger.book.states import BUCKETS
 from ledger.finance.stream import BookEntry
 from ledger.model.ids import format_grant_id, format_reservation_id
+from ledger.model.moments import EPOCH, from_moment
 
 COMMODITY = "CREDIT"
 
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
 _PLAIN = re.compile(r"[A-Za-z0-9-]+")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = 1_000_000
 _DAY = 24 * 60 * 60 * _SECOND
 _TWO_DIGITS = [f"{number:02}" for number in range(60)]
@@ -157,25 +157,25 @@ class _Days:
         self._offset = ""
         """The offset from UTC of every moment of the day; empty where it changes within the day."""
 
-    def of(self, instant: int) -> date:
+    def of(self, moment: int) -> date:
         """The day that a moment is in."""
-        if not self._begins <= instant < self._ends:
-            self._find(instant)
+        if not self._begins <= moment < self._ends:
+            self._find(moment)
         return self._day
 
-    def moment(self, instant: int) -> str:
+    def moment(self, moment: int) -> str:
         """A moment in ISO 8601, to the microsecond where it has some."""
-        if not self._begins <= instant < self._ends:
-            self._find(instant)
+        if not self._begins <= moment < self._ends:
+            self._find(moment)
         if not self._offset:
-            return _local(instant, self._zone).isoformat()
-        seconds, micros = divmod(instant - self._begins, _SECOND)
+            return _local(moment, self._zone).isoformat()
+        seconds, micros = divmod(moment - self._begins, _SECOND)
         minutes, seconds = divmod(seconds, 60)
         fraction = f".{micros:06}" if micros else ""
         return f"{self._text}T{_CLOCK[minutes]}{_TWO_DIGITS[seconds]}{fraction}{self._offset}"
 
-    def _find(self, instant: int) -> None:
-        self._day = _local(instant, self._zone).date()
+    def _find(self, moment: int) -> None:
+        self._day = _local(moment, self._zone).date()
         self._text = self._day.isoformat()
         self._begins, self._ends = (self._midnight(day) for day in (self._day, self._day + timedelta(days=1)))
         first, last = _local(self._begins, self._zone), _local(self._ends - 1, self._zone)
@@ -183,11 +183,11 @@ class _Days:
         self._offset = first.isoformat()[len("YYYY-MM-DDThh:mm:ss") :] if is_even else ""
 
     def _midnight(self, day: date) -> int:
-        return (datetime.combine(day, time(), self._zone) - _EPOCH) // timedelta(microseconds=1)
+        return (datetime.combine(day, time(), self._zone) - EPOCH) // timedelta(microseconds=1)
 
 
-def _local(instant: int, zone: tzinfo) -> datetime:
-    return (_EPOCH + timedelta(microseconds=instant)).astimezone(zone)
+def _local(moment: int, zone: tzinfo) -> datetime:
+    return from_moment(moment).astimezone(zone)
 
 
 @lru_cache(maxsize=1024)
