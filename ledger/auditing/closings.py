@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledger.accounting.closings import ClosingRecord
-from ledger.accounting.money import Basis, Figures, Terms
+from ledger.accounting.money import CreditCost, Figures, Terms
 from ledger.accounting.rollforwards import (
     ADJUSTING,
     DEFERRED,
@@ -40,7 +40,7 @@ class ClosingsAudit:
     records: list[ClosingRecord] = field(init=False)
     counted: list[_Counted] = field(default_factory=list)
     sheets: Sheets = field(default_factory=dict)
-    bases: dict[int, Basis] = field(default_factory=dict)
+    bases: dict[int, CreditCost] = field(default_factory=dict)
     last: Row | None = None
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class ClosingsAudit:
             )
 
     def _note_basis(self, row: Row) -> None:
-        basis = Basis.of(json.loads(row[_DETAILS]))
+        basis = CreditCost.of(json.loads(row[_DETAILS]))
         if basis is not None:
             self.bases[row[_SEQUENCE]] = basis
 

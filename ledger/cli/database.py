@@ -30,7 +30,7 @@ DatabaseOption = Annotated[
 ]
 
 LOCK_SECONDS = 5
-"""How long a command waits for another process to let go of a SQLite file."""
+"""How long a command waits for another process to unlock a SQLite file."""
 
 _EXAMPLES = "Give one such as sqlite:///credits.sqlite or postgresql+psycopg://user@host/name"
 _DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgres", "postgresql+psycopg"})
@@ -46,7 +46,7 @@ _SQLITE_REASONS = {
 
 
 def parse_url(text: str) -> URL:
-    """The URL that a person gave. Raises `CommandFailed` for none, or for what no driver understands."""
+    """The URL of a text. Raises `CommandFailed` for an empty one, and for one that no driver understands."""
     if not text.strip():
         message = f"No database is named. {_EXAMPLES} with --database-url, or set CREDITS_DATABASE_URL."
         raise CommandFailed("database_url_missing", message)
@@ -103,15 +103,15 @@ def _wait_less(connection: Any, _record: Any) -> None:
 
 
 def in_database(text: str, work: Callable[[Session], Answer]) -> Answer:
-    """Do `work` in a transaction of its own on the database of a URL, once its tables are known to be up to date."""
+    """Do `work` in a transaction on the database of a URL, after checking that its tables are up to date."""
     with opened(text) as engine:
         check_schema(engine)
-        # SQLite has waited for its lock already; asking again would only make a person wait longer.
+        # SQLite has waited for its lock already; another attempt would only make a person wait longer.
         return run_transaction(engine, work, attempts=1 if engine.dialect.name == "sqlite" else 5)
 
 
 def explain_database(error: SQLAlchemyError, url: URL) -> CommandFailed:
-    """The failure that a database error stands for."""
+    """The failure for a database error."""
     original = getattr(error, "orig", None) or error
     name = f"The database {url.render_as_string(hide_password=True)}"
     reason = str(getattr(original, "sqlite_errorname", ""))

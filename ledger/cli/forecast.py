@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from estimator.cli.options import JsonOption, parse_moment
 from estimator.cli.tables import amount_cell, cell, facts, line, shown
 from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, emit
-from estimator.credits import format_credits, parse_credits
+from estimator.credits import parse_credits
 from estimator.errors import AmountInvalid
 from estimator.sentences import nearest
 from ledger.cli.arguments import AccountArgument
@@ -101,30 +101,31 @@ def _run(path: Path, number: int, row: dict[Any, Any], account: str) -> PlannedR
 
 
 def _document(found: Forecast) -> dict[str, Any]:
-    return {
-        "account_id": found.account_id,
-        "opening": plain(found.opening),
-        "closing": plain(found.closing),
-        "dry_at": plain(found.dry_at),
-        "shortfall": None if found.shortfall is None else format_credits(found.shortfall),
-        "consumed": {grant: format_credits(amount) for grant, amount in found.consumed.items()},
-        "expired": [
-            {"at": plain(at), "grant_id": grant, "credits": format_credits(amount)}
-            for at, grant, amount in _lapses(found)
-        ],
-        "steps": [_step(step) for step in found.steps],
-        "entries": [plain(entry) for entry in found.entries],
-    }
+    lapses = [{"at": at, "grant_id": grant, "credits": amount} for at, grant, amount in _lapses(found)]
+    document: dict[str, Any] = plain(
+        {
+            "account_id": found.account_id,
+            "opening": found.opening,
+            "closing": found.closing,
+            "dry_at": found.dry_at,
+            "shortfall": found.shortfall,
+            "consumed": found.consumed,
+            "expired": lapses,
+            "steps": [_step(step) for step in found.steps],
+            "entries": found.entries,
+        }
+    )
+    return document
 
 
 def _step(step: ForecastStep) -> dict[str, Any]:
     return {
-        "at": plain(step.run.at),
-        "credits": format_credits(step.run.credits),
+        "at": step.run.at,
+        "credits": Decimal(step.run.credits),
         "labels": dict(step.run.labels or {}),
         "accepted": step.is_accepted,
         "refusal": None if step.refusal is None else step.refusal.to_dict(),
-        "available": format_credits(step.balance.available),
+        "available": step.balance.available,
     }
 
 

@@ -77,7 +77,7 @@ def choose_mapping(columns: Sequence[str]) -> dict[str, str]:
 
 
 def _first_like(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    """The first column that is called by a name; failing that, the first that has one in its name."""
+    """The first column that has one of the names; failing that, the first whose name contains one."""
     fits: tuple[Callable[[str, str], bool], ...] = (
         lambda column, name: column.lower() == name,
         lambda column, name: name in column.lower(),
@@ -91,7 +91,7 @@ def _first_like(columns: Sequence[str], names: Sequence[str]) -> str | None:
 
 
 def _prove(holds: bool, claim: str) -> None:
-    """Every sentence of the tour is checked before it is said."""
+    """Check a claim of the tour before it is printed."""
     if not holds:
         message = f"The tour's claim that {claim} does not hold. Do not rely on this installation, and report this."
         raise CommandFailed("tour_broken", message, ExitStatus.FOUND)
@@ -99,7 +99,7 @@ def _prove(holds: bool, claim: str) -> None:
 
 @dataclass(slots=True)
 class Tour:
-    """A walk of one account on one dataset. `now` is when it ends; it began some minutes before."""
+    """The tour of one account with one dataset. It ends at `now`, and began some minutes before."""
 
     engine: Engine
     dataset: str
@@ -313,9 +313,9 @@ class Tour:
 
 
 def left_over(dearer: RunPlan, card: RateCard, price: Decimal) -> Decimal:
-    """What to leave available beside a hold of `price`: too little for a plan, and enough for half of it if it can be.
+    """The credits to leave available beside a hold of `price`: too few for a plan, enough for half of it if possible.
 
-    Rounded up to make the grant a whole number of credits, where that is still too little.
+    Rounded up so that the grant is a whole number of credits, where that is still too few.
     """
     whole, half = price_micro(dearer, card), price_micro(dearer._replace(rows=max(1, dearer.rows // 2)), card)
     micro = half if half < whole else whole - 1

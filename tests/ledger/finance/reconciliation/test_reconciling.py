@@ -1,4 +1,4 @@
-"""What the ledger says of itself, and a pipeline of its runs, is no finding under the mappings that ship."""
+"""Reconciliations of the ledger with its own journal and with the usage of its runs find nothing."""
 
 from __future__ import annotations
 
