@@ -16,7 +16,6 @@ from estimator.sentences import printable
 
 COLUMNS_SHOWN = 30
 
-shown = grouped_credits
 """The name that the tables of the ledger use."""
 
 

@@ -14,9 +14,9 @@ from rich.table import Table
 from sqlalchemy.orm import Session
 
 from estimator.cli.options import JsonOption, parse_moment
-from estimator.cli.tables import amount_cell, cell, facts, line, shown
+from estimator.cli.tables import amount_cell, cell, facts, line
 from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, emit
-from estimator.credits import parse_credits
+from estimator.credits import grouped_credits, parse_credits
 from estimator.errors import AmountInvalid
 from estimator.sentences import nearest
 from ledger.cli.arguments import AccountArgument
@@ -140,10 +140,10 @@ def _lapses(found: Forecast) -> Iterator[tuple[datetime, str, Decimal]]:
 def _shown(found: Forecast) -> list[Any]:
     lapses = list(_lapses(found))
     fields: list[tuple[str, object]] = [
-        ("Available now", shown(found.opening.available)),
-        ("At the end", shown(found.closing.available)),
-        ("Expires unused", shown(sum((amount for _, _, amount in lapses), Decimal(0)))),
-        *((f"Burnt of {grant}", shown(amount)) for grant, amount in found.consumed.items()),
+        ("Available now", grouped_credits(found.opening.available)),
+        ("At the end", grouped_credits(found.closing.available)),
+        ("Expires unused", grouped_credits(sum((amount for _, _, amount in lapses), Decimal(0)))),
+        *((f"Burnt of {grant}", grouped_credits(amount)) for grant, amount in found.consumed.items()),
     ]
     tables: list[Any] = [facts(fields)]
     if found.steps:
@@ -179,4 +179,4 @@ def _verdict(found: Forecast) -> str:
     count = f"{refused:,} of {len(found.steps):,} runs would be refused."
     if found.dry_at is None or found.shortfall is None:
         return f"The credits would do, but {count}"
-    return f"Runs dry at {moment_text(found.dry_at)}: {shown(found.shortfall)} credits short. {count}"
+    return f"Runs dry at {moment_text(found.dry_at)}: {grouped_credits(found.shortfall)} credits short. {count}"

@@ -27,8 +27,9 @@ from estimator import (
     price_micro,
     to_micro,
 )
-from estimator.cli.tables import estimate_summary, items_table, line, profile_table, shown
+from estimator.cli.tables import estimate_summary, items_table, line, profile_table
 from estimator.cli.terminal import CommandFailed, ExitStatus
+from estimator.credits import grouped_credits
 from ledger.accounts import get_balance, open_account
 from ledger.auditing.book import audit
 from ledger.cli.tables import balances_table, launch_table, settlement_table, statement_table
@@ -196,7 +197,7 @@ class Tour:
         return Step(
             "grant",
             "Grant credits",
-            f"Account {self.account_id} is opened and {shown(amount)} credits are issued to it.",
+            f"Account {self.account_id} is opened and {grouped_credits(amount)} credits are issued to it.",
             {"grant": plain(granted), "balance": plain(balance)},
             [balances_table([("after the grant", balance)])],
         )
@@ -222,7 +223,7 @@ class Tour:
         return Step(
             "launch",
             "Launch the run",
-            f"{shown(quote.credits)} credits move from available to held, before any work is done.",
+            f"{grouped_credits(quote.credits)} credits move from available to held, before any work is done.",
             {"launch": plain(first), "balance": plain(balance)},
             [launch_table(first), balances_table([("after the launch", balance)])],
         )
@@ -260,7 +261,7 @@ class Tour:
         return Step(
             "refusal",
             "Launch what the balance cannot pay",
-            f"Extensive, grounded preference pairs cost {shown(refused.requested)} and {shown(refused.available)} "
+            f"Extensive, grounded preference pairs cost {grouped_credits(refused.requested)} and {grouped_credits(refused.available)} "
             f"is available: refused, nothing moves. It would pay for {rows:,} of {plan.rows:,} rows.",
             {"error": refused.to_dict(), "balance": plain(before)},
             [line(refused.message, style="red"), balances_table([("before and after", before)])],
@@ -279,8 +280,8 @@ class Tour:
         return Step(
             "settle",
             "Settle the run",
-            f"{delivered:,} of {plan.rows_output:,} rows were delivered: {shown(settled.captured)} credits are "
-            f"charged and {shown(settled.freed)} of the hold are available again.",
+            f"{delivered:,} of {plan.rows_output:,} rows were delivered: {grouped_credits(settled.captured)} credits are "
+            f"charged and {grouped_credits(settled.freed)} of the hold are available again.",
             {"settlement": plain(settled), "balance": plain(balance)},
             [settlement_table(settled), balances_table([("before", before), ("after", balance)])],
         )
@@ -306,8 +307,8 @@ class Tour:
         return Step(
             "audit",
             "Audit the book",
-            f"Worked out again from the chained entries: {shown(balance.issued)} credits issued = "
-            f"{shown(balance.available)} available + {shown(balance.consumed)} consumed. No finding.",
+            f"Worked out again from the chained entries: {grouped_credits(balance.issued)} credits issued = "
+            f"{grouped_credits(balance.available)} available + {grouped_credits(balance.consumed)} consumed. No finding.",
             {"clean": True, "findings": [], "balance": plain(balance)},
         )
 
