@@ -261,7 +261,8 @@ class Tour:
         return Step(
             "refusal",
             "Launch what the balance cannot pay",
-            f"Extensive, grounded preference pairs cost {grouped_credits(refused.requested)} and {grouped_credits(refused.available)} "
+            f"Extensive, grounded preference pairs cost {grouped_credits(refused.requested)} and"
+            f" {grouped_credits(refused.available)} "
             f"is available: refused, nothing moves. It would pay for {rows:,} of {plan.rows:,} rows.",
             {"error": refused.to_dict(), "balance": plain(before)},
             [line(refused.message, style="red"), balances_table([("before and after", before)])],
@@ -280,8 +281,8 @@ class Tour:
         return Step(
             "settle",
             "Settle the run",
-            f"{delivered:,} of {plan.rows_output:,} rows were delivered: {grouped_credits(settled.captured)} credits are "
-            f"charged and {grouped_credits(settled.freed)} of the hold are available again.",
+            f"{delivered:,} of {plan.rows_output:,} rows were delivered: {grouped_credits(settled.captured)} credits"
+            f" are charged and {grouped_credits(settled.freed)} of the hold are available again.",
             {"settlement": plain(settled), "balance": plain(balance)},
             [settlement_table(settled), balances_table([("before", before), ("after", balance)])],
         )
@@ -308,7 +309,8 @@ class Tour:
             "audit",
             "Audit the book",
             f"Worked out again from the chained entries: {grouped_credits(balance.issued)} credits issued = "
-            f"{grouped_credits(balance.available)} available + {grouped_credits(balance.consumed)} consumed. No finding.",
+            f"{grouped_credits(balance.available)} available + {grouped_credits(balance.consumed)} consumed."
+            " No finding.",
             {"clean": True, "findings": [], "balance": plain(balance)},
         )
 
