@@ -1,17 +1,14 @@
-"""A fork of an account shares nothing with it that either could change; details are written as JSON is."""
+"""An account in memory: its forks, its grants, its limits and its credit line."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.book.postings import encode_details
 from ledger.book.states import AccountState
 from ledger.model.moments import to_moment
 from ledger.rules import decide
@@ -77,20 +74,3 @@ def test_what_becomes_of_a_fork_leaves_the_account_as_it_was(session: Session) -
     assert not [result for result in results if isinstance(result, Exception)]
     assert len(accounts["acme"].postings) > len(commands())
     assert repr(state) == before
-
-
-@pytest.mark.parametrize(
-    "details",
-    [
-        {},
-        {"amount": 2**63 - 1, "expires_at": None},
-        {"a": -1, "b": True},
-        {"a": 0, "b": 'é"\\'},
-        {'é"': 1},
-        {"a": {"b": [1, None]}},
-        [1, None],
-        "text",
-    ],
-)
-def test_details_are_written_as_json_without_spaces_in_ascii(details: Any) -> None:
-    assert encode_details(details) == json.dumps(details, ensure_ascii=True, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""Finding a moment's place in a journal gives what counting the entries before it gives, whatever their rhythm."""
+"""Entries read back: in windows, by number and by key, and the place of a moment among them."""
 
 from __future__ import annotations
 
