@@ -28,7 +28,7 @@ class LimitPeriod(StrEnum):
 
 
 def window_start(period: str, moment: int) -> int:
-    """The first moment of the day or month around an moment; 0 for what has no windows."""
+    """The first moment of the UTC day or month that a moment is in; 0 for a period without windows."""
     if period == LimitPeriod.DAY:
         return moment // DAY * DAY
     if period == LimitPeriod.MONTH:
@@ -48,7 +48,7 @@ class Cycle:
     anchor: int
 
     def boundary(self, index: int) -> int | None:
-        """The index-th boundary, the anchor being number 0; None beyond the calendar's end."""
+        """The index-th boundary, the anchor being number 0; None outside the years 1 to 9999."""
         if self.unit in _MICROS:
             moment = self.anchor + index * self.count * _MICROS[self.unit]
             return moment if moment <= MOMENT_MAX else None
@@ -61,15 +61,22 @@ class Cycle:
         return to_moment(anchor.replace(year=year, month=month, day=day))
 
     def first_after(self, moment: int) -> int:
-        """The number of the first boundary after an moment; it may lie before the anchor."""
+        """The number of the first boundary after a moment; it may lie before the anchor."""
         step = self.count * _MICROS.get(self.unit, 28 * DAY * _MONTHS.get(self.unit, 1))
         index = (moment - self.anchor) // step + 1
         # A month is longer than the 28 days counted here, so the guess may be too late, by far after many years.
-        while (found := self.boundary(index - 1)) is None or found > moment:
-            index -= max(1, ((found or MOMENT_MAX) - moment) // (32 * DAY * _MONTHS.get(self.unit, 1)) // self.count)
-        while (found := self.boundary(index)) is not None and found <= moment:
+        while not self._is_past(index - 1, moment):
+            found = self.boundary(index - 1)
+            distance = (MOMENT_MAX if found is None else found) - moment
+            index -= max(1, distance // (32 * DAY * _MONTHS.get(self.unit, 1)) // self.count)
+        while self._is_past(index, moment):
             index += 1
         return index
+
+    def _is_past(self, index: int, moment: int) -> bool:
+        """True for a boundary at or before a moment. One before the year 1 is past, one after the year 9999 is not."""
+        found = self.boundary(index)
+        return index < 0 if found is None else found <= moment
 
 
 @lru_cache(maxsize=256)
