@@ -11,9 +11,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger import (
-    ReservationState,
-)
+from ledger import ReservationState
 from tests.ledger.conftest import START, Buckets, Stored, later
 
 

@@ -9,11 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger import (
-    GrantCredits,
-    OpenAccount,
-    Reserve,
-)
+from ledger import GrantCredits, OpenAccount, Reserve
 from ledger.rules import decide
 from tests.ledger.conftest import START, Stored, later
 from tests.ledger.shorthand import NOW, account

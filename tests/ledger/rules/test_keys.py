@@ -11,12 +11,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger import (
-    Capture,
-    GrantCredits,
-    Release,
-    Reserve,
-)
+from ledger import Capture, GrantCredits, Release, Reserve
 from tests.ledger.conftest import START, Stored, later
 
 HOUR = timedelta(hours=1)

@@ -9,9 +9,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger import (
-    ReservationState,
-)
+from ledger import ReservationState
 from tests.ledger.conftest import START, Buckets, later
 from tests.ledger.shorthand import drawn, grant, is_sound
 

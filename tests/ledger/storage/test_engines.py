@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import ledger
+from ledger.storage import engines
+from ledger.storage.engines import BEGINS_IMMEDIATE
 from tests.ledger.shorthand import fund
 
 
@@ -60,3 +62,28 @@ def make_path(sqlite_url: str) -> str:
 def test_a_url_without_a_driver_means_psycopg() -> None:
     assert ledger.create_engine("postgresql://host/database").driver == "psycopg"
     assert ledger.create_engine("postgresql+psycopg://host/database").driver == "psycopg"
+
+
+def test_an_engine_of_the_hosts_own_is_prepared_in_place(sqlite_url: str) -> None:
+    engine = sa.create_engine(sqlite_url)
+    assert ledger.prepare_engine(engine) is engine
+    with engine.connect() as connection:
+        assert BEGINS_IMMEDIATE in connection.info
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+        assert connection.exec_driver_sql("PRAGMA cache_size").scalar_one() == -32 * 1024
+    engine.dispose()
+
+
+def test_an_engine_for_postgresql_needs_nothing() -> None:
+    """It is answered as it is, without a listener."""
+    engine = sa.create_engine("postgresql+psycopg://host/database")
+    assert ledger.prepare_engine(engine) is engine
+    assert not sa.event.contains(engine, "begin", engines._begin_immediate)
+    assert not sa.event.contains(engine, "connect", engines._configure_sqlite)
+
+
+def test_options_of_an_engine_are_passed_on() -> None:
+    engine = ledger.create_engine("sqlite://", echo=False, pool_pre_ping=True)
+    assert engine.pool._pre_ping
+    assert ledger.create_engine("postgresql+psycopg://host/database", pool_size=3).pool.size() == 3  # type: ignore[attr-defined]
+    engine.dispose()

@@ -9,14 +9,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger import (
-    Capture,
-    ExpireDue,
-    GrantCredits,
-    OpenAccount,
-    Release,
-    Reserve,
-)
+from ledger import Capture, ExpireDue, GrantCredits, OpenAccount, Release, Reserve
 from tests.ledger.conftest import START, Buckets, Stored, later
 
 
