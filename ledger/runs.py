@@ -127,7 +127,8 @@ def settle_run(
 
     A run in which nothing was processed costs nothing. The same outcome again is answered as the first time,
     `replayed`; another outcome is a conflict. Raises `RunNotFound`, `ReservationNotHeld`, `IdempotencyConflict`,
-    `AccountNotFound`, `OutcomeRejected`.
+    `AccountNotFound`, `OutcomeRejected`, and `CaptureExceedsReservation` where captures in parts of the run's hold have
+    left less than the outcome costs.
     """
     return carry_out(session, SettleRun(account_id, run_id, outcome, at), RunSettlement)
 

@@ -250,3 +250,22 @@ def test_an_estimate_is_no_run_in_a_batch_either(session: Session, acme: str, st
     (refused,) = ledger.execute(session, [command])
     assert isinstance(refused, ledger.CommandInvalid)
     assert stored() == before
+
+
+def test_a_run_that_costs_more_than_captures_in_parts_have_left_is_refused_and_charged_no_further(
+    session: Session, acme: str, stored: Stored
+) -> None:
+    run = start(session)
+    ledger.capture(session, str(run.reservation_id), 4, final=False, at=later(1))
+    before = stored()
+    refused, opened = ledger.execute(
+        session, [ledger.SettleRun("acme", str(run.run_id), DONE, later(2)), ledger.OpenAccount("zeta")]
+    )
+    assert isinstance(refused, ledger.CaptureExceedsReservation)
+    assert (refused.requested, refused.held, refused.reservation_id) == (5, 1, run.reservation_id)
+    assert isinstance(opened, ledger.Account)
+    assert {name: rows for name, rows in stored().items() if name != "ledger_account"} == {
+        name: rows for name, rows in before.items() if name != "ledger_account"
+    }
+    release(session, run, 3)
+    assert consumed(session) == 4
