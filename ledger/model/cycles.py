@@ -1,4 +1,4 @@
-"""Calendar arithmetic in UTC, on microseconds: the windows of spend limits, and the periods of recurring grants."""
+"""Calendar arithmetic in UTC on whole microseconds: windows of spend limits, periods of recurring grants."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAY = 24 * HOUR
 _MONTHS = {"month": 1, "year": 12}
 _MICROS = {"hour": HOUR, "day": DAY, "week": 7 * DAY}
 UNITS = (*_MICROS, *_MONTHS)
-"""What a recurrence may count: of one hour and longer, so that a year asleep is a bounded number of periods."""
+"""The units of a recurrence. An hour is the shortest, so a year has a bounded number of periods."""
 
 
 class LimitPeriod(StrEnum):
@@ -38,9 +38,15 @@ def window_start(period: str, moment: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """Boundaries that come again: every `count` units from `anchor` on. A month's end stays a month's end.
+    """Boundaries every `count` units, counted from `anchor`.
 
-    The n-th boundary is counted from the anchor, never from the one before, so the 31st comes back after February.
+    Where a month is too short for the anchor's day, its last day is taken. Each boundary is counted from the anchor,
+    never from the one before, so the 31st comes back after February:
+
+    >>> from datetime import UTC, datetime
+    >>> cycle = Cycle("month", 1, to_moment(datetime(2027, 12, 31, tzinfo=UTC)))
+    >>> [from_moment(cycle.boundary(number)).date().isoformat() for number in (1, 2, 3)]
+    ['2028-01-31', '2028-02-29', '2028-03-31']
     """
 
     unit: str
@@ -64,7 +70,7 @@ class Cycle:
         """The number of the first boundary after a moment; it may lie before the anchor."""
         step = self.count * _MICROS.get(self.unit, 28 * DAY * _MONTHS.get(self.unit, 1))
         index = (moment - self.anchor) // step + 1
-        # A month is longer than the 28 days counted here, so the guess may be too late, by far after many years.
+        # The guess counts 28 days a month. Months are longer, so after many years the guess is far too late.
         while not self._is_past(index - 1, moment):
             found = self.boundary(index - 1)
             distance = (MOMENT_MAX if found is None else found) - moment
