@@ -90,7 +90,7 @@ class Forecast:
 def forecast(
     session: Session, account_id: str, planned: Iterable[PlannedRun], *, until: datetime | None = None
 ) -> Forecast:
-    """Say what a plan of runs would do to an account as it stands now.
+    """Say what a plan of runs would do to an account, beginning with its state now.
 
     Args:
         session: read from, never written to; takes no lock.

@@ -143,7 +143,7 @@ _DUE_ACCOUNTS = text(
 
 
 def get_reservation(session: Session, reservation_id: str, *, at: datetime | None = None) -> Reservation:
-    """One reservation as it stands at a moment, now by default. Raises `ReservationNotFound`."""
+    """One reservation at a moment, now by default. Raises `ReservationNotFound`."""
     account_id, number = parse_reservation_id(reservation_id)
     found = _select(session, account_id, "t.number = :number", {"number": number}, at, 1)
     if not found:

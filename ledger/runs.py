@@ -168,7 +168,7 @@ _LAST = text(
 def find_last_run(
     session: Session, account_id: str, dataset_id: str, *, at: datetime | None = None
 ) -> RunStanding | None:
-    """The run of a dataset that was launched last, as it stands at a moment (now by default); None without any.
+    """The dataset's last launched run at a moment, now by default; None where it has no run.
 
     Takes no lock. Raises `CommandInvalid`.
     """

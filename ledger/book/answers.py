@@ -175,7 +175,7 @@ def reservation(posting: Posting, details: dict[str, Any], *, replayed: bool) ->
 
 
 def standing_hold(account_id: str, hold: Hold, drawn: Sequence[PostedTransfer], moment: int) -> Reservation:
-    """The reservation as its hold stands at a moment. `drawn` are the transfers that reserved it."""
+    """The reservation of a hold at a moment. `drawn` are the transfers that reserved it."""
     state = state_at(hold.state, hold.lapses_at, moment)
     return _reservation(
         account_id,

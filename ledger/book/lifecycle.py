@@ -22,7 +22,7 @@ STATE_AFTER: dict[str, ReservationState] = {
     EntryKind.RELEASE: ReservationState.RELEASED,
     EntryKind.EXPIRE: ReservationState.EXPIRED,
 }
-"""The state after an entry. Captures that are not final and refunds have the state in their details instead."""
+"""The state after an entry. A refund, or a capture that is not final, has the state in its details instead."""
 
 
 def is_due(state: str, lapses_at: int | None, moment: int) -> bool:

@@ -58,7 +58,7 @@ class Posting:
 
 
 def genesis(account_id: str, opened_at: int) -> bytes:
-    """The hash that the hash of an account's first entry includes."""
+    """The hash before an account's first entry: the beginning of its chain."""
     return sha256(_encode(["account", account_id, opened_at]).encode()).digest()
 
 

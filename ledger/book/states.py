@@ -95,7 +95,7 @@ class Hold:
 
     @property
     def lapses_at(self) -> int | None:
-        """When the hold lapses: its grace after its expiry. None for never."""
+        """When the hold lapses: its expiry plus its grace. None for never."""
         return None if self.expires_at is None else self.expires_at + self.grace
 
 

@@ -86,7 +86,7 @@ def free(state: AccountState, hold: Hold, at: int) -> list[PostedTransfer]:
 
 
 def count_settled(state: AccountState, hold: Hold, freed: int) -> None:
-    """Subtract what a hold freed from the limits that counted it, and the hold from their open ones."""
+    """Subtract what a hold freed from the limits that counted it, and one from their open holds."""
     for number, value, window in hold.counted or ():
         usage = state.usage_of((number, value, window))
         usage.spent -= freed
