@@ -1,7 +1,11 @@
 """Public ids: `<account>/g<number>` a grant, `<account>/r<number>` a reservation, `<account>/o<number>` the start of a
 run in the outbox, `dataset-<dataset>-<ms>` a run.
 
-The number is that of the entry which made it, so an id alone says which account (and shard) it belongs to.
+The number is the sequence of the entry that made it. The account's id is part of each id but a run's, so the id alone
+says which account, and which shard, it belongs to.
+
+>>> parse_reservation_id(format_reservation_id("acme", 7))
+('acme', 7)
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ def format_reservation_id(account_id: str, number: int) -> str:
 
 
 def format_start_id(account_id: str, number: int) -> str:
-    """The public id of a run's start: of all accounts' runs it names one, which a run id does within an account."""
+    """The public id of a run's start. It is unique among all accounts; a run id is unique within its account."""
     return f"{account_id}/o{number}"
 
 
@@ -72,5 +76,5 @@ def parse_run_id(run_id: str) -> tuple[str, int]:
 
 
 def _is_number(text: str) -> bool:
-    """True for plain digits within int64, without a leading zero: one spelling an id."""
+    """True for ASCII digits within int64, without a leading zero, so that an id has one spelling."""
     return text.isascii() and text.isdigit() and len(text) <= 18 and (text[0] != "0" or text == "0")

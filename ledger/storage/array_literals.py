@@ -1,4 +1,4 @@
-"""PostgreSQL's array literals: a column of values as one text, which the server takes apart."""
+"""PostgreSQL's array literals: the values of a column as one text, which the server parses."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ def array_of(kind: str, column: Sequence[Any]) -> str:
 
 
 _SEPARATOR = "\0"
-"""PostgreSQL has no text with this character in it, and the ledger takes none."""
+"""No text of PostgreSQL contains this character, and the ledger refuses it in every text."""
 
 _BETWEEN = '","'
 _BETWEEN_BYTES = '","\\\\x'
 
 
 def items(kind: str, column: Sequence[Any]) -> str:
-    """The elements of an array literal, all at once where that can be done."""
+    """The elements of an array literal. Columns of equal kind are written in one step, others value by value."""
     if kind in ("bigint", "smallint"):
         return ",".join(map(str, column)).replace("None", "NULL")
     if None in column:

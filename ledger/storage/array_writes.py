@@ -1,11 +1,12 @@
-"""PostgreSQL's writes of many tables' rows as one statement, and what it is told beside its text.
+"""PostgreSQL's writes: the rows of several tables as one statement and its parameters.
 
-A single row goes as plain values, so that an update plans as an index look-up. Of many rows a column goes as an array
-(`unnest`), and where all of them say the same, which they do in most columns of a large batch, once: to take arrays
-apart is a quarter of the server's work. Which columns those are is part of the statement's text, so it is looked at
-from `SAME_FROM` rows on only. Fewer may agree by chance, now in these columns and now in those, and each such
-statement would have to be planned anew. The key of an update never goes once: with the account in one place and the
-numbers in another, a plan may read all rows of the account to find some.
+- A single row is sent as plain values, so that PostgreSQL plans an update as an index look-up.
+- Of many rows each column is sent as an array (`unnest`). A column in which all rows have the same value, as most
+  columns of a large batch do, is sent as that one value: unpacking arrays is a quarter of the server's work.
+- Which columns are sent as one value is part of the statement's text. With few rows these columns change from batch to
+  batch by chance, and each text must be planned again. So this is done from `SAME_FROM` rows on.
+- The key of an update is always sent as arrays. With the account as one value and the numbers as an array, a plan may
+  read all rows of the account.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     from ledger.storage.shapes import RowShape, Write
 
 SAME_FROM = 32
-"""How many rows a write needs for columns in which all of them agree to go once."""
+"""The number of rows from which on a column of equal values is sent as one value."""
 
 
 class _Part(NamedTuple):
-    """What the statement's text depends on. `same` tells of each column whether it goes once for all rows."""
+    """What the statement's text depends on. `same` says of each column whether it is sent as one value."""
 
     shape: RowShape
     is_update: bool
@@ -37,9 +38,9 @@ class _Part(NamedTuple):
 def write_statement(writes: Sequence[Write]) -> tuple[Statement, dict[str, str]]:
     """One statement for writes that have rows, and its parameters.
 
-    All that goes once goes as elements of one array: few parameters, because the driver takes a statement of more than
-    50 apart anew each time. All are texts, so that their types are the same whatever the values, and the server
-    prepares the statement once; the driver's own lists would take it three times as long to write.
+    All single values are sent as elements of one array, because the driver parses a statement of more than 50
+    parameters again each time. All parameters are texts: their types do not depend on the values, so the server
+    prepares the statement once. The driver takes three times as long to write lists of its own.
     """
     parts: list[_Part] = []
     once: list[str] = []
@@ -60,19 +61,19 @@ def write_statement(writes: Sequence[Write]) -> tuple[Statement, dict[str, str]]
 
 
 def _same(write: Write, columns: Sequence[tuple[Any, ...]]) -> tuple[bool, ...]:
-    """Of each column whether it goes once."""
+    """Whether each column is sent as one value."""
     size = len(write.rows)
     if size < SAME_FROM:
         return (size == 1,) * len(columns)
     key = len(write.shape.key) if write.is_update else 0
     agree = [column[0] == column[-1] and column.count(column[0]) == size for column in columns[key:]]
     found = (*((False,) * key), *agree)
-    # Rows that are the same in all columns are still so many rows, and for the table to refuse.
+    # Rows that are equal in all columns are sent as rows, for the table to refuse.
     return (False,) * len(columns) if all(found) else found
 
 
 class _Source(NamedTuple):
-    """Where a part finds its values: an expression for each column, what they are selected from, what goes once."""
+    """The SQL of a part's values: an expression for each column, the arrays' FROM, the single values' SELECT."""
 
     given: dict[str, str]
     rows: str = ""
@@ -114,7 +115,7 @@ def _many(part: _Part, once: str, places: Iterator[int], arrays: Iterator[int]) 
     rows = f" FROM unnest({', '.join(values)}) AS v({', '.join(columns)})"
     if not same:
         return _Source(given, rows)
-    # OFFSET 0 keeps the array from being taken apart for each of its elements.
+    # With OFFSET 0 the array is unpacked once, not for each of its elements.
     elements = "(SELECT CAST(:row AS text[]) AS list OFFSET 0) AS o"
     return _Source(given, f"{rows}, {once}", f"SELECT {', '.join(same)} FROM {elements}")
 

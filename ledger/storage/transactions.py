@@ -1,4 +1,4 @@
-"""A transaction for callers who own none: committed, or tried again where the database certainly undid it."""
+"""Transactions for callers who have none: committed, or tried again where the database certainly rolled back."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def run_transaction(
 ) -> Answer:
     """Run `work(session)` in a transaction of its own and commit it.
 
-    What the database certainly rolled back is tried again, on a new connection where the old one is lost, up to
-    `attempts` times with growing, jittered pauses (0.3 seconds of them in all by default, about one second each from
-    the seventh on): a deadlock, a serialization failure, a busy SQLite file, a connection or a server lost before the
-    commit was sent. So `work` should do nothing but use its session.
+    `work` is tried again where the database certainly rolled it back: after a deadlock, a serialization failure, a busy
+    SQLite file, and a connection or server lost before the commit was sent. There are up to `attempts` attempts with
+    growing, jittered pauses: 0.3 seconds in all by default, about one second each from the seventh on. So `work` should
+    do nothing but use its session.
 
-    A connection lost at the commit leaves open whether it happened. Say `keyed` when every command in `work`
-    carries a key: it is then repeated, and what had been committed is answered as a replay. Otherwise, and where
-    repeating it does not succeed either, raises `CommitUnknown`. Any other error is raised as it is.
+    When the connection is lost at the commit, it is not known whether the commit happened. With `keyed`, which says
+    that every command in `work` carries a key, the work is repeated, and what was committed is answered as a replay.
+    Without it, and where repeating fails too, this raises `CommitUnknown`. Any other error is raised as it is.
     """
     retries = Retries(attempts, keyed)
     while True:
@@ -61,9 +61,9 @@ def run_transaction(
 async def run_transaction_async(
     engine: AsyncEngine, work: Callable[[Session], Answer], *, attempts: int = 5, keyed: bool = False
 ) -> Answer:
-    """`run_transaction` on an async engine: the same `work`, the same retries, and no other task is kept waiting.
+    """`run_transaction` on an async engine: the same `work` and the same retries, without blocking other tasks.
 
-    Whoever cancels it while it commits does not know whether that happened either, and should repeat with the same
+    When the task is cancelled during the commit, it is not known whether the commit happened: repeat with the same
     keys. Raises what `run_transaction` raises.
     """
     # Needs greenlet, which an installation without the extra `async` does not have.
@@ -86,7 +86,7 @@ async def run_transaction_async(
 
 
 class Retries:
-    """What becomes of a transaction whose attempts fail one after another."""
+    """Decides after each failed attempt of a transaction whether there is another, and when."""
 
     def __init__(self, attempts: int, keyed: bool) -> None:
         if attempts < 1:
@@ -102,7 +102,7 @@ class Retries:
         if self._may_repeat(error, is_committing) and self._made < self._attempts:
             return pause_before(self._made)
         if self._lost_commit is not None:
-            # However certainly the later attempts were undone: the one whose answer is missing may have happened.
+            # Later attempts were certainly rolled back, but the one that lost its connection may have committed.
             raise CommitUnknown from self._lost_commit
         return None
 
@@ -116,7 +116,7 @@ class Retries:
 
 
 def pause_before(made: int, seconds: float = _PAUSE_SECONDS) -> float:
-    """Seconds to wait once so many attempts were made: growing up to 128 times `seconds`, and never in step."""
+    """Seconds to wait after `made` attempts: growing up to 128 times `seconds`, at random so that callers spread."""
     longest: float = seconds * 2 ** min(made, _PAUSE_DOUBLINGS)
     return random.uniform(0.5, 1) * longest  # noqa: S311  # spreads callers, guards nothing
 

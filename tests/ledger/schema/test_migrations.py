@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from alembic import command
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DatabaseError
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
 import ledger
@@ -375,3 +377,15 @@ def test_a_book_of_any_revision_before_has_no_closings_and_is_closed_from_its_be
         assert list(ledger.audit(session)) == []
     with pytest.raises(DatabaseError, match="append-only"), old.begin() as connection:
         connection.execute(text("DELETE FROM ledger_closing"))
+
+
+def test_an_async_engine_is_upgraded_through_a_connection(tmp_path: Any) -> None:
+    async def scenario() -> str:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'fresh.sqlite'}")
+        ledger.prepare_engine(engine.sync_engine)
+        async with engine.begin() as connection:
+            revision = await connection.run_sync(ledger.upgrade)
+        await engine.dispose()
+        return revision
+
+    assert asyncio.run(scenario()) == migrations.head_revision()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 import ledger
@@ -59,4 +59,14 @@ def test_a_connection_that_was_closed_is_lost_as_one_that_breaks(postgresql_url:
             Statement.of("SELECT 1").fetch(connection, {})
         assert raised.value.connection_invalidated
         assert connection.invalidated
+    engine.dispose()
+
+
+def test_errors_of_the_sqlite_driver_are_raised_as_sqlalchemy_raises_them(sqlite_url: str) -> None:
+    engine = ledger.create_engine(sqlite_url)
+    with Session(engine) as session:
+        session.execute(text("DROP TABLE ledger_transfer"))
+        ledger.open_account(session, "acme")
+        with pytest.raises(OperationalError, match="no such table"):
+            ledger.grant_credits(session, "acme", 1)
     engine.dispose()

@@ -1,21 +1,19 @@
-"""A run's end, reported in whatever order with expiry, release and delivery: charged at most once, and never twice."""
+"""The rules of runs: one active run a dataset, charged at most once, in whatever order its end is reported."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
 
 import ledger
-from estimator import RunOutcome
-from tests.ledger.conftest import later
-from tests.ledger.test_runs import launch, settle
+from estimator import RateCard, RateCardBook, RunOutcome, RunRequest, estimate, plan_run
+from tests.ledger.conftest import START, Stored, later
+from tests.ledger.shorthand import grant
+from tests.ledger.test_runs import BODY, CARD, PLAIN, PROFILE, launch, settle
 
-Stored = Callable[[], dict[str, list[Any]]]
 DONE = RunOutcome("succeeded", 50, 50)
 HALF = RunOutcome("failed", 20)
 NOTHING = RunOutcome("cancelled", 0)
@@ -167,3 +165,107 @@ def test_a_hold_captured_in_part_and_then_settled_is_charged_for_what_is_left_to
     settled = report(session, run, HALF, 2)
     assert (settled.captured, settled.freed) == (2, 2)
     assert consumed(session) == 3
+
+
+def test_a_launch_is_labelled_with_its_dataset(session: Session, empty: str) -> None:
+    scoped = grant(session, 100, scope={"dataset": ["d1"]})
+    launched = launch(session)
+    hold = ledger.get_reservation(session, str(launched.reservation_id), at=START)
+    assert [part.grant_id for part in hold.slices] == [scoped]
+    with pytest.raises(ledger.InsufficientCredits) as refused:
+        launch(session, dataset_id="d2")
+    assert refused.value.available == 0
+
+
+def test_a_dataset_has_one_active_run(session: Session, acme: str) -> None:
+    first = launch(session, BODY | {"job_specification": {"max_rows": 10}})
+    with pytest.raises(ledger.RunAlreadyActive) as caught:
+        launch(session)
+    assert (caught.value.run_id, caught.value.dataset_id) == (first.run_id, "d1")
+    launch(session, BODY | {"job_specification": {"max_rows": 10}}, dataset_id="d2")
+    settle(session, first.run_id, RunOutcome("succeeded", 10, 10))
+    second = launch(session)
+    assert second.run_id != first.run_id
+    ledger.require_clean(session)
+
+
+def test_a_run_whose_hold_lapsed_is_active_no_more(session: Session, acme: str) -> None:
+    first = launch(session, expires_in=timedelta(seconds=60))
+    with pytest.raises(ledger.RunAlreadyActive):
+        launch(session, at=later(59))
+    assert launch(session, at=later(60)).run_id != first.run_id
+    with pytest.raises(ledger.ReservationNotHeld, match="is expired"):
+        settle(session, first.run_id, RunOutcome("succeeded", 50, 50), at=later(61))
+
+
+def test_two_launches_in_one_millisecond_have_two_run_ids_also_in_one_batch(session: Session, acme: str) -> None:
+    ids = []
+    for _ in range(3):
+        launched = launch(session, BODY | {"job_specification": {"max_rows": 1}})
+        ids.append(launched.run_id)
+        settle(session, launched.run_id, RunOutcome("cancelled", 0))
+    assert len(set(ids)) == 3
+    ledger.require_clean(session)
+
+
+def test_an_empty_account_is_told_that_not_even_one_row_is_payable(session: Session) -> None:
+    ledger.open_account(session, "acme", at=START)
+    with pytest.raises(ledger.InsufficientCredits, match="not even one row"):
+        launch(session)
+
+
+def test_a_free_run_has_a_run_id_and_a_guard_like_any_other(session: Session) -> None:
+    ledger.open_account(session, "acme", at=START)
+    free = RateCardBook([RateCard.from_toml(CARD.format(row="0", settlement="requested"))])
+    launched = launch(session, cards=free)
+    assert launched.response.credits == 0
+    with pytest.raises(ledger.RunAlreadyActive):
+        launch(session, cards=free)
+    settled = settle(session, launched.run_id, RunOutcome("succeeded", 50, 50))
+    assert (settled.captured, settled.freed) == (0, 0)
+    ledger.require_clean(session)
+
+
+def test_a_launch_and_a_settlement_may_share_a_batch(session: Session, acme: str) -> None:
+    first = launch(session, BODY | {"job_specification": {"max_rows": 5}})
+    request = RunRequest.from_wire(BODY)
+    plan = plan_run(request, PROFILE, PLAIN)
+    ended, started = ledger.execute(
+        session,
+        [
+            ledger.SettleRun("acme", str(first.run_id), RunOutcome("succeeded", 5, 5), START),
+            ledger.LaunchRun("acme", "d1", request, plan, PLAIN, estimate(plan, PLAIN), None, START),
+        ],
+    )
+    assert isinstance(ended, ledger.RunSettlement)
+    assert isinstance(started, ledger.Launch)
+    ledger.require_clean(session)
+
+
+def test_an_estimate_is_no_run_in_a_batch_either(session: Session, acme: str, stored: Stored) -> None:
+    before = stored()
+    request = RunRequest.from_wire(BODY | {"estimate": True})
+    plan = plan_run(request, PROFILE, PLAIN)
+    command = ledger.LaunchRun("acme", "d1", request, plan, PLAIN, estimate(plan, PLAIN), None, START)
+    (refused,) = ledger.execute(session, [command])
+    assert isinstance(refused, ledger.CommandInvalid)
+    assert stored() == before
+
+
+def test_a_run_that_costs_more_than_captures_in_parts_have_left_is_refused_and_charged_no_further(
+    session: Session, acme: str, stored: Stored
+) -> None:
+    run = start(session)
+    ledger.capture(session, str(run.reservation_id), 4, final=False, at=later(1))
+    before = stored()
+    refused, opened = ledger.execute(
+        session, [ledger.SettleRun("acme", str(run.run_id), DONE, later(2)), ledger.OpenAccount("zeta")]
+    )
+    assert isinstance(refused, ledger.CaptureExceedsReservation)
+    assert (refused.requested, refused.held, refused.reservation_id) == (5, 1, run.reservation_id)
+    assert isinstance(opened, ledger.Account)
+    assert {name: rows for name, rows in stored().items() if name != "ledger_account"} == {
+        name: rows for name, rows in before.items() if name != "ledger_account"
+    }
+    release(session, run, 3)
+    assert consumed(session) == 4

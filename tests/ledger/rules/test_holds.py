@@ -1,4 +1,4 @@
-"""Holds in parts: captures that are not final or go above, extensions, grace, refunds, and holds of what there is."""
+"""The rules of holds: captures in parts and above a hold, extensions, grace, refunds, holds of what there is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 import ledger
 from estimator import RateCard, RunRequest, plan_run
-from tests.ledger.conftest import START, later
+from tests.ledger.conftest import START, Stored, later
+from tests.ledger.shorthand import is_sound, owed
 from tests.ledger.test_runs import BODY, CARD, PROFILE, launch
 
 
@@ -28,17 +29,6 @@ def test_a_capture_that_is_not_final_keeps_the_rest_held(session: Session, acme:
     assert (last.state, last.captured, last.freed, last.applied) == ("released", 5, 1, 1)
     seen = ledger.get_reservation(session, hold.reservation_id, at=later(4))
     assert (seen.state, seen.captured, seen.freed) == ("released", 5, 1)
-    assert list(ledger.audit(session)) == []
-
-
-def test_a_hold_captured_in_part_lapses_with_the_rest(session: Session, acme: str) -> None:
-    hold = ledger.reserve(session, "acme", 6, expires_in=timedelta(seconds=10), at=START)
-    ledger.capture(session, hold.reservation_id, 2, final=False, at=later(1))
-    seen = ledger.get_reservation(session, hold.reservation_id, at=later(10))
-    assert (seen.state, seen.captured, seen.freed) == ("expired", 2, 4)
-    assert ledger.get_balance(session, "acme", at=later(10)).available == 8
-    ledger.expire_due(session, account_id="acme", at=later(10))
-    assert ledger.get_reservation(session, hold.reservation_id, at=later(10)) == seen
     assert list(ledger.audit(session)) == []
 
 
@@ -77,6 +67,16 @@ def test_a_capture_in_parts_may_go_above_its_hold_too(session: Session, acme: st
     assert list(ledger.audit(session)) == []
 
 
+def test_a_runs_hold_is_captured_above_what_it_holds_from_grants_for_its_dataset(session: Session) -> None:
+    ledger.open_account(session, "acme", at=START)
+    ledger.grant_credits(session, "acme", 9, scope={"dataset": ["d1"]}, at=START)
+    ledger.grant_credits(session, "acme", 9, scope={"dataset": ["d2"]}, at=START)
+    launched = launch(session)
+    more = ledger.capture(session, str(launched.reservation_id), 50, over="if_available", at=later(1))
+    assert more.captured == 9
+    assert list(ledger.audit(session)) == []
+
+
 def test_a_hold_is_extended_until_it_expires(session: Session, acme: str) -> None:
     hold = ledger.reserve(session, "acme", 2, expires_in=timedelta(seconds=10), grace=timedelta(seconds=5), at=START)
     longer = ledger.extend(session, hold.reservation_id, timedelta(seconds=20), key="k", at=later(9))
@@ -94,13 +94,6 @@ def test_a_hold_is_extended_until_it_expires(session: Session, acme: str) -> Non
     with pytest.raises(ledger.CommandInvalid, match="year 9999"):
         ledger.extend(session, last.reservation_id, timedelta(days=36_525), at=later(30))
     assert list(ledger.audit(session)) == []
-
-
-@pytest.mark.parametrize("by", [timedelta(0), timedelta(seconds=-1), timedelta(days=36_526), 5, None])
-def test_an_extension_is_a_duration_above_zero(session: Session, acme: str, by: object) -> None:
-    hold = ledger.reserve(session, "acme", 2, expires_in=timedelta(seconds=10), at=START)
-    with pytest.raises(ledger.CommandInvalid):
-        ledger.extend(session, hold.reservation_id, by, at=START)  # type: ignore[arg-type]
 
 
 def test_a_late_capture_is_good_within_its_grace(session: Session, acme: str) -> None:
@@ -152,6 +145,26 @@ def test_a_hold_that_is_open_may_be_refunded_what_it_captured(session: Session, 
     assert list(ledger.audit(session)) == []
 
 
+def test_a_refund_reduces_what_is_owed_and_then_gives_back_what_repaid_it(session: Session, acme: str) -> None:
+    ledger.set_credit_line(session, "acme", 10, at=START)
+    hold = ledger.reserve(session, "acme", 18, at=START)
+    ledger.capture(session, hold.reservation_id, at=START)
+    early = ledger.grant_credits(session, "acme", 3, at=later(1))
+    late = ledger.grant_credits(session, "acme", 2, expires_at=later(50), at=later(2))
+    assert owed(session, later(2)) == 3
+    given = ledger.refund(session, hold.reservation_id, 7, at=later(3))
+    assert (given.refunded, given.applied, given.captured) == (7, 7, 18)
+    standings = {grant.grant_id: grant for grant in ledger.list_grants(session, "acme", at=later(3), ended=True)}
+    # Of the 8 that were lent 3 are owed no more, 2 go back to the later grant, 2 to the earlier one.
+    assert owed(session, later(3)) == 0
+    assert (standings[late.grant_id].available, standings[early.grant_id].available) == (2, 2)
+    assert is_sound(session)
+    ledger.refund(session, hold.reservation_id, at=later(60))
+    balance = ledger.get_balance(session, "acme", at=later(60))
+    assert (balance.available, balance.consumed, balance.expired, balance.owed) == (13, 0, 2, 0)
+    assert is_sound(session)
+
+
 def test_at_most_holds_what_there_is_and_says_how_many_rows_it_pays(session: Session, acme: str) -> None:
     card = RateCard.from_toml(CARD.format(row="3", settlement="requested"))
     plan = plan_run(RunRequest.from_wire(BODY), PROFILE, card)
@@ -167,22 +180,8 @@ def test_at_most_holds_what_there_is_and_says_how_many_rows_it_pays(session: Ses
     assert list(ledger.audit(session)) == []
 
 
-def test_a_grant_that_lapses_under_a_hold_captured_in_parts_leaves_it_good(session: Session) -> None:
-    ledger.open_account(session, "acme", at=START)
-    ledger.grant_credits(session, "acme", 10, expires_at=later(10), at=START)
-    hold = ledger.reserve(session, "acme", 6, at=later(5))
-    ledger.capture(session, hold.reservation_id, 2, final=False, at=later(12))
-    ledger.release(session, hold.reservation_id, at=later(13))
-    balance = ledger.get_balance(session, "acme", at=later(13))
-    assert (balance.available, balance.consumed, balance.expired) == (0, 2, 8)
-    assert list(ledger.audit(session)) == []
-
-
-def test_a_runs_hold_is_captured_above_what_it_holds_from_grants_for_its_dataset(session: Session) -> None:
-    ledger.open_account(session, "acme", at=START)
-    ledger.grant_credits(session, "acme", 9, scope={"dataset": ["d1"]}, at=START)
-    ledger.grant_credits(session, "acme", 9, scope={"dataset": ["d2"]}, at=START)
-    launched = launch(session)
-    more = ledger.capture(session, str(launched.reservation_id), 50, over="if_available", at=later(1))
-    assert more.captured == 9
-    assert list(ledger.audit(session)) == []
+def test_a_hold_cannot_outlast_the_calendar(session: Session, acme: str, stored: Stored) -> None:
+    before = stored()
+    with pytest.raises(ledger.CommandInvalid, match="year 9999"):
+        ledger.reserve(session, acme, 1, expires_in=timedelta(days=400), at=later(days=2_912_000))
+    assert stored() == before

@@ -1,8 +1,7 @@
-"""A key means once."""
+"""The rule of keys: a key means once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -13,9 +12,8 @@ from sqlalchemy.orm import Session
 
 import ledger
 from ledger import Capture, GrantCredits, Release, Reserve
-from tests.ledger.conftest import START, later
+from tests.ledger.conftest import START, Stored, later
 
-Stored = Callable[[], dict[str, list[Any]]]
 HOUR = timedelta(hours=1)
 
 
