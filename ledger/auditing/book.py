@@ -15,16 +15,14 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
-from ledger.auditing.account import AccountAudit, Progress
-from ledger.auditing.replay import UNREADABLE
-from ledger.auditing.rows import WINDOW, StreamedRows, read_page
+from ledger.auditing.account import AccountAudit, EntriesDone
+from ledger.auditing.rows import ACCOUNTS_PAGE, UNREADABLE, WINDOW, StreamedRows, list_columns, read_page
 from ledger.errors import AuditFailed
 from ledger.model.moments import to_moment
 from ledger.model.values import Finding
 from ledger.storage import snapshots
 
 _ATTEMPTS_MAX = 5
-_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class Listed:
 
 
 def audit(
-    session: Session, *, account_id: str | None = None, at: datetime | None = None, progress: Progress | None = None
+    session: Session, *, account_id: str | None = None, at: datetime | None = None, progress: EntriesDone | None = None
 ) -> Iterator[Finding]:
     """Yield what does not add up, account by account; nothing when the book proves itself.
 
@@ -72,15 +70,9 @@ def _unheard(_count: int) -> None:
 def list_in_order(connection: Connection) -> Iterator[Listed]:
     """All accounts in the order of their ids."""
     after: str | None = None
-    while True:
-        rest = "" if after is None else "WHERE account_id > :after"
-        statement = text(f"SELECT account_id, sequence FROM ledger_account {rest} ORDER BY account_id LIMIT {_PAGE}")
-        rows = connection.execute(statement, {} if after is None else {"after": after}).all()
-        if not rows:
-            return
-        for name, size in rows:
-            yield Listed(name, size if isinstance(size, int) else 0, after)
-            after = name
+    for name, size in list_columns(connection, "account_id", "sequence"):
+        yield Listed(name, size if isinstance(size, int) else 0, after)
+        after = name
 
 
 def pages_of(accounts: Iterable[Listed]) -> Iterator[list[Listed]]:
@@ -88,7 +80,7 @@ def pages_of(accounts: Iterable[Listed]) -> Iterator[list[Listed]]:
     page: list[Listed] = []
     count = 0
     for account in accounts:
-        if page and (count + account.size > WINDOW or len(page) >= _PAGE):
+        if page and (count + account.size > WINDOW or len(page) >= ACCOUNTS_PAGE):
             yield page
             page, count = [], 0
         page.append(account)
@@ -98,7 +90,7 @@ def pages_of(accounts: Iterable[Listed]) -> Iterator[list[Listed]]:
 
 
 def audit_page(
-    connection: Connection, page: list[Listed], cutoff: int | None, progress: Progress, *, is_snapshot: bool = False
+    connection: Connection, page: list[Listed], cutoff: int | None, progress: EntriesDone, *, is_snapshot: bool = False
 ) -> Iterator[Finding]:
     """The findings of accounts that are read together; those of one that has any come from a reading of its own."""
     sound, is_alone = _sound_of(connection, page, cutoff, progress)
@@ -110,7 +102,7 @@ def audit_page(
 
 
 def _sound_of(
-    connection: Connection, page: list[Listed], cutoff: int | None, progress: Progress
+    connection: Connection, page: list[Listed], cutoff: int | None, progress: EntriesDone
 ) -> tuple[set[str], bool]:
     """The accounts of a page in which nothing is found, and whether there are no rows of others between them."""
     names = [account.account_id for account in page]
@@ -125,7 +117,7 @@ def _sound_of(
 
 
 def audit_account(
-    connection: Connection, account_id: str, cutoff: int | None, progress: Progress, *, is_snapshot: bool = False
+    connection: Connection, account_id: str, cutoff: int | None, progress: EntriesDone, *, is_snapshot: bool = False
 ) -> list[Finding]:
     """The findings of one account, read again for as long as writers overtake the reading; no snapshot is."""
     findings: list[Finding] = []

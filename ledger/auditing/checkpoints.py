@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from estimator.credits import format_credits, from_micro
+from ledger.auditing.rows import list_columns
 from ledger.book.states import BALANCES, genesis
 from ledger.clock import clock
 from ledger.errors import CheckpointInvalid
@@ -26,7 +27,6 @@ from ledger.model.values import Finding
 from ledger.storage.snapshots import read_postings
 
 VERSION = 1
-_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +108,13 @@ def take_checkpoint(session: Session, *, at: datetime | None = None) -> Checkpoi
     moment = from_moment(clock() if at is None else to_moment(at))
     marks = [
         AccountMark(account_id, sequence, bytes(head).hex(), tuple(map(from_micro, figures)))
-        for account_id, sequence, head, *figures in _accounts(connection)
+        for account_id, sequence, head, *figures in list_columns(
+            connection, "account_id", "sequence", "head", *BALANCES
+        )
     ]
     return Checkpoint(moment, tuple(sorted(marks, key=lambda mark: mark.account_id)))
 
 
-def _accounts(connection: Connection) -> Iterator[Any]:
-    after = ""
-    while rows := connection.execute(_ACCOUNTS, {"after": after}).all():
-        yield from rows
-        after = rows[-1][0]
-
-
-_ACCOUNTS = text(
-    f"SELECT account_id, sequence, head, {', '.join(BALANCES)} FROM ledger_account"
-    f" WHERE account_id > :after ORDER BY account_id LIMIT {_PAGE}"
-)
 _OPENED = text("SELECT opened_at FROM ledger_account WHERE account_id = :account_id")
 
 

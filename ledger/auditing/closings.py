@@ -20,11 +20,9 @@ from ledger.accounting.rollforwards import (
     is_of_debt,
     name_of,
 )
-from ledger.auditing.rows import Row, Window
+from ledger.auditing.rows import AT, DETAILS, HASH, KIND, SEQUENCE, StoredRow, Window
 from ledger.book.states import CREDIT_LINE, PAID, AccountState, GrantState, genesis
 from ledger.model.values import EntryKind, Finding
-
-_SEQUENCE, _KIND, _AT, _DETAILS, _HASH = 1, 2, 3, 9, 16  # columns of an entry's row
 
 
 @dataclass(slots=True)
@@ -32,13 +30,13 @@ class ClosingsAudit:
     """Follows an account's entries up to its last closing; of an account that has none it costs nothing."""
 
     state: AccountState
-    rows: list[Row]
+    rows: list[StoredRow]
     grants: Mapping[int, GrantState]
     records: list[ClosingRecord] = field(init=False)
     counted: list[_Counted] = field(default_factory=list)
     sheets: Sheets = field(default_factory=dict)
     bases: dict[int, Basis] = field(default_factory=dict)
-    last: Row | None = None
+    last: StoredRow | None = None
 
     def __post_init__(self) -> None:
         self.records = sorted((ClosingRecord(*row) for row in self.rows), key=lambda record: record.number)
@@ -50,19 +48,19 @@ class ClosingsAudit:
                 self._close()
             if len(self.counted) == len(self.records):
                 return
-            self._count(row, window.transfers.get(row[_SEQUENCE], ()))
+            self._count(row, window.transfers.get(row[SEQUENCE], ()))
             self.last = row
 
-    def _is_behind(self, row: Row) -> bool:
+    def _is_behind(self, row: StoredRow) -> bool:
         """True when an entry comes after the ones that the next closing counts."""
         place = len(self.counted)
-        return place < len(self.records) and bool(row[_SEQUENCE] > self.records[place].sequence)
+        return place < len(self.records) and bool(row[SEQUENCE] > self.records[place].sequence)
 
-    def _count(self, row: Row, transfers: Any) -> None:
-        sequence, kind = row[_SEQUENCE], row[_KIND]
-        if kind == EntryKind.GRANT and "cost_basis" in row[_DETAILS]:
+    def _count(self, row: StoredRow, transfers: Any) -> None:
+        sequence, kind = row[SEQUENCE], row[KIND]
+        if kind == EntryKind.GRANT and "cost_basis" in row[DETAILS]:
             self._note_basis(row)
-        part = ADJUSTING if row[_AT] < self.records[len(self.counted)].since else WITHIN
+        part = ADJUSTING if row[AT] < self.records[len(self.counted)].since else WITHIN
         for number, source, target, amount in transfers:
             whence, whither = name_of(source), name_of(target)
             if whence in DEFERRED and whither in DEFERRED:
@@ -72,10 +70,10 @@ class ClosingsAudit:
                 part, AccountedTransfer(whence, whither, amount, kind == EntryKind.REFUND, is_debt)
             )
 
-    def _note_basis(self, row: Row) -> None:
-        basis = Basis.of(json.loads(row[_DETAILS]))
+    def _note_basis(self, row: StoredRow) -> None:
+        basis = Basis.of(json.loads(row[DETAILS]))
         if basis is not None:
-            self.bases[row[_SEQUENCE]] = basis
+            self.bases[row[SEQUENCE]] = basis
 
     def _sheet(self, number: int) -> Deferral | Receivable:
         sheet = self.sheets.get(number)
@@ -124,9 +122,9 @@ class ClosingsAudit:
         if previous is not None and record.since != previous.until:
             yield "does not begin where the one before ends"
         last = counted.last
-        if last is None or last[_SEQUENCE] != record.sequence or bytes(last[_HASH]) != record.head:
+        if last is None or last[SEQUENCE] != record.sequence or bytes(last[HASH]) != record.head:
             yield f"counts entries up to {record.sequence}, and its head is not that entry's hash"
-        elif last[_AT] >= record.until:
+        elif last[AT] >= record.until:
             yield "counts an entry of a later period"
         if counted.figures != record.figures:
             yield f"says {record.figures}, its entries {counted.figures}"
@@ -136,5 +134,5 @@ class ClosingsAudit:
 class _Counted:
     """What entries say of a closing: the last that it counts, and its figures."""
 
-    last: Row | None
+    last: StoredRow | None
     figures: str

@@ -18,11 +18,9 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, NullPool, event, text
 
-from ledger.auditing.account import AccountAudit, Progress
+from ledger.auditing.account import AccountAudit, EntriesDone
 from ledger.auditing.book import Listed, audit_account, audit_gap, audit_page, list_in_order, pages_of
-from ledger.auditing.quick_replay import is_chained
-from ledger.auditing.replay import UNREADABLE
-from ledger.auditing.rows import StreamedRows
+from ledger.auditing.rows import HASH, UNREADABLE, StreamedRows
 from ledger.book.states import genesis
 from ledger.model.moments import to_moment
 from ledger.model.values import Finding
@@ -45,7 +43,7 @@ def audit_together(
     workers: int = 2,
     account_id: str | None = None,
     at: datetime | None = None,
-    progress: Progress | None = None,
+    progress: EntriesDone | None = None,
 ) -> Iterator[Finding]:
     """As `audit`, by several processes. Findings come in the same order; `progress` is told how many entries are done.
 
@@ -115,7 +113,7 @@ def _total(connection: Connection, account_id: str | None) -> int:
     return int(connection.execute(text("SELECT coalesce(sum(sequence), 0) FROM ledger_account")).scalar_one())
 
 
-Answer = Callable[[], list[Finding]]
+Findings = Callable[[], list[Finding]]
 
 
 @dataclass(slots=True)
@@ -129,10 +127,10 @@ class _Share:
     cutoff: int | None
     workers: int
     done: Any
-    progress: Progress | None
+    progress: EntriesDone | None
     running: set[Future[Any]] = field(default_factory=set)
-    answers: deque[tuple[list[Future[Any]], Answer]] = field(default_factory=deque)
-    giants: dict[str, tuple[list[Future[Any]], Answer]] = field(default_factory=dict)
+    answers: deque[tuple[list[Future[Any]], Findings]] = field(default_factory=deque)
+    giants: dict[str, tuple[list[Future[Any]], Findings]] = field(default_factory=dict)
     gaps: list[tuple[str | None, str | None]] = field(default_factory=list)
     reported: int = 0
 
@@ -181,15 +179,15 @@ class _Share:
         self.running.add(future)
         return future
 
-    def _portion(self, portion: list[Listed]) -> tuple[list[Future[Any]], Answer]:
+    def _portion(self, portion: list[Listed]) -> tuple[list[Future[Any]], Findings]:
         future = self._submit(_audit_portion, portion, self.cutoff)
         return [future], future.result
 
-    def _whole(self, name: str) -> tuple[list[Future[Any]], Answer]:
+    def _whole(self, name: str) -> tuple[list[Future[Any]], Findings]:
         future = self._submit(_audit_whole, name, self.cutoff)
         return [future], future.result
 
-    def _divide(self, name: str, size: int) -> tuple[list[Future[Any]], Answer]:
+    def _divide(self, name: str, size: int) -> tuple[list[Future[Any]], Findings]:
         """One replays an account, others prove its chain; where either finds anything, one does both anew."""
         replayed = self._submit(_replay, name, size, self.cutoff)
         stretches = [
@@ -282,13 +280,10 @@ def _prove_chain(name: str, after: int, last: int) -> bool:
             head = genesis(name, state.opened_at)
             if after:
                 head = snapshots.read_postings(connection, [(name, after)])[0].hash
-            for window in StreamedRows(connection, name, last).spans(after=after, with_holds=False):
-                if not is_chained(name, head, window.entries, window.transfers):
+            for window in StreamedRows(connection, name, last).spans(after=after, is_whole=False):
+                if not window.is_chained_to(name, head):
                     return False
-                head = window.entries[-1][_HASH]
+                head = window.entries[-1][HASH]
         except UNREADABLE:
             return False
     return True
-
-
-_HASH = 16  # the column of an entry's row

@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from ledger.batching.calls import Call, Relay
+from ledger.batching.calls import Call, wake
 from ledger.errors import CommitUnknown
 from ledger.storage.journal import execute
 from ledger.storage.transactions import is_retryable, pause_before, run_transaction
@@ -42,27 +42,25 @@ class _Failure:
         return self.is_unknown or is_outage(self.error)
 
 
-def carry_out(engine: Engine, calls: Sequence[Call], attempts: int, relay: Relay) -> None:
+def carry_out(engine: Engine, calls: Sequence[Call], attempts: int) -> None:
     """Settle every call and have its caller woken, trying each in at most `attempts` transactions that fail."""
     attempt = 1
-    while (failure := _commit(engine, calls, relay)) is not None:
+    while (failure := _commit(engine, calls)) is not None:
         if not failure.is_outage:
-            _isolate(engine, calls, attempts, relay, failure.error)
+            _isolate(engine, calls, attempts, failure.error)
             return
-        calls = _still_open(calls, relay, failure)
+        calls = _still_open(calls, failure)
         if not calls:
             return
         if attempt >= attempts:
-            _fail(calls, relay, f"The database failed (attempts made: {attempt})", failure.error)
+            _fail(calls, f"The database failed (attempts made: {attempt})", failure.error)
             return
         time.sleep(pause_before(attempt, _PAUSE_SECONDS))
         attempt += 1
 
 
-def _commit(engine: Engine, calls: Sequence[Call], relay: Relay) -> _Failure | None:
+def _commit(engine: Engine, calls: Sequence[Call]) -> _Failure | None:
     """One transaction with all the calls; settles them when it is committed."""
-    # A transaction may take long: nobody answered before it waits for its end.
-    relay.finish()
     commands = [call.command for call in calls]
     try:
         # Whether to try again is decided here, by what each call may bear.
@@ -73,35 +71,35 @@ def _commit(engine: Engine, calls: Sequence[Call], relay: Relay) -> _Failure | N
         return _Failure(error, is_unknown=False)
     for call, result in zip(calls, results, strict=True):
         call.answer(result)
-    relay.wake(calls)
+    wake(calls)
     return None
 
 
-def _isolate(engine: Engine, calls: Sequence[Call], attempts: int, relay: Relay, error: BaseException) -> None:
+def _isolate(engine: Engine, calls: Sequence[Call], attempts: int, error: BaseException) -> None:
     if len(calls) == 1:
         calls[0].blame(error)
-        relay.wake(calls)
+        wake(calls)
         return
     middle = len(calls) // 2
-    carry_out(engine, calls[:middle], attempts, relay)
-    carry_out(engine, calls[middle:], attempts, relay)
+    carry_out(engine, calls[:middle], attempts)
+    carry_out(engine, calls[middle:], attempts)
 
 
-def _still_open(calls: Sequence[Call], relay: Relay, failure: _Failure) -> Sequence[Call]:
+def _still_open(calls: Sequence[Call], failure: _Failure) -> Sequence[Call]:
     """The calls that may be tried again; the others are settled."""
     if not failure.is_unknown:
         return calls
     for call in calls:
         call.is_doubtful = True
     lost = [call for call in calls if not call.is_repeatable]
-    _fail(lost, relay, "The database gave no answer to the commit", failure.error)
+    _fail(lost, "The database gave no answer to the commit", failure.error)
     return [call for call in calls if call.is_repeatable]
 
 
-def _fail(calls: Sequence[Call], relay: Relay, why: str, error: BaseException) -> None:
+def _fail(calls: Sequence[Call], why: str, error: BaseException) -> None:
     for call in calls:
         call.fail(why, error)
-    relay.wake(calls)
+    wake(calls)
 
 
 def is_outage(error: BaseException) -> bool:

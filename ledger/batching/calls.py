@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from copy import copy
@@ -111,49 +110,18 @@ class TaskCall(Call):
         self.future: asyncio.Future[None] = loop.create_future()
 
 
-class Relay:
-    """Wakes the callers of settled calls.
-
-    Threads that are all woken at once only crowd in front of the interpreter's lock, where most fall asleep again.
-    So two are woken, and each wakes another as it leaves (`pass_on`). Nothing depends on that: a caller that has
-    given up, or is interrupted, breaks its chain, and `finish` wakes whoever is left.
-    """
-
-    __slots__ = ("_asleep",)
-
-    def __init__(self) -> None:
-        self._asleep: deque[ThreadCall] = deque()
-
-    @property
-    def left(self) -> int:
-        """How many threads are still to be woken."""
-        return len(self._asleep)
-
-    def wake(self, calls: Iterable[Call]) -> None:
-        """Wake tasks, their event loop being interrupted once however many it has, and the first two threads."""
-        loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
-        for call in calls:
-            if isinstance(call, ThreadCall):
-                self._asleep.append(call)
-            elif isinstance(call, TaskCall):
-                loops.setdefault(call.loop, []).append(call.future)
-        self.pass_on()
-        self.pass_on()
-        for loop, futures in loops.items():
-            # A loop that is closed meanwhile has no tasks any more: nobody is left to be told.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(_resolve, futures)
-
-    def pass_on(self) -> None:
-        """Wake one more thread, if any is left."""
-        # Taking from a deque is atomic, so each is woken exactly once, whoever does it.
-        with suppress(IndexError):
-            self._asleep.popleft().wake()
-
-    def finish(self) -> None:
-        """Wake all that are left."""
-        while self._asleep:
-            self.pass_on()
+def wake(calls: Iterable[Call]) -> None:
+    """Wake the callers of settled calls, each event loop interrupted once however many tasks it has."""
+    loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    for call in calls:
+        if isinstance(call, ThreadCall):
+            call.wake()
+        elif isinstance(call, TaskCall):
+            loops.setdefault(call.loop, []).append(call.future)
+    for loop, futures in loops.items():
+        # A loop that was closed meanwhile has no tasks any more, so nobody is left to be told.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve, futures)
 
 
 def _resolve(futures: Iterable[asyncio.Future[None]]) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 import ledger
 from ledger import Reserve
 from ledger.batching import attempts
-from ledger.batching.calls import Call, Relay, ThreadCall
+from ledger.batching.calls import Call, ThreadCall
 from ledger.storage import transactions
 
 
@@ -47,9 +47,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def carry_out(engine: Engine, *commands: ledger.Command, tries: int = 3) -> list[Any]:
     """What became of each command: its result, or the error its caller would get. Every caller has been woken."""
     calls = [ThreadCall(command) for command in commands]
-    relay = Relay()
-    attempts.carry_out(engine, calls, tries, relay)
-    relay.finish()
+    attempts.carry_out(engine, calls, tries)
     assert all(call.wait(0) for call in calls)
     return [outcome(call) for call in calls]
 
@@ -199,7 +197,7 @@ def test_a_repeat_that_meets_an_outage_stays_unknown(funded: Engine, monkeypatch
 def test_a_repeat_that_fails_by_itself_stays_unknown(funded: Engine) -> None:
     call = ThreadCall(Poisoned("acme", 1, "k"))
     call.is_doubtful = True
-    attempts.carry_out(funded, [call], 3, Relay())
+    attempts.carry_out(funded, [call], 3)
     unknown = outcome(call)
     assert isinstance(unknown, ledger.OutcomeUnknown)
     assert isinstance(unknown.__cause__, StopIteration)
@@ -217,19 +215,19 @@ def test_a_command_that_breaks_its_batch_harms_itself_only(funded: Engine, place
     assert pauses == []
 
 
-def test_whoever_is_answered_does_not_wait_for_the_transactions_that_follow(
-    funded: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_caller_is_woken_before_the_transactions_that_follow_its_own_begin(funded: Engine) -> None:
     calls = [ThreadCall(Reserve("acme", 1, f"k{number}")) for number in range(4)]
     calls += [ThreadCall(Poisoned("acme", 1, f"p{number}")) for number in range(4)]
     asleep: list[int] = []
-    relay = Relay()
 
     def note(_connection: Any) -> None:
-        asleep.append(relay.left)
+        asleep.append(sum(call.is_settled and not call.wait(0) for call in calls))
+        for call in calls:
+            if call.is_settled:
+                call.wake()
 
     event.listen(funded, "begin", note)
-    attempts.carry_out(funded, calls, 3, relay)
+    attempts.carry_out(funded, calls, 3)
     # All, the first half, which succeeds; the second half, its halves, and so on: 1 + 1 + 7 transactions.
     assert asleep == [0] * 9
 
