@@ -104,14 +104,9 @@ from ledger.reservations import (
 from ledger.schema.migrations import check_schema, current_revision, upgrade
 from ledger.schema.roles import role_script, set_account
 from ledger.statements import get_statement
+from ledger.storage.failures import is_retryable
 from ledger.storage.journal import execute
-from ledger.storage.transactions import (
-    create_engine,
-    is_retryable,
-    prepare_engine,
-    run_transaction,
-    run_transaction_async,
-)
+from ledger.storage.transactions import create_engine, prepare_engine, run_transaction, run_transaction_async
 
 __all__ = [
     "Account",

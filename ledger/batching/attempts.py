@@ -17,17 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ledger.batching.calls import Call, wake
 from ledger.errors import CommitUnknown
+from ledger.storage.failures import is_outage
 from ledger.storage.journal import execute
-from ledger.storage.transactions import is_retryable, pause_before, run_transaction
+from ledger.storage.transactions import pause_before, run_transaction
 
 _PAUSE_SECONDS = 0.05
-_OUTAGE_CLASSES = frozenset({"08", "25", "40", "53", "57", "58"})
-_OUTAGES_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +97,3 @@ def _fail(calls: Sequence[Call], why: str, error: BaseException) -> None:
     for call in calls:
         call.fail(why, error)
     wake(calls)
-
-
-def is_outage(error: BaseException) -> bool:
-    """True for a failure of the database, or of the way to it, that no command can be blamed for."""
-    if isinstance(error, PoolTimeout):
-        return True
-    if not isinstance(error, DBAPIError):
-        return False
-    if error.connection_invalidated or is_retryable(error):
-        return True
-    sqlstate = getattr(error.orig, "sqlstate", None)
-    if sqlstate is not None:
-        return sqlstate[:2] in _OUTAGE_CLASSES
-    name = getattr(error.orig, "sqlite_errorname", None)
-    if name is not None:
-        return str(name).startswith(_OUTAGES_SQLITE)
-    return isinstance(error, OperationalError | InterfaceError)

@@ -204,7 +204,7 @@ class Batcher:
         """Give the threads just answered the interpreter, for as long as they queue further commands.
 
         Otherwise the next batch begins with the first of them, and callers who return at once form two halves that
-        pay for a commit each: with 32 threads that costs a quarter of the commands a second.
+        pay for a commit each: with 32 threads that costs a fifth of the commands a second.
         """
         seen = -1
         while answered > 1 and seen < len(self._queue) < answered:

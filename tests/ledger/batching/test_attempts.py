@@ -7,15 +7,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, NullPool, event, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 import ledger
 from ledger import Reserve
 from ledger.batching import attempts
 from ledger.batching.calls import Call, ThreadCall
-from ledger.storage import transactions
 
 
 class Poisoned(Reserve):
@@ -301,46 +299,3 @@ def test_a_session_that_the_server_ends_just_before_the_commit_leaves_only_what_
     assert isinstance(plain, ledger.OutcomeUnknown)
     assert len(commits) == 2
     assert book(funded_postgresql) == [("k", 1)]
-
-
-def failure(
-    kind: type[DBAPIError] = OperationalError, *, invalidated: bool = False, **fields: str | None
-) -> DBAPIError:
-    """A driver's error as SQLAlchemy raises it."""
-    original = Exception("refused")
-    for name, value in fields.items():
-        setattr(original, name, value)
-    return kind("SELECT", {}, original, connection_invalidated=invalidated)
-
-
-@pytest.mark.parametrize(
-    ("error", "blames_the_database", "rolls_back"),
-    [
-        (failure(sqlstate="40P01"), True, True),  # a deadlock
-        (failure(sqlstate="55P03"), True, True),  # a lock that is not to be had
-        (failure(sqlstate="53100"), True, True),  # a full disk
-        (failure(sqlstate="25006"), True, True),  # a server that only reads
-        (failure(sqlstate="40003"), True, False),  # completion unknown
-        (failure(sqlstate="08006"), True, False),  # a broken connection
-        (failure(sqlstate="57P01"), True, False),  # a server that shuts down
-        (failure(sqlstate="57P01", invalidated=True), True, False),
-        (failure(ProgrammingError, sqlstate="23505", invalidated=True), True, False),
-        (failure(), True, False),  # no server to be reached
-        (failure(InterfaceError), True, False),
-        (failure(sqlstate="54000"), False, True),  # a value too large for an index
-        (failure(ProgrammingError, sqlstate="42P01"), False, True),
-        (failure(ProgrammingError), False, False),
-        (failure(sqlite_errorname="SQLITE_BUSY"), True, True),
-        (failure(sqlite_errorname="SQLITE_FULL"), True, True),
-        (failure(sqlite_errorname="SQLITE_IOERR_FSYNC"), True, False),
-        (failure(sqlite_errorname="SQLITE_CONSTRAINT_CHECK"), False, True),
-        (failure(sqlite_errorname="SQLITE_ERROR"), False, False),
-        (PoolTimeout("no connection is free"), True, False),
-        (RuntimeError("a bug"), False, False),
-    ],
-)
-def test_what_an_error_says_about_the_database_and_about_a_commit(
-    error: Exception, blames_the_database: bool, rolls_back: bool
-) -> None:
-    assert attempts.is_outage(error) == blames_the_database
-    assert (isinstance(error, DBAPIError) and transactions.was_rolled_back(error)) == rolls_back
