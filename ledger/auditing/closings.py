@@ -1,4 +1,4 @@
-"""The audit of an account's closings: each worked out again from the entries that it counts."""
+"""The audit of an account's closings: each computed again from the entries that it counts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ledger.model.values import EntryKind, Finding
 
 @dataclass(slots=True)
 class ClosingsAudit:
-    """Follows an account's entries up to its last closing; of an account that has none it costs nothing."""
+    """Follows an account's entries up to its last closing; an account without closings costs nothing."""
 
     state: AccountState
     rows: list[StoredRow]
@@ -42,7 +42,7 @@ class ClosingsAudit:
         self.records = sorted((ClosingRecord(*row) for row in self.rows), key=lambda record: record.number)
 
     def follow(self, window: Window) -> None:
-        """Count the entries of a window, whose grants are known by now."""
+        """Count the entries of a window, after the replay has made their grants."""
         for row in window.entries:
             while self._is_behind(row):
                 self._close()
@@ -52,7 +52,7 @@ class ClosingsAudit:
             self.last = row
 
     def _is_behind(self, row: StoredRow) -> bool:
-        """True when an entry comes after the ones that the next closing counts."""
+        """True when an entry comes after those that the next closing counts."""
         place = len(self.counted)
         return place < len(self.records) and bool(row[SEQUENCE] > self.records[place].sequence)
 
@@ -84,7 +84,7 @@ class ClosingsAudit:
         return sheet
 
     def _close(self) -> None:
-        """Keep what the entries so far say of the next closing, and begin the one after."""
+        """Keep what the entries so far say of the next closing, and begin the closing after it."""
         figures = Figures()
         for number, sheet in self.sheets.items():
             figures.add_sheet(sheet, self._terms(number))
@@ -99,7 +99,7 @@ class ClosingsAudit:
         return Terms(grant.kind, self.bases.get(number if grant.allowance is None else grant.allowance))
 
     def findings(self) -> Iterator[Finding]:
-        """What is wrong with the closings, once all entries were followed."""
+        """What is wrong with the closings; call it once all entries are followed."""
         while self.records and len(self.counted) < len(self.records):
             self._close()
         previous: ClosingRecord | None = None
@@ -132,7 +132,7 @@ class ClosingsAudit:
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """What entries say of a closing: the last that it counts, and its figures."""
+    """What entries say of a closing: the last entry that it counts, and its figures."""
 
     last: StoredRow | None
     figures: str

@@ -125,7 +125,7 @@ class Replay:
         digest = row[7]
         if digest is not None and digest.__class__ is not bytes:
             row = (*row[:7], bytes(digest), *row[8:])
-        return sha256(self.head + entry_text(quote(row[0]), row, transfers).encode()).digest()
+        return sha256(self.head + entry_text(quote(self.account_id), row, transfers).encode()).digest()
 
     def _carry_out(self, transfers: Transfers, defects: list[Defect]) -> None:
         buckets = self.buckets

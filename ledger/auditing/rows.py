@@ -1,6 +1,6 @@
-"""The rows that an audit reads: those of a page of small accounts all at once, those of a big one window by window.
+"""The rows that an audit reads: those of a page of small accounts at once, those of a big account window by window.
 
-Rows are as the driver gives them, with all columns in their tables' order; whatever a tampered one holds is passed on.
+Rows are as the driver gives them, with all columns in their tables' order. Values of a tampered row are passed on.
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ def list_columns(connection: Connection, *columns: str) -> Iterator[StoredRow]:
 
 @dataclass(slots=True)
 class Window:
-    """Some entries of an account in a row, with their transfers and the reservations and starts numbered as they are.
+    """Consecutive entries of an account, their transfers, and the reservations and starts with the same numbers.
 
-    `transfers` are by sequence, `misplaced` the sequences of entries whose transfers are not numbered from 0.
+    `transfers` are by sequence; `misplaced` has the sequences of entries whose transfers are not numbered from 0 on.
     """
 
     entries: list[StoredRow]
@@ -155,21 +155,21 @@ class AccountRows(Protocol):
         """Its entries in order."""
 
     def reservations(self, numbers: Iterable[int]) -> dict[int, StoredRow]:
-        """Its reservations of these numbers, where there are such."""
+        """Its reservations with these numbers; those that do not exist are not in the answer."""
 
     def others(self, table: str) -> list[StoredRow]:
         """Its rows of another table."""
 
     def past_the_end(self, table: str) -> int | None:
-        """The number of a row which no entry that the account counts could have."""
+        """The lowest number of a row that none of the entries which the account counts has; None when there is none."""
 
     def came_due(self, moment: int) -> bool:
-        """True when a reservation or a grant of it names the moment as one at which it comes due."""
+        """True when a reservation or a grant of it comes due, or came due, at the moment."""
 
 
 @dataclass(slots=True)
 class StreamedRows:
-    """A big account, read as the audit proceeds; `last` is how many entries its row counts."""
+    """A big account, read as the audit proceeds; `last` is the count of entries in its row."""
 
     connection: Connection
     account_id: str
@@ -180,7 +180,7 @@ class StreamedRows:
         return self.spans(after=0, is_whole=True)
 
     def spans(self, *, after: int, is_whole: bool) -> Iterator[Window]:
-        """As `windows`, from an entry on, and without reservations and starts where they do not matter."""
+        """As `windows`, of the entries behind `after`; reservations and starts are read when `is_whole`."""
         while after < self.last:
             entries = fetch_raw(self.connection, _ENTRIES, (self.account_id, after, self.last))
             end = entries[-1][_NUMBER] if len(entries) == WINDOW else self.last
@@ -190,7 +190,7 @@ class StreamedRows:
             after = end
 
     def reservations(self, numbers: Iterable[int]) -> dict[int, StoredRow]:
-        """Its reservations of these numbers, where there are such."""
+        """Its reservations with these numbers; those that do not exist are not in the answer."""
         keys = ((self.account_id, number) for number in sorted(numbers))
         return {row[_NUMBER]: tuple(row) for row in snapshots.read_reservations(self.connection, keys)}
 
@@ -199,18 +199,18 @@ class StreamedRows:
         return fetch_raw(self.connection, _OTHERS_OF_ACCOUNT[_OTHERS.index(table)], (self.account_id,))
 
     def past_the_end(self, table: str) -> int | None:
-        """The lowest number of a row which no entry that the account counts could have."""
+        """The lowest number of a row that none of the entries which the account counts has; None when there is none."""
         rows = fetch_raw(self.connection, _PAST_THE_END[table], (self.account_id, self.account_id, self.last))
         return min((number for (number,) in rows if number is not None), default=None)
 
     def came_due(self, moment: int) -> bool:
-        """True when a reservation or a grant of it names the moment as one at which it comes due."""
+        """True when a reservation or a grant of it comes due, or came due, at the moment."""
         return bool(fetch_raw(self.connection, _CAME_DUE, (self.account_id, moment, self.account_id, moment, moment)))
 
 
 @dataclass(slots=True)
 class PageRows:
-    """A small account, all of whose rows are at hand."""
+    """A small account whose rows are all in memory; `last` is the count of entries in its row."""
 
     last: int
     rows: dict[str, list[StoredRow]] = field(default_factory=dict)
@@ -222,7 +222,7 @@ class PageRows:
         yield Window.of(entries, *(self.others(table) for table in tables))
 
     def reservations(self, numbers: Iterable[int]) -> dict[int, StoredRow]:
-        """Its reservations of these numbers, where there are such."""
+        """Its reservations with these numbers; those that do not exist are not in the answer."""
         wanted = set(numbers)
         return {row[_NUMBER]: row for row in self.others("ledger_reservation") if row[_NUMBER] in wanted}
 
@@ -231,20 +231,20 @@ class PageRows:
         return self.rows.get(table, [])
 
     def past_the_end(self, table: str) -> int | None:
-        """The lowest number of a row which no entry that the account counts could have."""
+        """The lowest number of a row that none of the entries which the account counts has; None when there is none."""
         return min((row[_NUMBER] for row in self.others(table) if not 0 < row[_NUMBER] <= self.last), default=None)
 
     def came_due(self, moment: int) -> bool:
-        """True when a reservation or a grant of it names the moment as one at which it comes due."""
+        """True when a reservation or a grant of it comes due, or came due, at the moment."""
         return any(row[_LAPSES_AT] == moment for row in self.others("ledger_reservation")) or any(
             moment in (row[_EXPIRES_AT], row[_EFFECTIVE_AT]) for row in self.others("ledger_grant")
         )
 
 
 def read_page(connection: Connection, lasts: dict[str, int]) -> tuple[dict[str, PageRows], bool]:
-    """All rows of accounts that follow one another in the order of their ids, and whether there are none between them.
+    """All rows of accounts with neighbouring ids, and whether no rows of other accounts lie between them.
 
-    `lasts` is how many entries each account counts.
+    `lasts` is the count of entries in each account's row.
     """
     names: Sequence[str] = list(lasts)
     page = {name: PageRows(last) for name, last in lasts.items()}

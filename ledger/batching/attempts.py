@@ -1,13 +1,14 @@
-"""Carries a batch of calls out until each of them is settled, whatever the database or a command does meanwhile.
+"""Carries out a batch of calls until each is settled, whatever fails: the database or a command.
 
 What can go wrong with a batch, and what becomes of its calls:
 
     the database is unreachable       nothing was committed: tried again, then `NotCarriedOut`
     the answer to COMMIT is lost      calls that may be repeated are; the others get `OutcomeUnknown`
     a command breaks the batch        nothing was committed: each half of the batch is carried out by itself,
-                                      so that in the end the culprit is alone and its caller gets the error
+                                      until the broken command is alone and its caller gets the error
 
-A call that was repeated after a lost COMMIT and fails for good gets `OutcomeUnknown`, never a promise.
+A call that fails for good when it is repeated after a lost COMMIT gets `OutcomeUnknown`: its first attempt may have
+been committed.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _PAUSE_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """Why a transaction did not end well; `is_unknown` when it may have been committed all the same."""
+    """Why a transaction failed; `is_unknown` when it may have been committed nevertheless."""
 
     error: BaseException
     is_unknown: bool
@@ -40,7 +41,7 @@ class _Failure:
 
 
 def carry_out(engine: Engine, calls: Sequence[Call], attempts: int) -> None:
-    """Settle every call and have its caller woken, trying each in at most `attempts` transactions that fail."""
+    """Settle every call and wake its caller; each call is part of at most `attempts` transactions that fail."""
     attempt = 1
     while (failure := _commit(engine, calls)) is not None:
         if not failure.is_outage:
@@ -60,11 +61,11 @@ def _commit(engine: Engine, calls: Sequence[Call]) -> _Failure | None:
     """One transaction with all the calls; settles them when it is committed."""
     commands = [call.command for call in calls]
     try:
-        # Whether to try again is decided here, by what each call may bear.
+        # One attempt: which calls may be repeated is decided here, not by the transaction.
         results = run_transaction(engine, lambda session: execute(session, commands), attempts=1)
     except CommitUnknown as error:
         return _Failure(error.__cause__ or error, is_unknown=True)
-    except BaseException as error:  # noqa: BLE001  # whatever it was, somebody waits to be told
+    except BaseException as error:  # noqa: BLE001  # its callers wait for an answer
         return _Failure(error, is_unknown=False)
     for call, result in zip(calls, results, strict=True):
         call.answer(result)

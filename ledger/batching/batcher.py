@@ -4,28 +4,28 @@
         hold = batcher.execute(Reserve("acme", 5, key="k1"))                     # any thread
         hold = await batcher.execute_async(Reserve("acme", 5, key="k2"))         # any asyncio task
 
-An account is one row, and a row is locked until its transaction is on the disk; so callers with a transaction each
-stand in line for the disk. A batcher has one thread that carries out whatever has been queued, up to `batch_max`
-commands, in one transaction. It never waits for a batch to fill: what arrives while one commits is the next. What it
-promises:
+An account is one row, and a row is locked until its transaction is on the disk. Callers with a transaction each
+therefore wait for the disk one after another. A batcher has one thread that carries out all queued commands, up to
+`batch_max`, in one transaction. It never waits for a batch to fill: commands that arrive during a commit form the next
+batch. What it promises:
 
 - **Committed, then answered.** A caller gets its result only after the COMMIT that carries it; a rejection is raised
   to its own caller and disturbs no other.
 - **In order.** Commands are carried out in the order in which they were queued.
 - **Bounded.** With `queue_max` commands waiting, the next is refused with `QueueFull` and not queued.
 - **Giving up is clear.** A command whose caller times out, is interrupted or is cancelled while it is queued is
-  certainly not carried out (`NotCarriedOut`). One already taken may be: `OutcomeUnknown`, or a note on the
+  certainly not carried out (`NotCarriedOut`). A command already taken may be: `OutcomeUnknown`, or a note on the
   `CancelledError`, says to repeat it with its key.
-- **A failing database is not guessed about.** What certainly was rolled back is tried again, up to `attempts` times,
-  then is `NotCarriedOut`. When the answer to a COMMIT is lost, commands with a key, and those that cannot have a
-  second effect (`OpenAccount`, `ExpireDue`, `GetBalance`), are repeated, and may be answered as a replay; the others
-  are `OutcomeUnknown`.
-- **A poisoned command harms itself only.** When a command breaks its batch, its neighbours are carried out without it.
+- **A failing database leaves no guess.** A transaction that was certainly rolled back is tried again, up to `attempts`
+  times; then its commands are `NotCarriedOut`. When the answer to a COMMIT is lost, commands with a key, and those
+  without a second effect (`OpenAccount`, `ExpireDue`, `GetBalance`), are repeated, and may be answered as a replay;
+  the others are `OutcomeUnknown`.
+- **A broken command harms itself only.** When a command breaks its batch, its neighbours are carried out without it.
 - **Closing drops nothing.** `close()`, or the end of the `with` block, refuses new commands, finishes those queued and
   ends the thread. A process that ends without it does the same at its exit.
 - **Row-level security** by account lets a transaction see one account only, and a batch has those of many: give the
-  batcher an engine whose role sees all of them, and check who may use an account before queueing its command.
-- **No second life.** A batcher belongs to the process that made it; in a forked child it refuses with `BatcherClosed`.
+  batcher an engine whose role sees all accounts, and check who may use an account before queueing its command.
+- **One process.** A batcher belongs to the process that made it; in a forked child it refuses with `BatcherClosed`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Batcher:
         self._is_closing = False
         self._worker = threading.Thread(target=self._work, name="ledger-batcher", daemon=True)
         self._worker.start()
-        # A daemon thread does not hold the exit up, and still runs while exit functions do: nothing queued is lost.
+        # A daemon thread does not delay the exit, and still runs during exit functions: nothing queued is lost.
         atexit.register(self.close)
 
     @property
@@ -87,7 +87,7 @@ class Batcher:
         return len(self._queue)
 
     def execute(self, command: Command, timeout: float | None = None) -> Result:
-        """Carry a command out in the next batch and answer its result, once that is committed.
+        """Carry out a command in the next batch and return its result, once that batch is committed.
 
         Blocks the calling thread for at most `timeout` seconds (None: as long as it takes). Raises the command's own
         rejection; `QueueFull` and `BatcherClosed` before it is queued; `NotCarriedOut` and `OutcomeUnknown`.
@@ -105,7 +105,7 @@ class Batcher:
         return call.outcome()
 
     async def execute_async(self, command: Command, timeout: float | None = None) -> Result:
-        """As `execute`, for an asyncio task: its event loop goes on meanwhile, and no thread waits for it.
+        """As `execute`, for an asyncio task: its event loop is not blocked, and no thread waits.
 
         A cancelled task gets its `CancelledError`, with a note that says whether the command may be carried out.
         """
@@ -154,7 +154,7 @@ class Batcher:
         await asyncio.to_thread(self.close)
 
     def _put(self, call: Call) -> None:
-        # Before the lock: a fork may have copied it in the hands of a thread that the child does not have.
+        # Before the lock: a fork may have copied it locked by a thread that the child does not have.
         if os.getpid() != self._process:
             raise BatcherClosed("The batcher was made before this process was forked")
         with self._changed:
@@ -168,7 +168,7 @@ class Batcher:
                 self._changed.notify()
 
     def _withdraw(self, call: Call) -> bool:
-        """Take a call back out of the queue; False when the worker was faster."""
+        """Remove a call from the queue; False when the worker has taken it already."""
         with self._changed:
             if call.is_taken:
                 return False
@@ -176,7 +176,7 @@ class Batcher:
             return True
 
     def _give_up(self, call: Call) -> None:
-        """End a wait that took too long, unless the answer has come at this very moment."""
+        """End a wait that took too long, unless the answer has just arrived."""
         if self._withdraw(call):
             raise NotCarriedOut(f"{_TIMED_OUT} while the command was queued", call.key)
         if not call.is_settled:
@@ -189,7 +189,7 @@ class Batcher:
         while calls := self._take():
             try:
                 carry_out(self._engine, calls, self._attempts)
-            except BaseException as error:  # noqa: BLE001  # nobody may be left waiting for ever
+            except BaseException as error:  # noqa: BLE001  # no caller may wait for ever
                 self._fail_open(calls, error)
             self._let_in(len(calls))
 

@@ -1,7 +1,7 @@
-"""One caller's command on its way through a batcher: who waits for it, how far it has come, what became of it.
+"""One caller's command on its way through a batcher: its caller, its state and its outcome.
 
 A call is queued, then either taken by the worker or withdrawn by its caller, never both: the batcher's lock decides
-which. Once taken it is settled exactly once, with a result or an error, and its caller is woken.
+which. A taken call is settled exactly once, with a result or an error, and its caller is woken.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _REPEATABLE = (OpenAccount, ExpireDue, GetBalance)
 
 
 class Call:
-    """A command and its fate. `is_doubtful` once a commit that carried it has ended without an answer."""
+    """A command and its outcome; `is_doubtful` once the answer to a COMMIT that carried it was lost."""
 
     __slots__ = ("_error", "_result", "command", "is_doubtful", "is_settled", "is_taken")
 
@@ -45,8 +45,8 @@ class Call:
         return self.key is not None or isinstance(self.command, _REPEATABLE)
 
     def answer(self, result: Any) -> None:
-        """Settle with what the ledger answered: a result, or a rejection."""
-        # Rejections carry the frames of their batch; a copy lets them go, and belongs to one caller alone.
+        """Settle with the ledger's answer: a result or a rejection."""
+        # A rejection refers to the frames of its batch; a copy does not, and belongs to this caller only.
         if isinstance(result, Exception):
             self._error = copy(result)
             self._error.__cause__ = result.__cause__
@@ -55,14 +55,14 @@ class Call:
         self.is_settled = True
 
     def fail(self, why: str, cause: BaseException) -> None:
-        """Settle without an answer of the ledger, with an error that says whether that is certain."""
+        """Settle without an answer of the ledger: `OutcomeUnknown` when the call is doubtful, else `NotCarriedOut`."""
         kind = OutcomeUnknown if self.is_doubtful else NotCarriedOut
         self._error = kind(why, self.key)
         self._error.__cause__ = cause
         self.is_settled = True
 
     def blame(self, error: BaseException) -> None:
-        """Settle with the error that the command itself brought about."""
+        """Settle with the error that the command itself caused."""
         if self.is_doubtful:
             self.fail("The command failed when it was repeated after a lost commit", error)
             return
