@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from estimator.cli.terminal import CommandFailed, ExitStatus
 from ledger.schema.migrations import check_schema
 from ledger.storage.engines import create_engine
+from ledger.storage.failures import Failure, code_of, kind_of_code
 from ledger.storage.transactions import Answer, run_transaction
 
 DatabaseOption = Annotated[
@@ -34,14 +35,13 @@ LOCK_SECONDS = 5
 
 _EXAMPLES = "Give one such as sqlite:///credits.sqlite or postgresql+psycopg://user@host/name"
 _DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgres", "postgresql+psycopg"})
-_SQLITE_REASONS = {
-    "SQLITE_BUSY": "is locked by another process. Try again when that process is done",
-    "SQLITE_LOCKED": "is locked by another process. Try again when that process is done",
-    "SQLITE_NOTADB": "is not a SQLite database. Name another file",
-    "SQLITE_CORRUPT": "is damaged. Restore it from a backup",
-    "SQLITE_CANTOPEN": "cannot be opened. Check that its folder exists and that you may write there",
-    "SQLITE_READONLY": "cannot be written. Check your rights to it",
-    "SQLITE_FULL": "has no room to grow. Free some disk space",
+_SENTENCES_OF_SQLITE = {
+    Failure.LOCKED: "is locked by another process. Try again when that process is done",
+    Failure.NO_DATABASE: "is not a SQLite database. Name another file",
+    Failure.DAMAGED: "is damaged. Restore it from a backup",
+    Failure.UNOPENED: "cannot be opened. Check that its folder exists and that you may write there",
+    Failure.READ_ONLY: "cannot be written. Check your rights to it",
+    Failure.FULL: "has no room to grow. Free some disk space",
 }
 
 
@@ -114,12 +114,11 @@ def explain_database(error: SQLAlchemyError, url: URL) -> CommandFailed:
     """The failure for a database error."""
     original = getattr(error, "orig", None) or error
     name = f"The database {url.render_as_string(hide_password=True)}"
-    reason = str(getattr(original, "sqlite_errorname", ""))
-    for prefix, sentence in _SQLITE_REASONS.items():
-        if reason.startswith(prefix):
-            return CommandFailed("database_unavailable", f"{name} {sentence}.", ExitStatus.UNAVAILABLE)
+    code = code_of(error)
+    if code is not None and code.startswith("SQLITE") and (kind := kind_of_code(code)) in _SENTENCES_OF_SQLITE:
+        return CommandFailed("database_unavailable", f"{name} {_SENTENCES_OF_SQLITE[kind]}.", ExitStatus.UNAVAILABLE)
     said = " ".join(str(original).split()).rstrip(".") or type(original).__name__
-    if getattr(original, "sqlstate", None) is None and not reason:
+    if code is None:
         message = f"{name} cannot be reached ({said}). Check that it is running and that the URL is right."
     else:
         message = f"{name} refused the command ({said}). Check your rights to it, then try again."

@@ -24,30 +24,18 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import SQLAlchemyError
 
 from estimator import EstimatorError, Issue, RateCardNotFound, RequestRejected
 from estimator.credits import number
 from ledger.errors import CommandInvalid, LedgerError
-from ledger.storage.transactions import is_lost, is_retryable
+from ledger.storage.failures import UNAVAILABLE, code_of, kind_of
 
 RETRY_SECONDS = 1
 """What `Retry-After` says."""
 
 ISSUES_MAX = 100
 """The most issues that one answer lists."""
-
-_UNAVAILABLE_SQLSTATES = ("08", "40", "53", "57", "58", "25006", "55P03")
-_UNAVAILABLE_SQLITE = (
-    "SQLITE_BUSY",
-    "SQLITE_LOCKED",
-    "SQLITE_FULL",
-    "SQLITE_IOERR",
-    "SQLITE_CANTOPEN",
-    "SQLITE_READONLY",
-)
-
 
 # Python's own words for these differ from release to release.
 _PHRASES = {413: "Payload Too Large", 422: "Unprocessable Entity"}
@@ -234,31 +222,13 @@ def _plain(value: Any) -> Any:
 
 def is_unavailable(error: SQLAlchemyError) -> bool:
     """True when the database could not be used, for a reason that lies neither in the request nor in the code."""
-    if isinstance(error, PoolTimeout):
-        return True
-    if not isinstance(error, DBAPIError):
-        return False
-    if is_lost(error) or is_retryable(error):
-        return True
-    sqlstate = str(getattr(error.orig, "sqlstate", None) or "")
-    if sqlstate:
-        return sqlstate.startswith(_UNAVAILABLE_SQLSTATES)
-    return str(getattr(error.orig, "sqlite_errorname", "")).startswith(_UNAVAILABLE_SQLITE)
-
-
-def is_waiting_over(error: BaseException | None) -> bool:
-    """True when a statement was ended because it waited, or ran, for as long as it may."""
-    original = getattr(error, "orig", None)
-    if getattr(original, "sqlstate", None) in ("57014", "55P03"):
-        return True
-    return str(getattr(original, "sqlite_errorname", "")).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+    return kind_of(error) in UNAVAILABLE
 
 
 def cause_of(error: BaseException) -> str:
     """What a log may say of a database's error: its class and code, never its text, which holds values."""
-    original = getattr(error, "orig", None)
-    code = getattr(original, "sqlstate", None) or getattr(original, "sqlite_errorname", None)
-    return type(original or error).__name__ + (f" {code}" if code else "")
+    code = code_of(error)
+    return type(getattr(error, "orig", None) or error).__name__ + (f" {code}" if code else "")
 
 
 def install_error_handlers(app: FastAPI) -> None:

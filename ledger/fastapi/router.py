@@ -29,12 +29,13 @@ from ledger.fastapi.hosts import (
     TermsLookup,
 )
 from ledger.fastapi.identity import authenticator
-from ledger.fastapi.refusals import JSONBody, LaunchInFlight, is_waiting_over
+from ledger.fastapi.refusals import JSONBody, LaunchInFlight
 from ledger.fastapi.routing import WireRoute, facts_of
 from ledger.fastapi.runs import describe_dataset, launch_run
 from ledger.fastapi.transactions import Transactions, Work, delivering, opener
 from ledger.model.values import ReservationState
 from ledger.outbox import Handler
+from ledger.storage.failures import is_waiting_over
 
 BODY_BYTES_MAX = 256 * 1024
 """The largest body that is read by default."""

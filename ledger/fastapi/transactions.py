@@ -23,7 +23,8 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import CommitUnknown
 from ledger.outbox import Handler, RunStart
-from ledger.storage.transactions import run_transaction, run_transaction_async, was_rolled_back
+from ledger.storage.failures import was_rolled_back
+from ledger.storage.transactions import run_transaction, run_transaction_async
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ledger.errors import CommitUnknown
+from ledger.storage.failures import is_lost, is_retryable, was_rolled_back
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,11 +22,6 @@ Answer = TypeVar("Answer")
 
 _PAUSE_SECONDS = 0.01
 _PAUSE_DOUBLINGS = 7
-_RETRIED_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
-_COMPLETION_UNKNOWN = "40003"
-_LOST_SQLSTATES = frozenset({"57P01", "57P02", "57P03"})
-_ROLLED_BACK_SQLITE = ("SQLITE_CONSTRAINT", "SQLITE_FULL")
-_RETRIED_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
 
 def run_transaction(
@@ -119,34 +115,3 @@ def pause_before(made: int, seconds: float = _PAUSE_SECONDS) -> float:
     """Seconds to wait after `made` attempts: growing up to 128 times `seconds`, at random so that callers spread."""
     longest: float = seconds * 2 ** min(made, _PAUSE_DOUBLINGS)
     return random.uniform(0.5, 1) * longest  # noqa: S311  # spreads callers, guards nothing
-
-
-def is_retryable(error: DBAPIError) -> bool:
-    """True when the database rolled the transaction back, for certain, because of its neighbours."""
-    original = error.orig
-    if getattr(original, "sqlstate", None) in _RETRIED_SQLSTATES:
-        return True
-    return str(getattr(original, "sqlite_errorname", "")).startswith(_RETRIED_SQLITE)
-
-
-def was_rolled_back(error: DBAPIError) -> bool:
-    """True when the database answered a COMMIT with a refusal, so that its fate is known."""
-    if is_lost(error):
-        return False
-    if is_retryable(error):
-        return True
-    sqlstate = getattr(error.orig, "sqlstate", None)
-    if sqlstate is not None:
-        return bool(sqlstate != _COMPLETION_UNKNOWN)
-    return str(getattr(error.orig, "sqlite_errorname", "")).startswith(_ROLLED_BACK_SQLITE)
-
-
-def is_lost(error: DBAPIError) -> bool:
-    """True when the connection, or the server behind it, is gone: what was not committed before is rolled back."""
-    if error.connection_invalidated:
-        return True
-    sqlstate = getattr(error.orig, "sqlstate", "")
-    if sqlstate is None:
-        # The driver's own: it could not connect, or read what it was waiting for.
-        return isinstance(error, OperationalError | InterfaceError)
-    return str(sqlstate)[:2] == "08" or sqlstate in _LOST_SQLSTATES
