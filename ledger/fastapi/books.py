@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from estimator.credits import number
 from ledger.accounts import get_balance, require_account
-from ledger.cli.tables import moment_text
+from ledger.documents import moment_text
 from ledger.errors import ReservationNotFound
 from ledger.model.ids import parse_reservation_id
 from ledger.model.values import Balance, Entry, Reservation
