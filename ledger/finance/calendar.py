@@ -30,6 +30,9 @@ class AccountingPeriod:
 
         `2026`, `2026-Q4`, `2026-11` and `2026-11-05` are a year, a quarter, a month and a day; `A..B` is from the
         beginning of A to the end of B.
+
+        >>> AccountingPeriod.parse("2026-03", ZoneInfo("Europe/Berlin")).until.isoformat()
+        '2026-04-01T00:00:00+02:00'
         """
         first, dots, last = name.partition("..")
         try:

@@ -42,6 +42,11 @@ class Cycle:
     """Boundaries that come again: every `count` units from `anchor` on. A month's end stays a month's end.
 
     The n-th boundary is counted from the anchor, never from the one before, so the 31st comes back after February.
+
+    >>> from datetime import UTC, datetime
+    >>> monthly = Cycle("month", 1, to_moment(datetime(2026, 1, 31, tzinfo=UTC)))
+    >>> [f"{from_moment(monthly.boundary(index)):%b %d}" for index in range(3)]
+    ['Jan 31', 'Feb 28', 'Mar 31']
     """
 
     unit: str
