@@ -8,6 +8,7 @@ each kind of test, on both databases, and no races. `.ci/run` is the gate: it ta
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,8 @@ from time import perf_counter
 
 _ROOT = Path(__file__).parents[1]
 _PROGRAMS = Path(sys.executable).parent
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""Without the wish to keep no bytecode: the steps are many processes, and each would compile the packages anew."""
 _TAIL_LINES = 30
 """How many lines of a failed step's output are shown."""
 
@@ -62,6 +65,7 @@ def run_step(step: Step) -> Outcome:
     done = subprocess.run(
         [str(_PROGRAMS / step.program), *step.arguments],
         cwd=_ROOT,
+        env=_ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -57,6 +57,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_ADDRESS] = worker["postgres"]
         return
     _keep_temporary_files_in_memory()
+    # A run is some hundred processes: with the wish to keep no bytecode each would compile the packages anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     config.stash[_SERVER] = ExitStack()
     if getattr(config.option, "numprocesses", None) and not config.option.collectonly:
         # For the workers. Without any, the first test that asks for a database starts the server.
