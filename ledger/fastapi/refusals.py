@@ -66,7 +66,7 @@ class RequestRefused(Exception):
 
 
 class NotAuthenticated(RequestRefused):
-    """The request names no account: its bearer token is missing, or nobody's."""
+    """The request names no account: its bearer token is missing or unknown."""
 
     status = 401
     code = "not_authenticated"
@@ -109,7 +109,7 @@ class BodyTooSlow(RequestRefused):
 
 
 class LaunchInFlight(RequestRefused):
-    """Another request has held the account for as long as this one could wait; what it does is not known yet."""
+    """Another request held the account for longer than this one could wait; the outcome of that one is unknown yet."""
 
     status = 409
     code = "launch_in_flight"
@@ -173,7 +173,7 @@ class JSONBody(Response):
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """The refusal that an exception stands for; None for a defect, which is nobody's refusal."""
+    """The refusal that an exception stands for; None for a defect."""
     if isinstance(error, RequestRefused):
         return _of_service(error)
     if isinstance(error, EstimatorError):
@@ -201,7 +201,7 @@ def _of_service(error: RequestRefused) -> Refusal:
 
 def _of_estimator(error: EstimatorError) -> Refusal:
     if isinstance(error, RateCardNotFound):
-        # Not the client's mistake, and no dataset is missing: there is nothing to price with yet.
+        # Neither a mistake of the client nor a missing dataset: the host has no card in force.
         return Refusal(503, error.code, error.message, {})
     issues = getattr(error, "issues", None)
     if issues is not None:
@@ -233,7 +233,7 @@ def _plain(value: Any) -> Any:
 
 
 def is_unavailable(error: SQLAlchemyError) -> bool:
-    """True when the database could not be used, for a reason that lies neither in the request nor in the code."""
+    """True when the database could not be used for a reason outside the request and the code."""
     if isinstance(error, PoolTimeout):
         return True
     if not isinstance(error, DBAPIError):
@@ -247,7 +247,7 @@ def is_unavailable(error: SQLAlchemyError) -> bool:
 
 
 def is_waiting_over(error: BaseException | None) -> bool:
-    """True when a statement was ended because it waited, or ran, for as long as it may."""
+    """True when a statement was ended because it reached its limit of time, waiting or running."""
     original = getattr(error, "orig", None)
     if getattr(original, "sqlstate", None) in ("57014", "55P03"):
         return True
@@ -264,8 +264,8 @@ def cause_of(error: BaseException) -> str:
 def install_error_handlers(app: FastAPI) -> None:
     """Let an application of yours answer what ledger and estimator raise as the router of this package does.
 
-    For routes of your own that call `ledger.launch` and the like; the router needs no handlers. An exception that
-    says nothing about the request goes on being yours.
+    For routes of your own that call `ledger.launch` and the like; the router needs no handlers. An exception that is no
+    refusal is raised again, for the handlers of the application.
     """
     for kind in (RequestRefused, EstimatorError, LedgerError, SQLAlchemyError):
         app.add_exception_handler(kind, answer_error)
