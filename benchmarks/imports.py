@@ -8,6 +8,7 @@ each package is held to the modules that it must not load; that first run also l
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from time import perf_counter_ns
@@ -77,7 +78,10 @@ def main() -> None:
 
 
 def _run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    # With bytecode, as an installed package has it.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
+    return done.stdout
 
 
 if __name__ == "__main__":
