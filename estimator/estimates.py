@@ -137,6 +137,11 @@ def estimate(plan: RunPlan, card: RateCard, *, billable_max: int | None = None) 
     Raises:
         PriceMissing: the card lacks a price that the plan needs (a card other than the one it was planned
         for). RequestRejected: the plan is larger than that card allows.
+
+    >>> from estimator import DatasetProfile, RunRequest, plan_run, shipped_card
+    >>> card, request = shipped_card("observed"), RunRequest.from_wire({"column_mapping": {"prompt": "question"}})
+    >>> estimate(plan_run(request, DatasetProfile(1_000, ("question",)), card), card).credits
+    Decimal('10')
     """
     if billable_max is None:
         pricing = pricing_of(plan, card)

@@ -40,6 +40,15 @@ class RateCard(Terms):
     greatest prices of the card they prove that no step of the pricing can leave 64 bits. Unit prices are
     worked out exactly and rounded half-even, once, to `unit_decimals`; the total is rounded up, once, to
     `quantum`.
+
+    >>> card = RateCard.from_toml('''
+    ... name = "house"
+    ... effective_from = 2026-01-01T00:00:00Z
+    ... rows_max = 1_000_000
+    ... text.row = 0.01
+    ... ''')
+    >>> card.text.row, card == RateCard.from_json(card.to_json())
+    (Decimal('0.01'), True)
     """
 
     minutes: MinutesModel = Field(default_factory=MinutesModel)

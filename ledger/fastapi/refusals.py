@@ -54,7 +54,7 @@ class RequestRefused(Exception):
 
 
 class NotAuthenticated(RequestRefused):
-    """The request names no account: its bearer token is missing, or nobody's."""
+    """The request names no account: its bearer token is missing or unknown."""
 
     status = 401
     code = "not_authenticated"
@@ -97,7 +97,7 @@ class BodyTooSlow(RequestRefused):
 
 
 class LaunchInFlight(RequestRefused):
-    """Another request has held the account for as long as this one could wait; what it does is not known yet."""
+    """Another request held the account for longer than this one could wait; the outcome of that one is unknown yet."""
 
     status = 409
     code = "launch_in_flight"
@@ -161,7 +161,7 @@ class JSONBody(Response):
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """The refusal that an exception stands for; None for a defect, which is nobody's refusal."""
+    """The refusal that an exception stands for; None for a defect."""
     if isinstance(error, RequestRefused):
         return _of_service(error)
     if isinstance(error, EstimatorError):
@@ -189,7 +189,7 @@ def _of_service(error: RequestRefused) -> Refusal:
 
 def _of_estimator(error: EstimatorError) -> Refusal:
     if isinstance(error, RateCardNotFound):
-        # Not the client's mistake, and no dataset is missing: there is nothing to price with yet.
+        # Neither a mistake of the client nor a missing dataset: the host has no card in force.
         return Refusal(503, error.code, error.message, {})
     issues = getattr(error, "issues", None)
     if issues is not None:
@@ -234,8 +234,8 @@ def cause_of(error: BaseException) -> str:
 def install_error_handlers(app: FastAPI) -> None:
     """Let an application of yours answer what ledger and estimator raise as the router of this package does.
 
-    For routes of your own that call `ledger.launch` and the like; the router needs no handlers. An exception that
-    says nothing about the request goes on being yours.
+    For routes of your own that call `ledger.launch` and the like; the router needs no handlers. An exception that is no
+    refusal is raised again, for the handlers of the application.
     """
     for kind in (RequestRefused, EstimatorError, LedgerError, SQLAlchemyError):
         app.add_exception_handler(kind, answer_error)

@@ -50,7 +50,7 @@ _BEGINS_WITH_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def _refuse_number(value: Any) -> Any:
-    """A bare number is no moment, though the framework would read one as seconds or milliseconds since 1970."""
+    """Refuse a bare number, which the framework would read as seconds or milliseconds since 1970."""
     if isinstance(value, str) and not _BEGINS_WITH_DAY.match(value):
         raise ValueError("give a moment in ISO 8601 with a time zone, such as 2026-01-31T09:00:00Z")
     return value
@@ -91,18 +91,18 @@ def create_router(
         profiles: what is known of an account's dataset, looked up within the launch's transaction.
         cards: the rate cards, or a function that gives them.
         on_launch: writes what of yours belongs to a launch, within its transaction.
-        start: is handed each launched run after its commit, at least once, by a task that runs as long as the
-            application (its lifespan) does, in a thread: see `ledger.deliver_outbox`. Needs an engine. Left out,
-            deliver the outbox in a worker of your own.
+        start: called with each launched run after its commit, at least once, in a thread, by a task of the
+            application's lifespan: see `ledger.deliver_outbox`. Needs an engine. Without it, deliver the outbox in a
+            worker of your own.
         progress: how many rows a run has processed.
         terms: discount, voucher, labels and expiry of an account's launches.
-        outbox: whether launches write their start to the outbox. Say no only where you start runs in another way.
+        outbox: whether a launch writes its start to the outbox. False only where you start runs in another way.
         prefix: the path before `/datasets`.
         body_bytes_max: a larger body is refused with 413.
-        body_seconds: one that has not come whole after so long is refused with 408.
+        body_seconds: a body that is not complete after this time is refused with 408.
         statement_seconds: the longest that one statement may take or wait on PostgreSQL.
-        threads: the most transactions at once on an engine or with plain sessions; at most what your pool gives.
-        delivery_interval: how often starts that failed are looked for.
+        threads: the most transactions at once, on an engine or with plain sessions; no more than your pool has.
+        delivery_interval: the time between two searches for starts that failed.
 
     Raises `ValueError` for `start` without an engine or without the outbox.
     """
@@ -144,7 +144,7 @@ def _running(delivery: StartDelivery) -> Any:
 
 
 async def _read(transactions: Transactions, work: Work[dict[str, Any]]) -> Response:
-    """Answer what some work found; reading twice has no second effect."""
+    """Answer with what `work` read. It may be run twice: reading has no effect."""
     return JSONBody(await transactions.run(work, keyed=True))
 
 
@@ -159,7 +159,8 @@ def _add_runs(
     async def sent(request: Request, account_id: Annotated[str, Depends(authenticated)]) -> bytes:
         return await read(request)
 
-    # The body before the session: a dependency that opens a transaction at once must not wait for a slow client.
+    # The body is read before the session is opened: a dependency that opens a transaction at once must not hold it
+    # while a slow client sends.
     async def launch(
         request: Request,
         dataset_id: DatasetId,

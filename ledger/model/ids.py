@@ -33,12 +33,20 @@ def format_start_id(account_id: str, number: int) -> str:
 
 
 def format_run_id(dataset_id: str, started_ms: int) -> str:
-    """The wire's run id: the dataset and the epoch milliseconds of the launch."""
+    """The wire's run id: the dataset and the epoch milliseconds of the launch.
+
+    >>> format_run_id("d1", 1712234567890)
+    'dataset-d1-1712234567890'
+    """
     return f"dataset-{dataset_id}-{started_ms}"
 
 
 def parse_reservation_id(reservation_id: str) -> tuple[str, int]:
-    """Account id and number of a reservation id. Raises `ReservationNotFound` for anything else."""
+    """Account id and number of a reservation id. Raises `ReservationNotFound` for anything else.
+
+    >>> parse_reservation_id("acme/r2")
+    ('acme', 2)
+    """
     return _parse_id(reservation_id, "/r", ReservationNotFound)
 
 
@@ -66,7 +74,11 @@ def _parse_id(text: str, mark: str, missing: Callable[[str], LedgerError]) -> tu
 
 
 def parse_run_id(run_id: str) -> tuple[str, int]:
-    """Dataset id and epoch milliseconds of a run id. Raises `RunNotFound` for anything else."""
+    """Dataset id and epoch milliseconds of a run id. Raises `RunNotFound` for anything else.
+
+    >>> parse_run_id("dataset-d1-1712234567890")
+    ('d1', 1712234567890)
+    """
     if not isinstance(run_id, str):
         raise RunNotFound(repr(run_id))
     dataset_id, _, started = run_id.removeprefix("dataset-").rpartition("-")

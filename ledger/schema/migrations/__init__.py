@@ -1,32 +1,35 @@
-"""The ledger's schema, by Alembic, under a version table of its own, so that it lives beside a host's migrations."""
+"""The ledger's schema by Alembic, under a version table of its own, so that it lives beside a host's migrations.
+
+Alembic is imported by the functions that use it: most processes that import the library migrate nothing.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from ledger.errors import SchemaMismatch
 from ledger.schema.triggers import install_triggers, remove_triggers
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 VERSION_TABLE = "ledger_alembic_version"
 
-# Any number that no other advisory lock of the database is likely to use: the bytes of "ledger".
+# A number that no other advisory lock of the database is likely to use: the bytes of "ledger".
 _UPGRADE_LOCK = 0x6C6564676572
 
 
 def upgrade(bind: Engine | Connection, *, triggers: bool = True) -> str:
-    """Create the ledger's tables or bring them up to date; answers the revision that the schema is at.
+    """Create the ledger's tables or bring them up to date; returns the revision that the schema is at.
 
-    `triggers` that refuse changes to entries and transfers are put in place, or left out (and taken away) where
-    an engine refuses them on distributed tables.
+    With `triggers`, those that refuse changes to entries and transfers are created; without, they are dropped, for an
+    engine that refuses triggers on distributed tables.
 
-    Safe when several processes call it at once, and when there is nothing to do. Given a connection, it joins that
-    connection's transaction and does not commit (async: `await connection.run_sync(ledger.upgrade)`).
+    Several processes may call it at once, and it may be called when there is nothing to do. Given a connection, it
+    joins that connection's transaction and does not commit (async: `await connection.run_sync(ledger.upgrade)`).
     """
     if isinstance(bind, Connection):
         return _upgrade(bind, triggers)
@@ -35,6 +38,8 @@ def upgrade(bind: Engine | Connection, *, triggers: bool = True) -> str:
 
 
 def _upgrade(connection: Connection, triggers: bool) -> str:
+    from alembic import command
+
     take_turn(connection)
     config = _config()
     config.attributes["connection"] = connection
@@ -52,12 +57,14 @@ def take_turn(connection: Connection) -> None:
         connection.begin()
     driver = connection.connection.driver_connection
     if driver is not None and not driver.in_transaction:
-        # The engine of a host that begins late, as the driver does by default.
+        # A host's own engine: by default the driver begins a transaction at the first write only.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def current_revision(bind: Engine | Connection) -> str | None:
-    """The revision that the database's ledger schema is at; None without ledger tables."""
+    """The revision that the database's ledger schema is at; None where it has no ledger tables."""
+    from alembic.runtime.migration import MigrationContext
+
     if isinstance(bind, Engine):
         with bind.connect() as connection:
             return current_revision(connection)
@@ -66,6 +73,8 @@ def current_revision(bind: Engine | Connection) -> str | None:
 
 def head_revision() -> str:
     """The revision that this version of the library works with."""
+    from alembic.script import ScriptDirectory
+
     head = ScriptDirectory.from_config(_config()).get_current_head()
     if head is None:  # pragma: no cover - the package ships its revisions
         raise RuntimeError("the package's migrations are missing; install run-credits again")
@@ -80,6 +89,8 @@ def check_schema(bind: Engine | Connection) -> None:
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")

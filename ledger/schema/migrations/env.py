@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the revisions on the connection that `ledger.upgrade` brings."""
+"""Alembic's entry: runs the revisions on the connection that `ledger.upgrade` passes."""
 
 from alembic import context
 
@@ -9,7 +9,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
     version_table=VERSION_TABLE,
-    # The caller's transaction is the only one: all revisions, or none.
+    # The revisions run in the caller's transaction: all of them, or none.
     transactional_ddl=True,
 )
 context.run_migrations()
