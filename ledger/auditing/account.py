@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ledger.auditing.checks import CHECKS, Replayed, reservation_finding
 from ledger.auditing.closings import ClosingsAudit
 from ledger.auditing.replay import Defect, Replay
-from ledger.auditing.rows import AT, KIND, SEQUENCE, UNREADABLE, AccountRows, Window
+from ledger.auditing.rows import AT, KIND, SEQUENCE, UNREADABLE, AuditedRows, Window
 from ledger.book.postings import genesis
 from ledger.book.states import AccountState
 from ledger.errors import Finding
@@ -29,7 +29,7 @@ class AccountAudit:
     """
 
     state: AccountState
-    rows: AccountRows
+    rows: AuditedRows
     cutoff: int | None = None
     is_chained_to: int = 0
     replay: Replay = field(init=False)

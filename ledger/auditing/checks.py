@@ -8,7 +8,7 @@ from typing import Any
 
 from ledger.auditing.closings import ClosingsAudit
 from ledger.auditing.replay import Replay
-from ledger.auditing.rows import AccountRows, StoredRow
+from ledger.auditing.rows import AuditedRows, StoredRow
 from ledger.book.states import AccountState
 from ledger.errors import Finding
 from ledger.model.ids import format_grant_id, format_reservation_id
@@ -25,7 +25,7 @@ class Replayed:
     """
 
     state: AccountState
-    rows: AccountRows
+    rows: AuditedRows
     replay: Replay
     closings: ClosingsAudit
     strays: list[Finding] = field(default_factory=list)

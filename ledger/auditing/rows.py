@@ -150,7 +150,7 @@ class Window:
             return False
 
 
-class AccountRows(Protocol):
+class AuditedRows(Protocol):
     """What the tables hold of one account."""
 
     def windows(self) -> Iterator[Window]:

@@ -114,7 +114,7 @@ def _total(connection: Connection, account_id: str | None) -> int:
     return int(connection.execute(text("SELECT coalesce(sum(sequence), 0) FROM ledger_account")).scalar_one())
 
 
-Findings = Callable[[], list[Finding]]
+FindingsCall = Callable[[], list[Finding]]
 
 
 @dataclass(slots=True)
@@ -131,8 +131,8 @@ class _Share:
     done: Any
     progress: EntriesDone | None
     running: set[Future[Any]] = field(default_factory=set)
-    answers: deque[tuple[list[Future[Any]], Findings]] = field(default_factory=deque)
-    giants: dict[str, tuple[list[Future[Any]], Findings]] = field(default_factory=dict)
+    answers: deque[tuple[list[Future[Any]], FindingsCall]] = field(default_factory=deque)
+    giants: dict[str, tuple[list[Future[Any]], FindingsCall]] = field(default_factory=dict)
     gaps: list[tuple[str | None, str | None]] = field(default_factory=list)
     reported: int = 0
 
@@ -181,15 +181,15 @@ class _Share:
         self.running.add(future)
         return future
 
-    def _portion(self, portion: list[Listed]) -> tuple[list[Future[Any]], Findings]:
+    def _portion(self, portion: list[Listed]) -> tuple[list[Future[Any]], FindingsCall]:
         future = self._submit(_audit_portion, portion, self.cutoff)
         return [future], future.result
 
-    def _whole(self, name: str) -> tuple[list[Future[Any]], Findings]:
+    def _whole(self, name: str) -> tuple[list[Future[Any]], FindingsCall]:
         future = self._submit(_audit_whole, name, self.cutoff)
         return [future], future.result
 
-    def _divide(self, name: str, size: int) -> tuple[list[Future[Any]], Findings]:
+    def _divide(self, name: str, size: int) -> tuple[list[Future[Any]], FindingsCall]:
         """One process replays the account, others prove its chain; when either fails, one process audits it whole."""
         replayed = self._submit(_replay, name, size, self.cutoff)
         stretches = [

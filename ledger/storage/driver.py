@@ -57,7 +57,7 @@ _PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class DriverStatement:
     """A statement for PostgreSQL whose parameters are texts and numbers, in SQLAlchemy's form and in the driver's.
 
     A reservation sends four statements in which SQLAlchemy converts nothing. Sent through the driver, the reservation
@@ -69,7 +69,7 @@ class Statement:
     pyformat: str
 
     @classmethod
-    def of(cls, sql: str, columns: Sequence[Column[Any]] = ()) -> Statement:
+    def of(cls, sql: str, columns: Sequence[Column[Any]] = ()) -> DriverStatement:
         """A statement with parameters as `:name`; `columns` are those of its answer, for SQLAlchemy."""
         clause = text(sql)
         driven = _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))

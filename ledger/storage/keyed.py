@@ -15,8 +15,8 @@ from typing import Any
 
 from sqlalchemy import Column, Connection
 
-from ledger.storage.array_literals import array_of
-from ledger.storage.driver import Statement, driver_cursor
+from ledger.storage.driver import DriverStatement, driver_cursor
+from ledger.storage.postgresql.literals import array_of
 from ledger.storage.shapes import type_of
 
 
@@ -81,7 +81,7 @@ class KeyedQuery:
 
 
 @lru_cache(maxsize=128)
-def _postgresql_select(query: KeyedQuery, is_single: bool) -> Statement:
+def _postgresql_select(query: KeyedQuery, is_single: bool) -> DriverStatement:
     types = [type_of(column) for column in query.keys]
     names = [column.name for column in query.keys]
     if is_single:
@@ -93,7 +93,7 @@ def _postgresql_select(query: KeyedQuery, is_single: bool) -> Statement:
         arrays = ", ".join(f"CAST(:k{index} AS {kind}[])" for index, kind in enumerate(types))
         relation = f"unnest({arrays}) AS k({', '.join(names)})"
     sql = query.sql if is_single else query.sql_of_each
-    return Statement.of(sql.replace("{keys}", relation), query.columns)
+    return DriverStatement.of(sql.replace("{keys}", relation), query.columns)
 
 
 @lru_cache(maxsize=128)

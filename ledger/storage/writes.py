@@ -1,7 +1,7 @@
 """Writes of a batch: rows inserted, and rows updated by key.
 
-PostgreSQL gets all of them as one statement (`array_writes`). SQLite has no round trips to save, and gets the rows of
-each table through the driver's `executemany`.
+PostgreSQL gets all of them as one statement (`postgresql.writes`). SQLite has no round trips to save, and gets the rows
+of each table through the driver's `executemany`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from ledger.storage.array_writes import write_statement
 from ledger.storage.driver import driver_cursor
+from ledger.storage.postgresql.writes import write_statement
 from ledger.storage.shapes import RowShape, Write
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 import ledger
 from tests.ledger.conftest import START
-from tests.ledger.storage.test_array_literals import HARD
+from tests.ledger.storage.postgresql.test_literals import HARD
 
 _SCANS = text("SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE relname LIKE 'ledger%'")
 

@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 import ledger
 from ledger.model.moments import to_moment
 from ledger.schema.tables import CardRow, LedgerRow, ReservationRow
-from ledger.storage import array_writes, journal
-from ledger.storage.array_writes import SAME_FROM, write_statement
+from ledger.storage import journal
+from ledger.storage.postgresql import writes
+from ledger.storage.postgresql.writes import SAME_FROM, write_statement
 from ledger.storage.shapes import RowShape, Write
 from ledger.storage.writes import execute_writes
 from tests.ledger.conftest import START, later
@@ -137,7 +138,7 @@ def test_the_book_is_the_same_whatever_goes_once(
     monkeypatch.setattr(journal, "clock", lambda: to_moment(START))
     books = []
     for same_from in (2, 10**6):
-        monkeypatch.setattr(array_writes, "SAME_FROM", same_from)
+        monkeypatch.setattr(writes, "SAME_FROM", same_from)
         with session.begin_nested() as once:
             ledger.execute(session, [ledger.OpenAccount(name, START) for name in "ab"])
             ledger.execute(session, [ledger.GrantCredits(name, 10_000, at=START) for name in "ab"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.storage import array_literals
+from ledger.storage.postgresql import literals
 
 HARD = ['"', "\\", '","', "{}", "NULL", "null", " ", "a,b", "é\u2028", "'", "\t\n", "%s", ":row", "$1"]
 COLUMNS = [("text", HARD), ("bigint", [0, -1, 2**63 - 1]), ("bytea", [b"", b"\x00\xff", b'"\\'])]
@@ -13,4 +13,4 @@ COLUMNS = [("text", HARD), ("bigint", [0, -1, 2**63 - 1]), ("bytea", [b"", b"\x0
 @pytest.mark.parametrize(("kind", "values"), COLUMNS)
 def test_a_column_says_what_its_values_say_one_by_one(kind: str, values: list[object]) -> None:
     for column in (values, values[:1], [None, *values], [*values, None], [None], [None, None]):
-        assert array_literals.items(kind, column) == ",".join(array_literals.item(kind, value) for value in column)
+        assert literals.items(kind, column) == ",".join(literals.item(kind, value) for value in column)

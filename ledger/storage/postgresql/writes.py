@@ -16,8 +16,8 @@ from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ledger.storage.array_literals import array_of, item
-from ledger.storage.driver import Statement
+from ledger.storage.driver import DriverStatement
+from ledger.storage.postgresql.literals import array_of, item
 
 if TYPE_CHECKING:
     from ledger.storage.shapes import RowShape, Write
@@ -35,7 +35,7 @@ class _Part(NamedTuple):
     same: tuple[bool, ...]
 
 
-def write_statement(writes: Sequence[Write]) -> tuple[Statement, dict[str, str]]:
+def write_statement(writes: Sequence[Write]) -> tuple[DriverStatement, dict[str, str]]:
     """One statement for writes that have rows, and its parameters.
 
     All single values are sent as elements of one array, because the driver parses a statement of more than 50
@@ -81,7 +81,7 @@ class _Source(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _statement(parts: tuple[_Part, ...]) -> Statement:
+def _statement(parts: tuple[_Part, ...]) -> DriverStatement:
     places, arrays = count(1), count()
     named: list[str] = []
     pieces: list[str] = []
@@ -92,7 +92,7 @@ def _statement(parts: tuple[_Part, ...]) -> Statement:
         pieces.append(_update(part.shape, source) if part.is_update else _insert(part.shape, source))
     *first, last = pieces
     named += [f"w{number} AS ({piece})" for number, piece in enumerate(first)]
-    return Statement.of(f"WITH {', '.join(named)} {last}" if named else last)
+    return DriverStatement.of(f"WITH {', '.join(named)} {last}" if named else last)
 
 
 def _single(part: _Part, places: Iterator[int]) -> _Source:
