@@ -123,6 +123,7 @@ def create_router(
         delivery,
         partial(read_body, bytes_max=body_bytes_max, seconds=body_seconds),
     )
+    _add_status(router, host, authenticated, opened)
     _add_book(router, authenticated, opened)
     return router
 
@@ -189,17 +190,6 @@ def _add_runs(
             delivery.wake()
         return JSONBody(launched.response.to_wire())
 
-    async def status(
-        request: Request,
-        dataset_id: DatasetId,
-        account_id: Annotated[str, Depends(authenticated)],
-        transactions: Annotated[Transactions, Depends(opened)],
-    ) -> Response:
-        """Tell where a dataset and its last run stand."""
-        facts_of(request).dataset_id = dataset_id
-        work = partial(describe_dataset, host=host, account_id=account_id, dataset_id=dataset_id)
-        return await _read(transactions, work)
-
     body = {"application/json": {"schema": models.request_schema(), "examples": models.REQUEST_EXAMPLES}}
     for name, summary in (("run", "Start a run, or estimate it"), ("adapt", "The newer name of run")):
         router.add_api_route(
@@ -212,6 +202,20 @@ def _add_runs(
             openapi_extra={"requestBody": {"required": True, "content": body}},
             tags=["runs"],
         )
+
+
+def _add_status(router: APIRouter, host: Host, authenticated: Callable[..., Any], opened: Callable[..., Any]) -> None:
+    async def status(
+        request: Request,
+        dataset_id: DatasetId,
+        account_id: Annotated[str, Depends(authenticated)],
+        transactions: Annotated[Transactions, Depends(opened)],
+    ) -> Response:
+        """Tell where a dataset and its last run stand."""
+        facts_of(request).dataset_id = dataset_id
+        work = partial(describe_dataset, host=host, account_id=account_id, dataset_id=dataset_id)
+        return await _read(transactions, work)
+
     router.add_api_route(
         "/datasets/{dataset_id}/status",
         status,
