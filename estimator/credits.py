@@ -47,6 +47,9 @@ def to_micro(amount: Decimal | int, *, minimum: int | None = None) -> int:
 
     Raises:
         AmountInvalid: not a number, not finite, over-precise, beyond 64 bits, or below `minimum`.
+
+    >>> to_micro(Decimal("1.45"))
+    1450000
     """
     if isinstance(amount, Decimal):
         try:
@@ -81,15 +84,18 @@ def _refusal(amount: Decimal) -> AmountInvalid:
 
 def _too_large(amount: Decimal | int) -> AmountInvalid:
     return AmountInvalid(
-        amount,
-        f"The amount has too many digits for the book. Give at most {_CREDITS_MAX_WHOLE:,} credits at once.",
+        amount, f"The amount has too many digits for the book. Give at most {_CREDITS_MAX_WHOLE:,} credits at once."
     )
 
 
 # Most of the amounts in an answer are zero or have just been seen; a cached one costs a tenth of a made one.
 @lru_cache(maxsize=4096)
 def from_micro(micro: int) -> Decimal:
-    """Credits of a number of micro-credits (of fewer than 40 digits), exactly, without trailing zeros."""
+    """Credits of a number of micro-credits (of fewer than 40 digits), exactly, without trailing zeros.
+
+    >>> from_micro(1_450_000)
+    Decimal('1.45')
+    """
     return unscaled(micro, _DECIMALS)
 
 
@@ -109,6 +115,9 @@ def parse_credits(text: str) -> Decimal:
 
     Raises:
         AmountInvalid: anything but plain decimal notation, or an amount that `to_micro` refuses.
+
+    >>> parse_credits(" 12.50 ")
+    Decimal('12.5')
     """
     stripped = text.strip()
     if not _PLAIN.fullmatch(stripped):
@@ -120,7 +129,11 @@ def parse_credits(text: str) -> Decimal:
 
 
 def format_credits(amount: Decimal | int) -> str:
-    """Plain notation for people: no exponent, no trailing zeros, no negative zero."""
+    """Plain notation for people: no exponent, no trailing zeros, no negative zero.
+
+    >>> format_credits(Decimal("1E+3")), format_credits(Decimal("-0.00"))
+    ('1000', '0')
+    """
     text = format(amount, "f") if isinstance(amount, Decimal) else str(amount)
     if "." in text:
         text = text.rstrip("0").rstrip(".")

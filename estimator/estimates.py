@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from estimator.credits import format_credits, from_micro, number, to_micro, unscaled
 from estimator.plans import RunPlan
 from estimator.pricing import Pricing, pricing_of
+from estimator.sentences import aligned_text
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard
 
 
-# Half the time of a named tuple's own constructor; line items are most of what an estimate makes.
+# Half the time of a named tuple's constructor; line items are most of the work of an estimate.
 _new = tuple.__new__
 
 
@@ -115,11 +116,7 @@ def items_table(items: Iterable[LineItem], total: Decimal) -> str:
     rows.append(("total", "", "", format_credits(total)))
     places = max(len(row[3].partition(".")[2]) for row in rows[1:])
     rows = [rows[0], *((*row[:3], _padded(row[3], places)) for row in rows[1:])]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(row[column].rjust(widths[column]) for column in (1, 2, 3))]).rstrip()
-        for row in rows
-    ]
+    lines = aligned_text(rows, left=1).split("\n")
     rule = "-" * max(map(len, lines))
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
@@ -140,6 +137,11 @@ def estimate(plan: RunPlan, card: RateCard, *, billable_max: int | None = None) 
     Raises:
         PriceMissing: the card lacks a price that the plan needs (a card other than the one it was planned
         for). RequestRejected: the plan is larger than that card allows.
+
+    >>> from estimator import DatasetProfile, RunRequest, plan_run, shipped_card
+    >>> card, request = shipped_card("observed"), RunRequest.from_wire({"column_mapping": {"prompt": "question"}})
+    >>> estimate(plan_run(request, DatasetProfile(1_000, ("question",)), card), card).credits
+    Decimal('10')
     """
     if billable_max is None:
         pricing = pricing_of(plan, card)

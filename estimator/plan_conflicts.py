@@ -10,14 +10,14 @@ from estimator.sentences import SUGGESTIONS_MAX, nearest, shown
 from estimator.wire.requests import ColumnMapping, LanguageExpansion
 
 _FEW = 16
-"""Names that are sooner found one by one than in a set made for them."""
+"""Up to this many names are looked up one by one, which is faster than making a set."""
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z]{4})?(?:-(?:[A-Za-z]{2}|[0-9]{3}))?")
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 
 
 def mapping_issues(mapping: ColumnMapping, columns: Collection[str]) -> list[Issue]:
-    """Modes that exclude each other, parts that a mode lacks, and columns that the dataset has not."""
+    """Modes that exclude each other, parts that a mode lacks, and columns that the dataset lacks."""
     issues: list[Issue] = []
     if mapping.prompt is None or mapping.chat is not None or mapping.universal_prompt is not None:
         issues += _mode_issues(mapping)
@@ -32,7 +32,7 @@ def mapping_issues(mapping: ColumnMapping, columns: Collection[str]) -> list[Iss
 
 
 def is_empty(mapping: ColumnMapping) -> bool:
-    """True when nothing is mapped at all."""
+    """True when no column is mapped."""
     framed = mapping.prompt is not None or mapping.chat is not None or mapping.universal_prompt is not None
     return not (framed or mapping.completion is not None or mapping.context or mapping.image is not None)
 
@@ -51,7 +51,7 @@ def _mapped_columns(mapping: ColumnMapping) -> list[tuple[str, str]]:
 
 
 def _mode_issues(mapping: ColumnMapping) -> Iterator[Issue]:
-    """Conflicts of a mapping that is not simply one prompt and what may stand beside it."""
+    """Conflicts of a mapping that is more than a prompt with parts that always fit it."""
     if mapping.chat is not None:
         yield from _chat_issues(mapping)
     elif mapping.universal_prompt is not None:
@@ -67,8 +67,7 @@ def _mode_issues(mapping: ColumnMapping) -> Iterator[Issue]:
         if present:
             listed = " and ".join(present)
             yield _conflict(
-                present[-1],
-                f"has no text framing ({listed} alone). Map prompt, chat or universal_prompt beside it.",
+                present[-1], f"has no text framing ({listed} alone). Map prompt, chat or universal_prompt beside it."
             )
 
 

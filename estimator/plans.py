@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from estimator.errors import Issue, RequestRejected, RowCountUnknown
 from estimator.plan_conflicts import expansion_issues, is_empty, mapping_issues, training_issues
-from estimator.rates.sections import LENGTHS, RECIPES, TRAINING_TYPES, Configuration, Section
+from estimator.rates.sections import LENGTHS, PPM, RECIPES, TRAINING_TYPES, Configuration, Section
 from estimator.sentences import nearest, shown
 from estimator.wire.requests import BrandControls, LanguageExpansion, Recipes, RecipeSpecification, RunRequest
 
@@ -45,17 +45,11 @@ class DatasetProfile:
         issues = []
         rows = self.row_count
         if rows is not None and (not isinstance(rows, int) or isinstance(rows, bool) or rows < 0):
-            issues.append(
-                Issue(
-                    "row_count",
-                    "row_count_invalid",
-                    f"must be a count of 0 or more rows, or None, not {shown(rows)}.",
-                )
-            )
+            message = f"must be a count of 0 or more rows, or None, not {shown(rows)}."
+            issues.append(Issue("row_count", "row_count_invalid", message))
         if not isinstance(self.columns, list | tuple) or not all(isinstance(name, str) for name in self.columns):
-            issues.append(
-                Issue("columns", "columns_invalid", "must be a sequence of column names. Give a tuple of text.")
-            )
+            message = "must be a sequence of column names. Give a tuple of text."
+            issues.append(Issue("columns", "columns_invalid", message))
         else:
             object.__setattr__(self, "columns", tuple(self.columns))
         if issues:
@@ -84,7 +78,7 @@ class RunPlan(NamedTuple):
     @property
     def rows_added(self) -> int:
         """Rows that the expansion adds."""
-        return self.rows * self.sample_ppm // 1_000_000 * self.targets
+        return self.rows * self.sample_ppm // PPM * self.targets
 
     @property
     def rows_output(self) -> int:
@@ -128,7 +122,7 @@ def _stored_issues(fields: Mapping[str, Any]) -> Iterator[Issue]:
     checks = {
         "modality": lambda value: value in ("text", "image"),
         "rows": lambda value: _counted(value) and value > 0,
-        "sample_ppm": lambda value: _counted(value) and value <= 1_000_000,
+        "sample_ppm": lambda value: _counted(value) and value <= PPM,
         "targets": _counted,
         "length": lambda value: value in LENGTHS,
         "recipes": lambda value: isinstance(value, list | tuple) and list(value) == [n for n in RECIPES if n in value],
@@ -142,11 +136,8 @@ def _stored_issues(fields: Mapping[str, Any]) -> Iterator[Issue]:
         if name not in fields:
             yield Issue(f"plan.{name}", "missing", "is required; store plans as to_dict gives them.")
         elif not fits(fields[name]):
-            yield Issue(
-                f"plan.{name}",
-                "wrong_type",
-                f"cannot be {shown(fields[name])}; store plans as to_dict gives them.",
-            )
+            message = f"cannot be {shown(fields[name])}; store plans as to_dict gives them."
+            yield Issue(f"plan.{name}", "wrong_type", message)
     for name in fields:
         if name not in checks:
             yield Issue(f"plan.{name}", "unknown_field", f"is not a field of a plan. {nearest(name, checks)}")
@@ -181,9 +172,8 @@ def plan_run(
         if mapping.image is not None:
             section, modality = _image_section(card, issues), "image"
     if not request.estimate and (mapping is None or is_empty(mapping)):
-        issues.append(
-            Issue("column_mapping", "missing", "is required for a run. Map prompt, chat or universal_prompt.")
-        )
+        message = "is required for a run. Map prompt, chat or universal_prompt."
+        issues.append(Issue("column_mapping", "missing", message))
     expansion = request.language_expansion
     if expansion is None and profile.language_expansion is not None and not request.expansion_cleared:
         expansion = profile.language_expansion
@@ -205,7 +195,7 @@ def plan_run(
 
 
 def _image_section(card: RateCard, issues: list[Issue]) -> Section:
-    """The prices of a run with images; those of text stand in, so that other problems are still found."""
+    """The prices of a run with images; else those of text, so that other problems are still found."""
     if card.image is not None:
         return card.image
     issues.append(_price_missing("column_mapping.image", "image"))
@@ -213,6 +203,10 @@ def _image_section(card: RateCard, issues: list[Issue]) -> Section:
 
 
 def _rows(request: RunRequest, profile: DatasetProfile, card: RateCard, issues: list[Issue]) -> int:
+    """Rows to process: the fewer of `max_rows` and the dataset's. Programs start from these.
+
+    `frames.reader` and `sql.select` apply the same rule to columns.
+    """
     available = profile.row_count
     if available is None:
         return 0
@@ -230,7 +224,7 @@ def _rows(request: RunRequest, profile: DatasetProfile, card: RateCard, issues: 
 def _choices(request: RunRequest, section: Section, expanded: bool) -> tuple[Choices, list[Issue]]:
     """Length, recipes, training type, grounding and safety, and the issues of what contradicts or has no price.
 
-    They depend on nothing but the few fields below, so a section remembers what it made of them.
+    They depend only on the few fields below, so a section caches them.
     """
     controls = request.brand_controls
     asked: tuple[Any, ...] = (None, None, None)
@@ -303,10 +297,5 @@ def _price_missing(path: str, dimension: str) -> Issue:
 def _check_names(card: RateCard, discount: str | None, voucher: str | None, issues: list[Issue]) -> None:
     for path, name, known in (("discount", discount, card.discounts), ("voucher", voucher, card.vouchers)):
         if name is not None and name not in known:
-            issues.append(
-                Issue(
-                    path,
-                    f"{path}_unknown",
-                    f"{name!r} is not on the rate card {card.name!r}. {nearest(name, known)}",
-                )
-            )
+            message = f"{name!r} is not on the rate card {card.name!r}. {nearest(name, known)}"
+            issues.append(Issue(path, f"{path}_unknown", message))

@@ -1,7 +1,7 @@
-"""What a rate card makes of one configuration, worked out once: unit prices, labels, minutes.
+"""The pricing of one configuration under a rate card, worked out once: unit prices, labels, minutes.
 
-Estimates spend their time here only the first time a configuration is priced; after that every estimate is a
-few dozen integer operations and one `Decimal` for each line item.
+Only the first estimate of a configuration takes time here. Every later one is a few dozen integer operations and one
+`Decimal` for each line item.
 """
 
 from __future__ import annotations
@@ -109,10 +109,7 @@ def pricing_of(plan: RunPlan, card: RateCard, *, limited: bool = False) -> Prici
 
 
 def _limit_issues(plan: RunPlan, card: RateCard) -> Iterator[Issue]:
-    for path, asked, most in (
-        ("rows", plan.rows, card.rows_max),
-        ("targets", plan.targets, card.targets_max),
-    ):
+    for path, asked, most in (("rows", plan.rows, card.rows_max), ("targets", plan.targets, card.targets_max)):
         if asked > most:
             message = f"are {asked} and rate card {card.name!r} allows {most}. Plan fewer {path}."
             yield Issue(path, f"{path}_max", message)
@@ -204,11 +201,7 @@ def _credit_multiplier(section: Section) -> Decimal:
 
 def _minutes_per_row(plan: RunPlan, model: MinutesModel) -> Fraction:
     """Minutes per output row, exactly."""
-    applied = [
-        f"length.{plan.length}",
-        f"training.{plan.training_type}",
-        *(f"recipes.{n}" for n in plan.recipes),
-    ]
+    applied = [f"length.{plan.length}", f"training.{plan.training_type}", *(f"recipes.{n}" for n in plan.recipes)]
     switched = {
         "image": plan.modality == "image",
         "grounding": plan.grounding,
@@ -230,7 +223,5 @@ def _minutes_rate(row: Fraction, start: Decimal, factor: Decimal) -> MinutesRate
     first = Fraction(start) * Fraction(factor) * 100
     each = row * Fraction(factor) * 100
     return MinutesRate(
-        first.numerator * each.denominator,
-        each.numerator * first.denominator,
-        first.denominator * each.denominator,
+        first.numerator * each.denominator, each.numerator * first.denominator, first.denominator * each.denominator
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 SUGGESTIONS_MAX = 10
 """How many problems of one answer get a suggestion: the search for the nearest name takes longer than the check."""
@@ -36,3 +36,15 @@ def printable(text: object) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def aligned_text(lines: Sequence[Sequence[str]], *, left: int) -> str:
+    """Lines of cells as plain text in columns, the first `left` of them flush left and the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if place < left else text.rjust(width)
+            for place, (text, width) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
+        for cells in lines
+    )

@@ -54,15 +54,11 @@ class RunOutcome:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe fields."""
-        return {
-            "status": self.status,
-            "rows_processed": self.rows_processed,
-            "rows_delivered": self.rows_delivered,
-        }
+        return {"status": self.status, "rows_processed": self.rows_processed, "rows_delivered": self.rows_delivered}
 
 
 class Settlement(NamedTuple):
-    """What a run costs after all. `line_items` sum to `credits`; `freed` is what the estimate held beyond."""
+    """The final price of a run. `line_items` sum to `credits`; `freed` is the rest of the estimate."""
 
     credits: Decimal
     freed: Decimal

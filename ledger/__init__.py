@@ -62,12 +62,7 @@ from ledger.errors import (
     TransactionEnded,
 )
 from ledger.forecasts import Forecast, ForecastStep, PlannedRun, forecast, forecast_grants
-from ledger.grants import (
-    adjust,
-    grant_credits,
-    list_grants,
-    revoke_grant,
-)
+from ledger.grants import adjust, grant_credits, list_grants, revoke_grant
 from ledger.limits import LimitUsage, get_credit_line, list_limit_usage, list_limits, set_credit_line, set_limit
 from ledger.model.cycles import LimitPeriod
 from ledger.model.values import (
@@ -105,12 +100,14 @@ from ledger.reservations import (
     reserve,
 )
 from ledger.runs import find_launch, launch, settle_run
+from ledger.schema.hosting import include_name, include_object
 from ledger.schema.migrations import check_schema, current_revision, upgrade
 from ledger.schema.roles import role_script, set_account
 from ledger.statements import get_statement
 from ledger.storage.engines import create_engine, prepare_engine
+from ledger.storage.failures import is_retryable
 from ledger.storage.journal import execute
-from ledger.storage.transactions import is_retryable, run_transaction, run_transaction_async
+from ledger.storage.transactions import run_transaction, run_transaction_async
 from ledger.sweeping import Sweep, sweep
 
 __all__ = [
@@ -214,6 +211,8 @@ __all__ = [
     "get_reservation",
     "get_statement",
     "grant_credits",
+    "include_name",
+    "include_object",
     "is_retryable",
     "launch",
     "list_accounts",

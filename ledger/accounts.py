@@ -20,14 +20,14 @@ from ledger.storage.sessions import connection_to_all
 
 
 def open_account(session: Session, account_id: str, *, at: datetime | None = None) -> Account:
-    """Open an account; opening it again answers the first opening, `replayed`."""
+    """Open an account. Opening it again changes nothing and answers the first opening, `replayed`."""
     return carry_out(session, OpenAccount(account_id, at), Account)
 
 
 def get_balance(session: Session, account_id: str, *, at: datetime | None = None) -> Balance:
-    """The account's credits by bucket at a moment: now, or any moment past or to come.
+    """The account's credits by bucket at a moment: now by default, or any moment before or after.
 
-    What has lapsed by then is counted as lapsed, whether or not it has been recorded. Takes no lock.
+    What lapses by then counts as lapsed, whether or not its lapse has been recorded. Takes no lock.
     Raises `AccountNotFound`.
     """
     check_id(account_id, "account_id")

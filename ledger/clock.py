@@ -1,4 +1,4 @@
-"""This machine's time: the one clock of the package. Pure code never reads it."""
+"""The package's one clock: this machine's time. Pure code never reads it."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from ledger.model.moments import to_moment
 
 
 def clock() -> int:
-    """The moment now, for a verb that was given no `at`."""
+    """The moment now: what a verb uses that was given no `at`."""
     return to_moment(datetime.now(UTC))

@@ -13,17 +13,7 @@ from estimator.credits import format_credits, from_micro
 from ledger.model.moments import from_optional
 from ledger.model.values import Balance, Entry
 
-_AMOUNTS = (
-    "amount",
-    "captured",
-    "freed",
-    "refunded",
-    "requested",
-    "limit",
-    "maximum",
-    "rollover_min",
-    "rollover_max",
-)
+_AMOUNTS = ("amount", "captured", "freed", "refunded", "requested", "limit", "maximum", "rollover_min", "rollover_max")
 _MOMENTS = ("reserved_at", "expires_at", "effective_at", "anchor", "ends_at")
 
 
@@ -101,11 +91,11 @@ def seconds_text(duration: timedelta) -> str:
     return format_credits(Decimal(duration // timedelta(microseconds=1)) / 10**6)
 
 
-def exact_text(amount: Decimal) -> str:
-    """An amount of money with all of its digits, without trailing zeros.
+def exact_text(amount: Decimal, form: str = "f") -> str:
+    """An amount of money with all of its digits, without trailing zeros; `,f` groups them by three.
 
     >>> exact_text(Decimal("0.012500"))
     '0.0125'
     """
-    written = format(amount, "f")
+    written = format(amount, form)
     return written.rstrip("0").rstrip(".") if "." in written else written

@@ -1,8 +1,8 @@
 """What the ledger refuses, and what to do about each refusal.
 
     LedgerError
-      CommandInvalid             400  .field     the command itself makes no sense; correct it
-      CheckpointInvalid          400             the document is no checkpoint, or was changed
+      CommandInvalid             400  .field                   a value of the command is malformed: correct it
+      CheckpointInvalid          400                           the document is no checkpoint, or was changed
       LimitExceeded              402  .limit .requested .left
       InsufficientCredits        402  .requested .available .affordable_rows
       AccountNotFound            404  .account_id
@@ -13,11 +13,11 @@
       CaptureExceedsReservation  409  .reservation_id .requested .held
       RefundExceedsCapture       409  .reservation_id .requested .refundable
       GrantEnded                 409  .grant_id .state
-      PeriodNotClosable          409  .period                 close the period that comes next
+      PeriodNotClosable          409  .period                  close the period that comes next
       RunAlreadyActive           409  .dataset_id .run_id      do not retry: wait for the run to end
       IdempotencyConflict        422  .key
       AuditFailed                500  .findings
-      CommitUnknown              503             repeat with the same keys
+      CommitUnknown              503                           repeat with the same keys
       SchemaMismatch             500  .found .expected         run `credits db upgrade`
       SessionUnusable            500             pass a session as the message says
       DatabaseUnsupported        500  .dialect .driver         use a driver that the message names
@@ -28,8 +28,8 @@
       NotCarriedOut              503  .key                     certainly no effect: try again
       OutcomeUnknown             504  .key                     may have had its effect: repeat it with its key
 
-A command that several of these fit is refused by the first in this order: conflict, not found, wrong state,
-insufficient. A refused command moves nothing and leaves its key free.
+Where several refusals fit a command, it gets the first in this order: conflict, not found, wrong state, insufficient.
+A refused command moves nothing and leaves its key free.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from estimator.credits import format_credits
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that does not add up: where, a stable code, and what was found against what follows from entries."""
+    """One thing in the book that does not add up: its place, a stable code, and what was found and expected there."""
 
     account_id: str
     sequence: int | None
@@ -58,7 +58,7 @@ class Finding:
 
 
 class LedgerError(Exception):
-    """Base of every refusal: a stable `code`, an HTTP `status_hint`, typed fields, a sentence to act on."""
+    """Base of every refusal: a stable `code`, an HTTP `status_hint`, typed fields, a message that says what to do."""
 
     code: ClassVar[str] = "ledger_error"
     status_hint: ClassVar[int] = 500
@@ -71,7 +71,7 @@ class LedgerError(Exception):
             setattr(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Survive pickling between processes with every field."""
+        """Pickle and copy with every field."""
         return (_rebuild, (type(self), self.message, self._fields))
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class CommandInvalid(LedgerError):
 
 
 class CheckpointInvalid(LedgerError):
-    """A document is no checkpoint of a ledger, or is not as it was written."""
+    """A document is no checkpoint of a ledger, or was changed after it was written."""
 
     code = "checkpoint_invalid"
     status_hint = 400
@@ -117,7 +117,7 @@ class CheckpointInvalid(LedgerError):
 
 
 class InsufficientCredits(LedgerError):
-    """The account's available credits are below the amount asked for."""
+    """The credits that the account can spend are below the amount asked for."""
 
     code = "insufficient_credits"
     status_hint = 402
@@ -147,7 +147,7 @@ class InsufficientCredits(LedgerError):
 
 
 class LimitExceeded(LedgerError):
-    """A spend limit, or a limit on concurrent holds, leaves less than is asked for."""
+    """A spend limit, or a limit on concurrent holds, leaves less than the command asks for."""
 
     code = "limit_exceeded"
     status_hint = 402
@@ -293,7 +293,7 @@ class GrantEnded(LedgerError):
 
 
 class PeriodNotClosable(LedgerError):
-    """The accounting period has not ended, or leaves a gap to the ones closed before it, or overlaps one."""
+    """The accounting period has not ended, overlaps a closed one, or does not follow the one closed last."""
 
     code = "period_not_closable"
     status_hint = 409
@@ -336,7 +336,7 @@ class IdempotencyConflict(LedgerError):
 
 
 class AuditFailed(LedgerError):
-    """The book does not prove itself; see `findings`."""
+    """The audit found entries or rows that do not add up; see `findings`."""
 
     code = "audit_failed"
     findings: tuple[Finding, ...]
@@ -350,7 +350,7 @@ class AuditFailed(LedgerError):
 
 
 class CommitUnknown(LedgerError):
-    """The connection was lost while the commit was under way; whether it happened is not known."""
+    """The connection was lost during the commit, so it is not known whether the commit happened."""
 
     code = "commit_unknown"
     status_hint = 503
@@ -358,7 +358,7 @@ class CommitUnknown(LedgerError):
     def __init__(self) -> None:
         super().__init__(
             "The connection was lost at the commit, so it is not known whether the operations happened. "
-            "Repeat them with the same keys: what happened is answered as it was, what did not is done."
+            "Repeat them with the same keys: what has happened is answered as before, the rest is carried out."
         )
 
 
@@ -371,8 +371,10 @@ class SchemaMismatch(LedgerError):
 
     def __init__(self, found: str | None, expected: str) -> None:
         has = f"is at revision {found}" if found else "has no ledger tables"
+        is_newer = found is not None and found > expected
+        remedy = "Install the version that made it, or a later one." if is_newer else "Run `credits db upgrade`."
         super().__init__(
-            f"The database {has} and this version needs {expected}. Run `credits db upgrade`.",
+            f"The database {has} and this version needs {expected}. {remedy}",
             found=found,
             expected=expected,
         )
@@ -430,7 +432,7 @@ class TransactionEnded(LedgerError):
 
 
 class QueueFull(LedgerError):
-    """As many commands wait for the batcher as it lets wait; this one was not queued."""
+    """The batcher's queue is full; this command was not queued."""
 
     code = "queue_full"
     status_hint = 503
@@ -445,7 +447,7 @@ class QueueFull(LedgerError):
 
 
 class BatcherClosed(LedgerError):
-    """The batcher takes no commands, for good; this one was not queued."""
+    """The batcher is closed for good; this command was not queued."""
 
     code = "batcher_closed"
     status_hint = 503
@@ -458,7 +460,7 @@ class BatcherClosed(LedgerError):
 
 
 class NotCarriedOut(LedgerError):
-    """The command had, for certain, no effect, for a reason that is not its own."""
+    """The command certainly had no effect. The reason lies outside the command, so it can be tried again."""
 
     code = "not_carried_out"
     status_hint = 503
@@ -470,7 +472,7 @@ class NotCarriedOut(LedgerError):
 
 
 class OutcomeUnknown(LedgerError):
-    """Nobody can tell whether the command had its effect; its key makes repeating it safe."""
+    """It is not known whether the command had its effect. With a key it can be repeated safely."""
 
     code = "outcome_unknown"
     status_hint = 504

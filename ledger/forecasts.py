@@ -1,7 +1,7 @@
-"""What becomes of an account under a plan of runs to come: which grants they burn, what expires, when it runs dry.
+"""Forecasts: a plan of future runs on an account. Which grants they burn, what expires, when the credits run out.
 
-The account is read once, or made up of grants, and lives on in memory under the ledger's own rules: every planned run
-is a hold that is captured at once, and everything that comes due on the way comes due. Nothing is written.
+The account is read once, or made from given grants. Then the ledger's own rules are applied to it in memory: every
+planned run is a hold that is captured at once, and what comes due in between is recorded. Nothing is written.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ RUNS_MAX = 100_000
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """A run to come: when, what it will cost in credits, and the labels that limits and scopes look at."""
+    """A planned run: its moment, its cost in credits, and the labels that limits and scopes look at."""
 
     at: datetime
     credits: Decimal | int
     labels: Mapping[str, str] | None = None
 
     def to_command(self, account_id: str) -> Reserve:
-        """The hold that the run begins with. Raises `CommandInvalid` for one that could not be asked for."""
+        """The command that holds the run's credits. Raises `CommandInvalid` for a malformed value."""
         return Reserve(account_id, self.credits, at=self.at, labels=dict(self.labels or {}) or None)
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastStep:
-    """What becomes of one planned run: the balance after it, or why it would be refused."""
+    """One planned run: the balance after it, and the refusal where it cannot be paid."""
 
     run: PlannedRun
     balance: Balance
@@ -67,9 +67,9 @@ class ForecastStep:
 class Forecast:
     """An account under a plan.
 
-    `steps` are the runs in the order of their moments; `entries` what the journal would say, lapses and renewals
-    included; `consumed` what is burnt of each grant by its id. `dry_at` is the moment of the first run that the
-    credits do not pay, and `shortfall` how many more it would take; None where all can be paid.
+    `steps` are the runs in the order of their moments. `entries` are those that the journal would have, lapses and
+    renewals included. `consumed` is what is burnt of each grant, by its id. `dry_at` is the moment of the first run
+    that the credits do not pay, and `shortfall` how many credits it lacks; both are None where all runs can be paid.
     """
 
     account_id: str
@@ -83,24 +83,24 @@ class Forecast:
 
     @property
     def expired(self) -> tuple[Entry, ...]:
-        """The entries by which credits lapse unused: grants that end, and periods that carry not all of it over."""
+        """The entries in which credits expire unused: grants that lapse, and periods whose rest is not carried over."""
         return tuple(entry for entry in self.entries if any(move.target is Bucket.EXPIRED for move in entry.transfers))
 
 
 def forecast(
     session: Session, account_id: str, planned: Iterable[PlannedRun], *, until: datetime | None = None
 ) -> Forecast:
-    """Say what a plan of runs would do to an account as it stands now.
+    """Say what a plan of runs would do to an account, beginning with its state now.
 
     Args:
         session: read from, never written to; takes no lock.
         account_id: whose grants are to pay.
         planned: at most 100,000 runs, in any order; none before the account's latest entry.
-        until: look on to this moment, for what expires after the last run; until that run if left out.
+        until: the end of the forecast, to include what expires after the last run. By default the last run's moment.
 
     Raises:
         AccountNotFound: the account is not open.
-        CommandInvalid: a run that could not be asked for, a moment in the account's past, or too many runs.
+        CommandInvalid: a run with a malformed value, a moment in the account's past, or too many runs.
     """
     check_id(account_id, "account_id")
     runs, commands = _in_order(account_id, planned)
@@ -119,12 +119,12 @@ def forecast_grants(
     """Say what a plan of runs would do to an account that had these grants and nothing else. Needs no database.
 
     Args:
-        terms: what one account begins with, in the order in which it gets it.
+        terms: the grants, credit line and limits that one account begins with, in order.
         planned: as for `forecast`; `entries` of the answer begin with the terms.
         until: as for `forecast`.
 
     Raises:
-        CommandInvalid: there are no terms or those of two accounts, or as for `forecast`.
+        CommandInvalid: there are no terms, or terms of two accounts, or as for `forecast`.
     """
     given = list(terms)
     if len({command.account_id for command in given}) != 1:
@@ -152,7 +152,7 @@ def _end(runs: Sequence[PlannedRun], until: datetime | None, now: int) -> int:
 
 
 def _told(future: _Future, runs: Sequence[PlannedRun], commands: Sequence[Reserve], end: int) -> Forecast:
-    """Carry the plan out, and say what came of it."""
+    """Carry the plan out in memory and sum it up."""
     _check_order(future.state, runs, end)
     future.pass_to(min([future.now, end, *(to_moment(run.at) for run in runs[:1])]))
     opening = future.balance()
@@ -188,7 +188,7 @@ def _check_order(state: AccountState, runs: Sequence[PlannedRun], end: int) -> N
 
 
 def _dry(steps: Sequence[ForecastStep]) -> tuple[datetime | None, Decimal | None]:
-    """When the account is first short of credits, and by how many."""
+    """The moment at which the account is first short of credits, and how many it lacks."""
     for step in steps:
         if isinstance(step.refusal, InsufficientCredits):
             return step.run.at, step.refusal.requested - step.refusal.available
@@ -196,7 +196,7 @@ def _dry(steps: Sequence[ForecastStep]) -> tuple[datetime | None, Decimal | None
 
 
 class _Future:
-    """The account as the plan goes on; of its grants and holds only those that may still matter are kept."""
+    """The account while the plan is carried out. Only grants and holds that rules may still look at are kept."""
 
     def __init__(self, state: AccountState, now: int) -> None:
         self.state = state
@@ -210,7 +210,7 @@ class _Future:
         return answers.balance(self.state.account_id, self._at, self.state.buckets)
 
     def pass_to(self, moment: int) -> None:
-        """Let come due whatever does by a moment, one after another; one in the account's past is its present."""
+        """Record what comes due by a moment. A moment before the latest entry counts as that entry's."""
         self._at = max(self._at, self.state.at, moment)
         while (due := self.state.due_at) is not None and due <= self._at:
             record_due(self.state, max(due, self.state.at), self.now)
@@ -218,13 +218,13 @@ class _Future:
             self._take_in()
 
     def grant(self, command: GrantCredits | SetCreditLine | SetLimit) -> None:
-        """Give the account what it begins with. Raises what refuses it."""
+        """Carry out one of the terms that the account begins with. Raises its refusal."""
         refusal = self._decide(command)
         if isinstance(refusal, Exception):
             raise refusal
 
     def run(self, run: PlannedRun, command: Reserve) -> ForecastStep:
-        """Pay for a run, if it can be paid."""
+        """Hold and capture a run's credits, or note the refusal."""
         self.pass_to(to_moment(run.at))
         held = self._decide(command)
         if not isinstance(held, Reservation):
@@ -240,7 +240,7 @@ class _Future:
         return result
 
     def _take_in(self) -> None:
-        """Note what was posted, and let go of what is over: rules walk over all that an account has."""
+        """Collect what was posted, and drop ended grants and holds, because rules walk over all that an account has."""
         state = self.state
         for posting in state.postings:
             self.entries.append(to_entry(posting))
@@ -255,6 +255,6 @@ class _Future:
 
 
 def _is_live(grant: GrantState) -> bool:
-    """True while operations look at a grant: as `tables.IS_LIVE` has it."""
+    """True while operations look at a grant. The same condition as `tables.IS_LIVE`."""
     left = grant.buckets[AVAILABLE] or grant.buckets[HELD] or grant.buckets[SCHEDULED]
     return bool(left) or grant.kind == CREDIT_LINE or grant.recurrence is not None

@@ -1,4 +1,4 @@
-"""Grants: issuing credits to an account, once or every period, and taking back what is left of them."""
+"""Grants: issue credits to an account, once or every period, take back what is left of them, list them."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def grant_credits(
 
     Grants burn in a total order: lowest priority, earliest expiry (none last), promotional before paid, earliest
     effect, oldest. From `expires_at` on, what is still available of a grant is expired. A grant with a `scope`
-    (label -> values) pays only for holds that have, for each of its labels, one of its values. With a `recurrence`
-    the amount comes again every period, and `expires_at` is when that ends. What a credit line has lent is repaid
-    first. Raises `CommandInvalid`, `IdempotencyConflict`, `AccountNotFound`.
+    (label -> values) pays only for holds that carry each of its labels with one of its values. With a `recurrence`
+    the amount is granted again every period until `expires_at`. A grant without a scope first repays what the credit
+    line has lent. Raises `CommandInvalid`, `IdempotencyConflict`, `AccountNotFound`.
     """
     command = GrantCredits(
         account_id, amount, key, priority, expires_at, at, kind, effective_at, cost_basis, scope, external_ref,
@@ -65,10 +65,10 @@ def revoke_grant(
     account_id: str = "",
     at: datetime | None = None,
 ) -> Revocation:
-    """Take back what is left of a grant, now and when holds free more of it; of a recurring one, of all its lots.
+    """Take back what is left of a grant; of a recurring grant, what is left of all its lots, and end the recurrence.
 
-    Holds stay good. Give `account_id` to be sure that the grant is that account's. Raises `CommandInvalid`,
-    `IdempotencyConflict`, `GrantNotFound`, `GrantEnded`.
+    Holds stay good; what they free later is taken back then. With `account_id` the grant must be that account's. Raises
+    `CommandInvalid`, `IdempotencyConflict`, `GrantNotFound`, `GrantEnded`.
     """
     return carry_out(session, RevokeGrant(grant_id, key, reason, account_id, at), Revocation)
 
@@ -82,10 +82,10 @@ def adjust(
     key: str | None = None,
     at: datetime | None = None,
 ) -> Adjustment:
-    """Correct a balance: above 0 grants promotional credits that never expire, below 0 consumes available ones.
+    """Correct a balance: an amount above 0 grants promotional credits that never expire, one below 0 consumes credits.
 
-    The credit line lends nothing for it. Raises `CommandInvalid`, `IdempotencyConflict`, `AccountNotFound`,
-    `InsufficientCredits`.
+    It consumes available credits only: the credit line lends nothing for it. Raises `CommandInvalid`,
+    `IdempotencyConflict`, `AccountNotFound`, `InsufficientCredits`.
     """
     return carry_out(session, Adjust(account_id, amount, reason, key, at), Adjustment)
 
@@ -93,10 +93,10 @@ def adjust(
 def list_grants(
     session: Session, account_id: str, *, at: datetime | None = None, ended: bool = False
 ) -> list[GrantStanding]:
-    """Where the credits of an account's live grants are now, or will be at a moment to come, oldest grant first.
+    """Where the credits of an account's live grants are now, or will be at a later moment, oldest grant first.
 
-    Live is a grant with credits available, held or scheduled, the credit line, and what recurs; with `ended`, the
-    others too. Raises `AccountNotFound`.
+    Live are grants with credits available, held or scheduled, the credit line, and recurring grants. `ended` adds the
+    others. Raises `AccountNotFound`.
     """
     moment = clock() if at is None else to_moment(at)
     state = read_present(session, account_id, moment, grants=True)

@@ -27,14 +27,15 @@ def set_credit_line(
 ) -> CreditLine:
     """Let an account owe up to `limit` credits.
 
-    The line lends what a hold or a capture needs when grants are spent, and is repaid first by new grants. A limit
-    below what is owed lends nothing more. Raises `CommandInvalid`, `IdempotencyConflict`, `AccountNotFound`.
+    The line lends what a hold or a capture needs when the grants are spent. New grants repay it first. With a `limit`
+    below what is owed it lends nothing until enough is repaid. Raises `CommandInvalid`, `IdempotencyConflict`,
+    `AccountNotFound`.
     """
     return carry_out(session, SetCreditLine(account_id, limit, key, at), CreditLine)
 
 
 def get_credit_line(session: Session, account_id: str, *, at: datetime | None = None) -> CreditLine:
-    """How much an account may owe, and owes, now or at a moment to come. Raises `AccountNotFound`."""
+    """How much an account may owe and how much it owes, now or at a later moment. Raises `AccountNotFound`."""
     require_account(session, account_id)
     state = read_present(session, account_id, clock() if at is None else to_moment(at))
     return answers.credit_line(account_id, state.credit_limit, state.buckets[OWED])
@@ -51,11 +52,12 @@ def set_limit(
     key: str | None = None,
     at: datetime | None = None,
 ) -> Limit:
-    """Limit what holds may take: credits a UTC `day`, a `month` or in `total`, or a number of `concurrent` holds.
+    """Limit what holds may take: credits a UTC `day`, a UTC `month` or in `total`, or a number of `concurrent` holds.
 
-    Without a label the whole account is limited; with one, holds that carry it, each value for itself ("*") or one
-    value. A limit counts from when it is set; set again, its maximum changes; `maximum` None lifts it. A hold that
-    any limit refuses is refused whole. Raises `CommandInvalid`, `IdempotencyConflict`, `AccountNotFound`.
+    Without a `label` the limit is on the whole account. With one it is on holds that carry the label: on each value of
+    it apart (`value` "*"), or on one value. A limit counts holds made after it was set. Setting it again changes its
+    maximum; `maximum` None lifts it. A hold that any limit refuses is not made at all. Raises `CommandInvalid`,
+    `IdempotencyConflict`, `AccountNotFound`.
     """
     return carry_out(session, SetLimit(account_id, period, maximum, label, value, key, at), Limit)
 
@@ -76,16 +78,16 @@ class LimitUsage:
 
 
 def list_limits(session: Session, account_id: str) -> list[Limit]:
-    """An account's limits in the order in which they were first set; lifted ones have no maximum."""
+    """An account's limits in the order in which they were first set. A lifted one has the maximum None."""
     require_account(session, account_id)
     rows = connection_of(session).execute(_LIMITS, {"account_id": account_id})
     return [answers.limit(account_id, *row[1:]) for row in rows]
 
 
 def list_limit_usage(session: Session, account_id: str, *, at: datetime | None = None) -> list[LimitUsage]:
-    """What counts against each of an account's limits now, or at a moment: holds that lapsed by then count no more.
+    """What counts against each of an account's limits, now or at a later moment. Holds that lapse by then do not count.
 
-    A value of which nothing has counted yet in the window is not listed. Raises `AccountNotFound`.
+    Values of a label under which nothing has counted in the window are not listed. Raises `AccountNotFound`.
     """
     require_account(session, account_id)
     moment = clock() if at is None else to_moment(at)

@@ -1,17 +1,18 @@
 """The outbox: the start of each launched run, handed to the host's pipeline at least once and never forgotten.
 
-A launch writes the row of its run's start in the transaction that holds the credits, so that neither is there without
-the other. `deliver_outbox` hands rows over and notes it in the caller's transaction: whoever dies in between leaves the
-row as it was, and it is handed over again under the same id, by which a pipeline tells that it has it already.
+A launch writes the row of its run's start in the transaction that holds the credits, so there is never one without the
+other. `deliver_outbox` hands rows over and records the delivery in the caller's transaction. When the process dies in
+between, the row is as it was, and it is handed over again under the same id. By this id a pipeline recognises a start
+that it already has.
 
-What is locked while a handler runs, until the caller's transaction ends:
+These locks are held while a handler runs, until the caller's transaction ends:
 
-    PostgreSQL   the rows handed over in this transaction, which other deliverers pass over; nothing else. Launches,
-                 settlements and whatever else works on the same accounts wait for nothing. The transaction stays
-                 open meanwhile: a handler that outlasts the server's idle_in_transaction_session_timeout is cut off,
-                 and its start handed over again.
-    SQLite       the file's one write lock, for which every writer waits: keep handlers short (put the start on a
-                 queue), and commit after few rows, with `limit=1` after each.
+    PostgreSQL   The rows handed over in this transaction, and nothing else. Other deliverers skip these rows; launches,
+                 settlements and other operations on the same accounts do not wait. The transaction stays open: a
+                 handler that takes longer than the server's idle_in_transaction_session_timeout loses its connection,
+                 and its start is handed over again.
+    SQLite       The file's one write lock, for which every writer waits. Keep handlers short (put the start on a
+                 queue), and commit after few rows: `limit=1` commits after each.
 """
 
 from __future__ import annotations
@@ -42,17 +43,17 @@ from ledger.storage.shapes import Write
 from ledger.storage.writes import execute_writes
 
 LIMIT_MAX = 1000
-"""The most rows that one call deals with, and that one page lists."""
+"""The most starts that one call delivers, and that one page lists."""
 
 _DOUBLINGS_MAX = 50
 
 
 @dataclass(frozen=True, slots=True)
 class RunStart:
-    """What a handler is given: a run to be started, as it was launched.
+    """What a handler gets: a run to start, as it was launched.
 
-    `start_id` is the same however often the start is handed over, and no other run's of any account: what the
-    pipeline is to know the run by. `attempt` counts from 1; attempts that died before their end are not counted.
+    `start_id` identifies the run for the pipeline: it is unique among all accounts, and the same however often the
+    start is handed over. `attempt` counts from 1, without attempts whose process died.
     """
 
     start_id: str
@@ -70,10 +71,10 @@ class RunStart:
 
 @dataclass(frozen=True, slots=True)
 class StartStanding:
-    """How far the delivery of a run's start is.
+    """The state of the delivery of a run's start.
 
-    `next_attempt_at` is when it waits to be handed over, `ended_at` when that was done or had become needless, and
-    `error` the class of what the handler raised last.
+    `next_attempt_at` is when the start is due, or was due last. `ended_at` is when it was delivered or withdrawn.
+    `error` is the class of the exception that the handler raised last.
     """
 
     start_id: str
@@ -98,12 +99,12 @@ class DeliveryReport:
 
     @property
     def count(self) -> int:
-        """How many starts the call dealt with; 0 when none is due."""
+        """How many starts the call handled; 0 when none is due."""
         return len(self.delivered) + len(self.failed) + len(self.withdrawn)
 
 
 Handler = Callable[[RunStart], object]
-"""Starts a run, or sees to it that it is started; what it answers does not matter."""
+"""Starts a run, or passes it on to what starts it. Its return value is ignored."""
 
 
 def deliver_outbox(
@@ -117,19 +118,19 @@ def deliver_outbox(
 ) -> DeliveryReport:
     """Hand the starts of runs that are due to `handler`, oldest first, at most `limit` of them.
 
-    It works in the caller's transaction and never commits: a start is delivered once you have committed, and is
-    handed over again, under the same `start_id`, when that does not come to pass. Whatever the handler writes through
-    the same session commits with the delivery, and so exactly once. Call it until the report's `count` is 0. Several
-    deliverers share the work: none is given what another has in hand.
+    It works in the caller's transaction and never commits. A start is delivered once you have committed; if you do not,
+    it is handed over again under the same `start_id`. What the handler writes through the same session commits with the
+    delivery, and so exactly once. Call it until the report's `count` is 0. Several deliverers may work at the same
+    time: no two get the same start.
 
-    A handler that raises leaves its start for later, without what it wrote in this session, and the others go on:
-    the next attempt is due after `pause`, twice that after a second failure, and so on up to `pause_max`, for as long
-    as the run lasts. Of the exception its class is kept, and nothing that it says. A start that failed counts as old as
-    its next attempt, so that it keeps nobody waiting. A run that has ended before its start was delivered (settled,
-    released, lapsed) is not started: its start is withdrawn. Where a run cannot be started at all, settle it as
-    cancelled in the handler, which locks its account until you commit.
+    When a handler raises, what it wrote in this session is rolled back, its start waits for another attempt, and the
+    other starts go on. The next attempt is due after `pause`, after twice that when the second attempt fails, and so on
+    up to `pause_max`, for as long as the run lasts. Only the class of the exception is stored, not its text. A failed
+    start is queued by the moment of its next attempt, so it does not delay other starts. A run that ended before its
+    start was delivered (settled, released, lapsed) is not started: its start is withdrawn. Where a run cannot be
+    started at all, settle it as cancelled in the handler; this locks its account until you commit.
 
-    The account's row is not locked meanwhile; the module's head says what is. `at` stands in for the time now.
+    The accounts' rows are not locked; the module's docstring says what is. `at` replaces the clock.
 
     Raises `CommandInvalid`, also for a handler that is a coroutine function or that ends the transaction. From async
     code: `await session.run_sync(ledger.deliver_outbox, handler)` with a plain function.
@@ -140,7 +141,7 @@ def deliver_outbox(
     )
     connection = connection_to_all(session)
     if connection.dialect.name == "sqlite" and BEGINS_IMMEDIATE not in connection.info:
-        # The engine of a host that begins late: a write, if only of nothing, takes the lock before anything is read.
+        # The host's own engine begins transactions late. A write, even of no row, takes the lock before the first read.
         connection.execute(text("UPDATE ledger_outbox SET attempts = attempts WHERE account_id = ''"))
     delivery.run(connection)
     return DeliveryReport(*(tuple(delivery.done[name]) for name in ("delivered", "failed", "withdrawn")))
@@ -154,7 +155,7 @@ def _check_handler(handler: object) -> None:
 
 
 _NOT_AWAITED = (
-    "is a coroutine function, which nobody here awaits. Give a plain function that puts the start on a queue or runs"
+    "is a coroutine function, which is not awaited here. Give a plain function that puts the start on a queue or runs"
     " the coroutine to its end."
 )
 
@@ -168,7 +169,7 @@ def _micros(value: timedelta, name: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A start that this transaction has in hand, and what the ledger says of its run."""
+    """A start that this transaction has taken, with the state of its run's hold."""
 
     account_id: str
     number: int
@@ -181,11 +182,11 @@ class _Row:
     details: str
 
     def has_ended(self, moment: int) -> bool:
-        """True when the run's credits are no longer held, recorded as such or not."""
+        """True when the run's credits are no longer held, whether or not that has been recorded."""
         return state_at(self.hold_state, self.lapses_at, moment) != ReservationState.HELD
 
     def to_start(self) -> RunStart:
-        """What the handler is given, from the launch's entry."""
+        """What the handler gets, read from the launch's entry."""
         details = json.loads(self.details)
         dataset_id = details["dataset_id"]
         return RunStart(
@@ -203,7 +204,7 @@ class _Row:
         )
 
     def changed(self, state: StartState, *, ended_at: int | None = None) -> tuple[Any, ...]:
-        """What a delivery writes of it."""
+        """The row of the columns that a delivery changes."""
         return (
             self.account_id, self.number, state.value, self.attempts, self.next_attempt_at, ended_at, self.error,
         )  # fmt: skip
@@ -211,7 +212,7 @@ class _Row:
 
 @dataclass(slots=True)
 class _Delivery:
-    """One call: where it stands, and what became of the starts so far."""
+    """One call of `deliver_outbox`: its options, and what it has done so far."""
 
     session: Session
     handler: Handler
@@ -222,7 +223,7 @@ class _Delivery:
     done: dict[str, list[str]] = field(default_factory=lambda: {"delivered": [], "failed": [], "withdrawn": []})
 
     def run(self, connection: Connection) -> None:
-        """Deal with what is due, a page at a time, until enough is done or nothing is left."""
+        """Handle what is due, a page at a time, until the limit is reached or nothing is due."""
         moment = self._now()
         place: dict[str, Any] = {}
         while self.left:
@@ -233,7 +234,7 @@ class _Delivery:
                 return
             for _, account_id, number in page:
                 values = {"account_id": account_id, "number": number, "moment": moment}
-                # Each is taken just before it is handed over, so that deliverers share what is due, however slow.
+                # Each start is locked just before it is handed over, so slow deliverers do not keep it from others.
                 found = connection.execute(_TAKE[connection.dialect.name], values).first()
                 if found is not None:
                     self._deal_with(connection, _Row(account_id, number, *found))
@@ -249,7 +250,7 @@ class _Delivery:
             self._note(connection, "withdrawn", row.changed(StartState.WITHDRAWN, ended_at=moment))
             return
         error = self._hand_over(connection, row)
-        # The handler may have taken its time.
+        # The handler may have taken long, so the clock is read again.
         moment, tried = self._now(), replace(row, attempts=row.attempts + 1)
         if error is None:
             self._note(connection, "delivered", tried.changed(StartState.DELIVERED, ended_at=moment))
@@ -260,17 +261,17 @@ class _Delivery:
         self._note(connection, "failed", failed.changed(StartState.WAITING))
 
     def _hand_over(self, connection: Connection, row: _Row) -> Exception | None:
-        """Call the handler in a savepoint of its own; what it raised, if anything."""
+        """Call the handler in its own savepoint. Answers the exception that it raised, if any."""
         transaction = self.session.get_transaction()
         result: object = None
         error: Exception | None = None
         try:
             with self.session.begin_nested():
                 result = self.handler(row.to_start())
-        except Exception as raised:  # noqa: BLE001  # whatever it is, this start waits and the others go on
+        except Exception as raised:  # noqa: BLE001  # this start waits for another attempt, the others go on
             error = raised
         if error is not None and connection.invalidated:
-            raise error  # with the connection went the transaction
+            raise error  # the transaction was lost with the connection
         if self.session.get_transaction() is not transaction:
             raise CommandInvalid("handler", _ENDED) from error
         if inspect.isawaitable(result):
@@ -291,7 +292,7 @@ _ENDED = (
 
 
 def class_of(error: BaseException) -> str:
-    """The full name of an exception's class, which is all of it that is kept: its text may say anything."""
+    """The full name of an exception's class. Its text is not stored, because it may contain anything."""
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     return name[:TEXT_MAX] if is_storable(name) else "Exception"
@@ -324,10 +325,10 @@ def list_outbox(
     after: str | None = None,
     limit: int = 100,
 ) -> list[StartStanding]:
-    """The starts of runs in a state, or in any, in the order in which they are, or last were, due.
+    """The starts of runs in one state, or with `state=None` in any, in the order in which they are or were last due.
 
-    `failed` leaves those that a handler failed to start. A page at a time: pass the last id as `after` for the next
-    page. What waits is found at once; what was delivered is looked for among all starts there ever were. Raises
+    `failed` lists only those whose handler has raised. For a page at a time pass the last id as `after`. Waiting
+    starts are found by an index; others are searched for among all starts ever made. Raises
     `AccountNotFound`, `CommandInvalid`.
     """
     connection = connection_to_all(session) if account_id is None else connection_of(session)

@@ -1,4 +1,4 @@
-"""Reservations: holding credits, capturing or releasing a hold, recording what lapsed, and looking holds up."""
+"""Reservations: hold credits, capture or release a hold, record what lapsed, look holds up."""
 
 from __future__ import annotations
 
@@ -41,11 +41,12 @@ def reserve(
     plan: RunPlan | None = None,
     card: RateCard | None = None,
 ) -> Reservation:
-    """Hold credits of an account for work to come, for `expires_in` or until settled.
+    """Hold credits of an account for later work, for `expires_in` or until the hold is captured or released.
 
     `grace`: how long after its expiry the hold may still be captured or released. `labels` (such as project, API
-    key, dataset): what spend limits count by and grants' scopes look at. `at_most`: hold what there is, up to the
-    amount; `Reservation.amount` says how much, and with `plan` and `card` `Reservation.rows` how many rows it pays.
+    key, dataset): what spend limits count by and what scopes of grants look at. `at_most`: hold what there is, up to
+    the amount. `Reservation.amount` says how much that is, and with `plan` and `card`, `Reservation.rows` says how many
+    rows it pays.
     Raises `CommandInvalid`, `IdempotencyConflict`, `AccountNotFound`, `LimitExceeded`, `InsufficientCredits`.
     """
     command = Reserve(account_id, amount, key, expires_in, at, grace, labels, at_most, plan, card)
@@ -65,10 +66,10 @@ def capture(
 ) -> Reservation:
     """Consume part of a hold, or all of it when no amount is given, and free what is left.
 
-    With `final=False` the rest stays held, for further captures. `over` says what becomes of an amount above what
-    is held: `reject`, `if_available` (as much of it as is available), `credit_line` (all of it, borrowing if need
-    be). Give `account_id` to be sure that the reservation is that account's. Raises `CommandInvalid`,
-    `IdempotencyConflict`, `ReservationNotFound`, `ReservationNotHeld`, `CaptureExceedsReservation`,
+    With `final=False` the rest stays held, for further captures. `over` says what happens to an amount above what is
+    held: `reject` refuses the capture, `if_available` takes as much of the excess as is available, `credit_line` takes
+    all of it and borrows if necessary. With `account_id` the reservation must be that account's. Raises
+    `CommandInvalid`, `IdempotencyConflict`, `ReservationNotFound`, `ReservationNotHeld`, `CaptureExceedsReservation`,
     `InsufficientCredits`.
     """
     return carry_out(session, Capture(reservation_id, amount, key, account_id, at, final, over), Reservation)
@@ -95,7 +96,7 @@ def extend(
     account_id: str = "",
     at: datetime | None = None,
 ) -> Reservation:
-    """Let a hold last longer by a duration, unless it has expired (its grace does not help) or never expires.
+    """Let a hold last longer by a duration. A hold in its grace has expired and cannot be extended.
 
     Raises `CommandInvalid`, `IdempotencyConflict`, `ReservationNotFound`, `ReservationNotHeld`.
     """
@@ -112,10 +113,10 @@ def refund(
     account_id: str = "",
     at: datetime | None = None,
 ) -> Reservation:
-    """Give captured credits back to the grants that they came from, last consumed first; all without an amount.
+    """Give captured credits back to the grants that they came from, last consumed first; without `amount`, all of them.
 
-    What came from a grant that has lapsed or was revoked since goes where that grant's credits went; what the
-    credit line lent reduces what is owed. Raises `CommandInvalid`, `IdempotencyConflict`, `ReservationNotFound`,
+    Credits of a grant that has lapsed since are expired, those of a revoked grant are revoked. Credits that the credit
+    line lent reduce what is owed. Raises `CommandInvalid`, `IdempotencyConflict`, `ReservationNotFound`,
     `RefundExceedsCapture`.
     """
     return carry_out(session, Refund(reservation_id, amount, key, reason, account_id, at), Reservation)
@@ -126,11 +127,11 @@ def expire_due(
 ) -> list[Expiry]:
     """Record what has come due by a moment, in one account or in up to `limit` accounts that have something due.
 
-    That is holds and grants that lapse, grants that take effect, and periods of recurring grants that begin.
-    Reads and writes see it whether or not this has run; running it keeps tables and reports up to date.
-    Of all accounts, those that somebody else has locked are passed over. The accounts that it takes are locked until
-    you commit: give a small `limit`, or call `ledger.sweep(engine)`, which commits as it goes. Call it until it answers
-    an empty list. Raises `CommandInvalid`.
+    That is: holds and grants that lapse, grants that take effect, and periods of recurring grants that begin. Reads
+    and writes count these whether or not they are recorded; recording them keeps the tables up to date for reports.
+    Of all accounts, those that another transaction has locked are passed over. The accounts that it takes are locked
+    until you commit: give a small `limit`, or call `ledger.sweep(engine)`, which commits as it goes. Call it until it
+    answers an empty list. Raises `CommandInvalid`.
     """
     check_limit(limit)
     if account_id is not None:
@@ -149,7 +150,7 @@ _DUE = {"sqlite": text(_DUE_ACCOUNTS), "postgresql": text(f"{_DUE_ACCOUNTS} FOR 
 
 
 def get_reservation(session: Session, reservation_id: str, *, at: datetime | None = None) -> Reservation:
-    """One reservation as it stands at a moment, now by default. Raises `ReservationNotFound`."""
+    """One reservation at a moment, now by default. Raises `ReservationNotFound`."""
     account_id, number = parse_reservation_id(reservation_id)
     found = _select(session, account_id, "t.number = :number", {"number": number}, at, 1)
     if not found:
@@ -168,7 +169,7 @@ def list_reservations(
 ) -> list[Reservation]:
     """An account's reservations, oldest first, a page at a time: pass the last id as `after` for the next page.
 
-    A hold past its expiry is listed as expired. Raises `AccountNotFound`, `CommandInvalid`.
+    A hold that has lapsed by `at` is listed as expired. Raises `AccountNotFound`, `CommandInvalid`.
     """
     check_limit(limit)
     chosen = None if state is None else _state_of(state)

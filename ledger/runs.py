@@ -1,4 +1,4 @@
-"""Runs: a request held and answered on the wire, an outcome charged, and the last run of a dataset looked up."""
+"""Runs: launch a request and answer it on the wire, settle an outcome, look up a dataset's last run."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def launch(
 ) -> Launch:
     """Price a request under the rate card in force at a moment and hold the credits, or only answer the estimate.
 
-    A request with a key that launched before on the same dataset is answered as it was then, `replayed`, whatever
+    A request whose key has launched a run of the same dataset before gets the first answer again, `replayed`, whatever
     has happened to prices, profile or balance since. An estimate binds no key and replays none. The hold lasts for
-    `expires_in` (and `grace` after it, for a late settlement), or until the run is settled. Its labels are
-    `dataset`, `run` and the given ones: spend limits and the scopes of grants look at them.
+    `expires_in` (and `grace` after it, for a late settlement), or until the run is settled. Its labels are `dataset`,
+    `run` and the given ones; spend limits and scopes of grants look at them.
 
-    The start of the run is put down in the same transaction, for `deliver_outbox` to hand to your pipeline: neither
-    is there without the other. A replay puts down nothing. Say `outbox=False` where you start runs in another way.
+    The start of the run is written in the same transaction, for `deliver_outbox` to hand to your pipeline, so there is
+    never one without the other. A replay writes no start. Pass `outbox=False` where you start runs in another way.
 
     Raises `IdempotencyConflict`, `AccountNotFound`, `RunAlreadyActive`, `LimitExceeded`, `InsufficientCredits`
     (which says how many rows the balance pays), and what planning refuses: `RequestRejected`, `RowCountUnknown`,
@@ -127,15 +127,16 @@ def settle_run(
 ) -> RunSettlement:
     """Charge a finished run for its outcome, under the card and plan it was launched with, and free the rest.
 
-    A run in which nothing was processed costs nothing. The same outcome again is answered as the first time,
-    `replayed`; another outcome is a conflict. Raises `RunNotFound`, `ReservationNotHeld`, `IdempotencyConflict`,
-    `AccountNotFound`, `OutcomeRejected`.
+    A run that processed no rows costs nothing. The same outcome again gets the first answer, `replayed`; another
+    outcome is a conflict. Raises `RunNotFound`, `ReservationNotHeld`, `IdempotencyConflict`,
+    `AccountNotFound`, `OutcomeRejected`, and `CaptureExceedsReservation` where captures in parts of the run's hold have
+    left less than the outcome costs.
     """
     return carry_out(session, SettleRun(account_id, run_id, outcome, at), RunSettlement)
 
 
 class RunState(StrEnum):
-    """A run is active until it is settled by its outcome, or its hold is released or expires without one."""
+    """A run is active until its outcome settles it, or its hold is released or expires."""
 
     ACTIVE = "active"
     SUCCEEDED = "succeeded"
@@ -147,7 +148,7 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunStanding:
-    """A launched run at a moment. `rows` is how many rows it is to process, `rows_output` how many come out."""
+    """A launched run at a moment. Its plan processes `rows` rows and delivers `rows_output`."""
 
     run_id: str
     reservation_id: str
@@ -169,7 +170,7 @@ _LAST = text(
 def find_last_run(
     session: Session, account_id: str, dataset_id: str, *, at: datetime | None = None
 ) -> RunStanding | None:
-    """The run of a dataset that was launched last, as it stands at a moment (now by default); None without any.
+    """The dataset's last launched run at a moment, now by default; None where it has no run.
 
     Takes no lock. Raises `CommandInvalid`.
     """
@@ -202,9 +203,9 @@ def find_last_run(
 
 
 def _ended(session: Session, account_id: str, run_id: str, state: str) -> RunState:
-    """How a run ended whose hold holds nothing any more."""
+    """How a run ended whose hold is no longer held."""
     settled = history.read_keyed(connection_of(session), account_id, "settle", run_id)
     if settled is not None:
         return RunState(settled.parsed_details()["outcome"]["status"])
-    # A run whose hold was captured without an outcome did what was charged.
+    # A hold that was captured without an outcome paid for a run that was done.
     return RunState.SUCCEEDED if state == ReservationState.CAPTURED else RunState(state)

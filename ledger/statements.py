@@ -26,10 +26,11 @@ from ledger.storage.sessions import connection_of
 
 @dataclass(frozen=True, slots=True)
 class OpenStatement:
-    """A statement whose entries are read as they are asked for; its balances are known before.
+    """A statement whose balances are known and whose entries are read one by one.
 
-    `opening` and `closing` are micro-credits as `ledger.states.BALANCES` orders them, moments microseconds. What is
-    behind `recorded_last` has come due and is not recorded yet; `waiting_before` is what of it is before the period.
+    `opening` and `closing` are micro-credits in the order of `ledger.book.buckets.BALANCES`; moments are microseconds.
+    Entries after the sequence `recorded_last` have come due and are not recorded yet; `waiting_before` are those of
+    them before the period.
     """
 
     account_id: str
@@ -52,11 +53,11 @@ def get_statement(
     after: int = 0,
     limit: int | None = None,
 ) -> Statement:
-    """Entries that took effect in `[since, until)`: from the first one and until now by default.
+    """Entries that took effect in `[since, until)`; by default from the first entry until now.
 
-    The opening balance plus the entries' transfers is the closing balance. What lapsed within the period appears
-    as an entry even where it has not been recorded yet. A page at a time: `limit` entries, and the last one's sequence
-    as `after` for the next page; the balances are then those before and after the page. Raises `AccountNotFound`,
+    The opening balance plus the entries' transfers is the closing balance. What lapsed within the period appears as an
+    entry even where it has not been recorded yet. For a page at a time give `limit`, and the last entry's sequence as
+    `after` for the next page; the balances are then those before and after the page. Raises `AccountNotFound`,
     `CommandInvalid`.
     """
     found = open_statement(session, account_id, since=since, until=until, after=after, limit=limit)
@@ -80,7 +81,7 @@ def open_statement(
     after: int = 0,
     limit: int | None = None,
 ) -> OpenStatement:
-    """What `get_statement` answers, without having its entries in memory."""
+    """As `get_statement`, without holding all entries in memory."""
     check_id(account_id, "account_id")
     start = None if since is None else to_moment(since, "since")
     end = clock() + 1 if until is None else to_moment(until, "until")
@@ -133,7 +134,7 @@ def _check_page(after: object, limit: object) -> None:
 
 
 def _buckets_after(session: Session, account_id: str, sequence: int, state: AccountState) -> tuple[int, ...]:
-    """The balance that an entry left, recorded or not; the last one's for one that is still to come."""
+    """The balance that an entry left, recorded or not. A sequence beyond the last entry means the last entry."""
     unrecorded = [posting for posting in state.postings if posting.sequence <= sequence]
     if unrecorded:
         return unrecorded[-1].buckets

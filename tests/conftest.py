@@ -8,6 +8,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,26 +36,49 @@ settings.register_profile(
     max_examples=40,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-settings.register_profile("brief", parent=settings.get_profile("default"), max_examples=15)
+settings.register_profile("calm", parent=settings.get_profile("default"), max_examples=15)
+settings.register_profile("brief", parent=settings.get_profile("default"), max_examples=5)
 settings.register_profile("long", parent=settings.get_profile("default"), derandomize=False, max_examples=2000)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the laws on many more, and on random, examples")
-    parser.addoption("--brief", action="store_true", help="leave out what looks at races, crashes and load")
+    parser.addoption("--calm", action="store_true", help="leave out what looks at races, crashes and load")
+    parser.addoption("--brief", action="store_true", help="as --calm, and two cases of each kind instead of all")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    settings.load_profile(next((name for name in ("long", "brief") if config.getoption(f"--{name}")), "default"))
+    chosen = next((name for name in ("long", "brief", "calm") if config.getoption(f"--{name}")), "default")
+    settings.load_profile(chosen)
     if not config.option.markexpr:
         config.option.markexpr = "not external"
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is not None:
         config.stash[_ADDRESS] = worker["postgres"]
         return
-    if not config.option.collectonly:
-        config.stash[_SERVER] = ExitStack()
+    _keep_temporary_files_in_memory()
+    # A run is some hundred processes: with the wish to keep no bytecode each would compile the packages anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    config.stash[_SERVER] = ExitStack()
+    if getattr(config.option, "numprocesses", None) and not config.option.collectonly:
+        # For the workers. Without any, the first test that asks for a database starts the server.
         config.stash[_ADDRESS] = _find_server(config.stash[_SERVER])
+
+
+_IN_MEMORY = Path("/dev/shm")
+_ROOM_BYTES = 4 * 1024**3
+
+
+def _keep_temporary_files_in_memory() -> None:
+    """Put the databases of the run, SQLite's and PostgreSQL's, where making and truncating files is cheap.
+
+    A file in memory outlives the processes that tests kill, and no test cuts the power.
+    """
+    if "TMPDIR" in os.environ or not _IN_MEMORY.is_dir() or not os.access(_IN_MEMORY, os.W_OK):
+        return
+    if shutil.disk_usage(_IN_MEMORY).free >= _ROOM_BYTES:
+        os.environ["TMPDIR"] = str(_IN_MEMORY)
+        tempfile.tempdir = None
 
 
 def _find_server(stack: ExitStack) -> str:
@@ -82,16 +106,41 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         stack.close()
 
 
-_NOT_BRIEF = {
+_NOT_CALM = {
     *("tests/processes", "tests/simulation", "tests/finance_year", "tests/cases", "tests/benchmarks"),
     *("tests/ledger/cli/test_process.py", "tests/ledger/cli/test_serve.py"),
 }
 """Tests that say little of the versions they run on, and take long."""
+_NOT_BRIEF = _NOT_CALM | {
+    # What boots servers, interpreters or a pool of processes.
+    *("tests/test_postgres.py", "tests/test_readme.py", "tests/test_imports.py"),
+    *("tests/ledger/auditing/test_workers.py", "tests/ledger/auditing/test_every_value.py"),
+}
+"""Tests that say little of a change that is being made, and take long."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     place = collection_path.relative_to(Path(__file__).parents[1]).as_posix()
-    return True if config.getoption("--brief") and place in _NOT_BRIEF else None
+    left_out = _NOT_BRIEF if config.getoption("--brief") else _NOT_CALM if config.getoption("--calm") else set()
+    return True if place in left_out else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--brief"):
+        kept = set(_two_of_each_kind(items))
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = [item for item in items if item in kept]
+
+
+def _two_of_each_kind(items: list[pytest.Item]) -> Iterator[pytest.Item]:
+    """The first and the last case of each test function, on each database that it looks at."""
+    cases: dict[tuple[str, ...], list[pytest.Item]] = {}
+    for item in items:
+        function, _, case = item.nodeid.partition("[")
+        databases = [name for name in ("sqlite", "postgresql") if name in case]
+        cases.setdefault((function, *databases), []).append(item)
+    for found in cases.values():
+        yield from {found[0], found[-1]}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -129,6 +178,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 @pytest.fixture(scope="session")
 def postgres(pytestconfig: pytest.Config) -> Databases:
     """The databases of the run's PostgreSQL server. Fails, never skips, where there is none."""
+    if _ADDRESS not in pytestconfig.stash:
+        pytestconfig.stash[_ADDRESS] = _find_server(pytestconfig.stash[_SERVER])
     address = pytestconfig.stash[_ADDRESS]
     if "://" not in address:
         pytest.fail(address)

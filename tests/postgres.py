@@ -29,6 +29,7 @@ from sqlalchemy import URL, make_url
 _LAUNCHER = Path(__file__).with_name("postgres_launcher.py")
 _START_SECONDS = 60
 _NOBODY = 65534
+_ON_DISK = "/var/tmp"
 
 
 class PostgresUnavailable(RuntimeError):
@@ -99,11 +100,12 @@ class PostgresServer:
     def start(cls, *, durable: bool = False) -> Iterator[PostgresServer]:
         """A new server with an empty cluster, stopped and removed at the end.
 
-        `durable` writes to the disk before a commit is acknowledged. Without it the server still survives being
-        killed, but not a power cut, which no test makes.
+        `durable` writes to the disk before a commit is acknowledged, and its folder is on one: a folder for temporary
+        files may be in memory. Without it the server still survives being killed, but not a power cut, which no test
+        makes.
         """
         programs = find_programs()
-        folder = Path(tempfile.mkdtemp(prefix="pg-"))
+        folder = Path(tempfile.mkdtemp(prefix="pg-", dir=_ON_DISK if durable and os.path.isdir(_ON_DISK) else None))
         try:
             programs, way = _way_to_run(programs, folder)
             server = cls(programs, way, folder, durable)

@@ -6,7 +6,7 @@ rows; a database whose catalogue was written to is dropped, and the next test ge
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,8 +14,9 @@ import psycopg
 
 from tests.postgres import Databases, connect
 
+_TABLES_CATALOGUE = "pg_class"
 _CATALOGUE = (
-    *("pg_attrdef", "pg_attribute", "pg_class", "pg_collation", "pg_constraint", "pg_default_acl", "pg_depend"),
+    *("pg_attrdef", "pg_attribute", _TABLES_CATALOGUE, "pg_collation", "pg_constraint", "pg_default_acl", "pg_depend"),
     *("pg_event_trigger", "pg_extension", "pg_index", "pg_inherits", "pg_init_privs", "pg_namespace", "pg_policy"),
     *("pg_proc", "pg_publication", "pg_rewrite", "pg_seclabel", "pg_sequence", "pg_statistic", "pg_statistic_ext"),
     *("pg_trigger", "pg_type"),
@@ -38,8 +39,8 @@ _SEND_OFF = """
 class _Found(NamedTuple):
     """A database as a test begins with it."""
 
-    written: list[Any]
-    """For each catalogue, how many rows it has and the sum of the transactions that wrote them: any change shows."""
+    written: dict[str, Any]
+    """By catalogue, how many rows it has and the sum of the transactions that wrote them: any change shows."""
     kept: dict[str, list[Any]]
     """The tables that have rows from the beginning, with those rows."""
     empty: list[str]
@@ -85,32 +86,43 @@ def _emptied(connection: psycopg.Connection[Any], found: _Found) -> _Found | Non
     """The database without the rows of a test, or nothing where the test changed more than rows."""
     while connection.execute(_SEND_OFF).fetchall():
         pass
-    if _written(connection) != found.written or _kept(connection, found.kept) != found.kept:
+    if _written(connection, _CATALOGUE) != found.written or _kept(connection, found.kept) != found.kept:
         return None
-    filled = [table for table in found.empty if _has_rows(connection, table)]
+    filled = _filled(connection, found.empty)
     if not filled:
         return found
     # To a replica the triggers that keep tables append-only do not fire.
     connection.execute("SET session_replication_role = replica")
     connection.execute(f"TRUNCATE {', '.join(filled)} RESTART IDENTITY CASCADE".encode())
-    # A table that was truncated has a new row in the catalogue.
-    return found._replace(written=_written(connection)) if _kept(connection, found.kept) == found.kept else None
+    if _kept(connection, found.kept) != found.kept:
+        return None
+    # A table that was truncated has a new row in the catalogue of tables, and there only.
+    rewritten = _written(connection, [_TABLES_CATALOGUE])
+    return found._replace(written=found.written | rewritten)
 
 
 def _look_at(connection: psycopg.Connection[Any]) -> _Found:
     tables = [table for (table,) in connection.execute(_TABLES)]
-    filled = [table for table in tables if _has_rows(connection, table)]
-    return _Found(_written(connection), _kept(connection, filled), [table for table in tables if table not in filled])
+    filled = _filled(connection, tables)
+    empty = [table for table in tables if table not in filled]
+    return _Found(_written(connection, _CATALOGUE), _kept(connection, filled), empty)
 
 
-def _written(connection: psycopg.Connection[Any]) -> list[Any]:
-    sums = "SELECT count(*), coalesce(sum({0}.xmin::text::bigint), 0) FROM {1}"
-    each = [sums.format("s" if " s " in catalogue else catalogue.split()[0], catalogue) for catalogue in _CATALOGUE]
-    return connection.execute(" UNION ALL ".join(each).encode()).fetchall()
+def _written(connection: psycopg.Connection[Any], catalogues: Iterable[str]) -> dict[str, Any]:
+    sums = "SELECT '{2}', count(*), coalesce(sum({0}.xmin::text::bigint), 0) FROM {1}"
+    each = [
+        sums.format("s" if " s " in catalogue else catalogue.split()[0], catalogue, catalogue.split()[0])
+        for catalogue in catalogues
+    ]
+    return {name: found for name, *found in connection.execute(" UNION ALL ".join(each).encode())}
 
 
-def _has_rows(connection: psycopg.Connection[Any], table: str) -> bool:
-    return connection.execute(f"SELECT FROM {table} LIMIT 1".encode()).fetchone() is not None
+def _filled(connection: psycopg.Connection[Any], tables: Sequence[str]) -> list[str]:
+    if not tables:
+        return []
+    each = ", ".join(f"EXISTS (SELECT FROM {table})" for table in tables)
+    (answers,) = connection.execute(f"SELECT {each}".encode())
+    return [table for table, has_rows in zip(tables, answers, strict=True) if has_rows]
 
 
 def _kept(connection: psycopg.Connection[Any], tables: Iterable[str]) -> dict[str, list[Any]]:

@@ -1,6 +1,6 @@
-"""The minutes model of a rate card, fitted to past runs: how long runs take, and how long at most, for most of them.
+"""The minutes model of a rate card, fitted to past runs: the expected time, and a bound for most runs.
 
-Needs the extra `calibration`.
+Needs the extra `calibration`. Imports scenarios and below.
 """
 
 from estimator.calibration.bounds import conformal_factor

@@ -18,9 +18,9 @@ Marks: TypeAlias = NDArray[np.bool_]
 
 
 def non_negative_least_squares(columns: Floats, wanted: Floats) -> Floats:
-    """The coefficients, none below zero, with which the columns come nearest to what is wanted.
+    """The non-negative coefficients of the columns whose sum is nearest to `wanted`.
 
-    The many rows are first turned into as many as there are columns, which have the same solution.
+    A QR decomposition first reduces the rows to as many as there are columns, with the same solution.
     """
     orthogonal, triangle = np.linalg.qr(columns)
     solution: Any = nnls(triangle, orthogonal.T @ wanted)[0]

@@ -1,4 +1,4 @@
-"""A card's text with other minutes in it, and everything else, comments too, as its author left it."""
+"""The text of a card with other minutes; everything else, comments too, stays as its author wrote it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _content(model: MinutesModel) -> dict[str, Any]:
 
 
 def _checked(changed: str, read: Callable[[str], RateCard], before: RateCard, model: MinutesModel) -> str:
-    """The text, if it is the card that it was but for its minutes."""
+    """The text, if its card differs from the one before in nothing but the minutes."""
     if read(changed) != before.model_copy(update={"minutes": model}):
         message = "are written in a way that cannot be replaced. Write them as one table, [minutes], at the card's end."
         raise RateCardInvalid((Issue("minutes", "unreadable", message),))
@@ -74,7 +74,7 @@ def _checked(changed: str, read: Callable[[str], RateCard], before: RateCard, mo
 
 
 def _ended_like(text: str, changed: str) -> str:
-    """The changed text with the line ends of the text, and none to spare at its end."""
+    """The changed text with the line ends of the text, and one at its end."""
     changed = changed.replace("\r\n", "\n").rstrip("\n") + "\n"
     return changed.replace("\n", "\r\n") if "\r\n" in text else changed
 
@@ -107,14 +107,14 @@ def _with_table(text: str, content: dict[str, Any]) -> str:
 
 
 def _is_plain(table: Any) -> bool:
-    """True for a table with a line of its own above its values: not one within a line."""
+    """True for a table with a header line, not an inline table."""
     from tomlkit.items import Table
 
     return isinstance(table, Table)
 
 
 def _fill(minutes: Any, name: str, values: dict[str, str]) -> None:
-    """Make one of the tables within the minutes say these values, and nothing else."""
+    """Give one of the tables within the minutes these values, and no others."""
     import tomlkit
 
     if name not in minutes:
@@ -136,11 +136,11 @@ def _last_table(minutes: Any) -> Any:
 
 
 def _taken_off(table: Any) -> list[Any]:
-    """The empty lines and comments at the end of a table, which are about what follows it."""
+    """Take off the empty lines and comments at the end of a table: they belong to what follows."""
     from tomlkit.items import Null
 
     body = table.value.body
     rest: list[Any] = []
     while body and body[-1][0] is None:
         rest.insert(0, body.pop()[1])
-    return [item for item in rest if not isinstance(item, Null)]  # what is left of values that were removed
+    return [item for item in rest if not isinstance(item, Null)]  # the remains of removed values

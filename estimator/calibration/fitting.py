@@ -1,8 +1,7 @@
 """The least-squares fit of `minutes = start + rows x row x factors` to past runs, nothing below zero.
 
-The model is linear in the start and in the levels of one factor at a time, so each is solved for in turn, the others
-held, until nothing moves. Errors count in proportion to the time that is expected, or a few long runs would decide
-everything.
+The model is linear in the start and in the levels of one factor at a time. So each factor is solved in turn with the
+others fixed, until no value changes. Errors are divided by the expected time; else a few long runs would dominate.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from estimator.calibration.history import History
 
 RUNS_MIN = 20
-"""Fewer runs than this with a factor, or without it, and it is left as it is."""
+"""A factor with fewer runs than this, or with fewer without it, keeps its value."""
 
 _GROUPS: Sequence[Sequence[str]] = (
     [f"length.{name}" for name in LENGTHS],
@@ -36,9 +35,9 @@ _MINUTE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Minutes before the first row, minutes a row, and by how much each factor multiplies those.
+    """Minutes before the first row, minutes of a row, and what each factor multiplies the latter by.
 
-    `fitted` are the factors that the runs say something of; the others are as they were given.
+    `fitted` are the factors with enough runs; the others keep the value given.
     """
 
     start: float
@@ -54,7 +53,7 @@ class Fit:
 
 
 def fit(history: History, given: Mapping[str, float]) -> Fit:
-    """Fit the model; factors of which there are too few runs keep what is given. `history` has some rows."""
+    """Fit the model; factors with too few runs keep the value given. `history` must not be empty."""
     levels = [found for group in _GROUPS if (found := _levels(group, history))]
     factors = {name: float(given.get(name, 1)) for group in _GROUPS for name in group}
     for group in levels:
@@ -74,7 +73,7 @@ def fit(history: History, given: Mapping[str, float]) -> Fit:
 
 
 def _levels(group: Sequence[str], history: History) -> list[str]:
-    """The factors of a group that can be told from the reference: for a switch being off, else the commonest level."""
+    """The factors of a group with enough runs, but for the reference: the commonest level, or a switch that is off."""
     counts = {name: int(np.count_nonzero(history.slowed[name])) for name in group}
     if len(group) == 1:
         (name,) = group
@@ -86,20 +85,20 @@ def _levels(group: Sequence[str], history: History) -> list[str]:
 def _solve(
     history: History, factors: Mapping[str, float], group: Sequence[str], weights: Floats
 ) -> tuple[float, float, dict[str, float]]:
-    """The start, the minutes a row and the factors of one group that fit best, all other factors held."""
+    """The start, the minutes of a row and the factors of one group that fit best, all other factors fixed."""
     others = {name: factor for name, factor in factors.items() if name not in group}
     slow = history.rows * _product(others, history)
     marks: list[Marks] = [history.slowed[name] for name in group]
     plain = ~np.logical_or.reduce(marks) if marks else np.ones(len(history), bool)
     columns = np.column_stack([np.ones(len(history)), *(slow * mark for mark in (plain, *marks))])
     start, row, *levels = non_negative_least_squares(columns * weights[:, None], history.minutes * weights).tolist()
-    if not row:  # nothing to compare the levels with
+    if not row:  # no base to compare the levels with
         return start, row, dict.fromkeys(group, 1.0)
     return start, row, {name: level / row for name, level in zip(group, levels, strict=True)}
 
 
 def _product(factors: Mapping[str, float], history: History) -> Floats:
-    """What the factors that apply to each run multiply to."""
+    """The product of the factors that apply to each run."""
     product: Floats = np.ones(len(history))
     for name, factor in factors.items():
         if factor != 1:

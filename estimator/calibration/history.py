@@ -1,7 +1,7 @@
 """Past runs and how long they took, read for calibration.
 
 The columns are those of `estimator.columns`, and `minutes`, or, where there is none, `started_at` and `ended_at`.
-What a run cost says nothing of how long it took: discounts, vouchers and prices are not looked at.
+Discounts, vouchers and prices are ignored: they do not affect the time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from estimator.calibration.arrays import Floats, Integers, Marks, np, pa, pc
 from estimator.columns import COLUMNS, MODALITIES, RESULT, name_issues
 from estimator.columns.price_tables import CODES, EXPANSION, STRIDES, SWITCHES
 from estimator.errors import FrameInvalid, Issue
-from estimator.frames.diagnosis import diagnose, runs_issues
+from estimator.frames.diagnosis import diagnose, rows_listed, runs_issues
 from estimator.frames.reader import Reader
 from estimator.rates.sections import LENGTHS, PPM, RECIPES, TRAINING_TYPES
 from estimator.scenarios.reading.pieces import Source
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 
 _MINUTES = "minutes"
 _MOMENTS = ("started_at", "ended_at")
-_SHOWN = 5
 _MICROS_A_MINUTE = 60_000_000
-_MINUTES_MAX = 10**9  # nineteen centuries: whatever is longer was not counted in minutes
+_MINUTES_MAX = 10**9  # nineteen centuries: a longer time is not in minutes
 _READ = tuple(name for name in COLUMNS if name not in ("discount", "voucher"))
 _OF_PRICES = "price_missing"
 _ADVICE = f"Give minutes from 0 to {_MINUTES_MAX:,}; leave out unfinished runs."
@@ -36,10 +35,9 @@ _ADVICE = f"Give minutes from 0 to {_MINUTES_MAX:,}; leave out unfinished runs."
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Past runs, one element each: output rows, minutes taken, and what slowed them down.
+    """Past runs, one element each: output rows, minutes taken, and the factors that apply.
 
-    `length` is a place in `LENGTHS`; `slowed` marks, by the name of a factor of the minutes model, the runs that it
-    applies to.
+    `length` is a place in `LENGTHS`; `slowed` marks, by factor of the minutes model, the runs that it applies to.
     """
 
     rows: Integers
@@ -79,7 +77,7 @@ def read_history(runs: Any, card: RateCard) -> History:
 
 
 def _time_columns(source: Source) -> tuple[str, ...]:
-    """The columns that tell how long runs took. Raises `FrameInvalid`, also where others are misspelt."""
+    """The columns of the time taken. Raises `FrameInvalid`, also for misspelt names of other columns."""
     names = source.schema.names
     issues = list(name_issues([name for name in names if name != RESULT]))
     times = (_MINUTES,) if _MINUTES in names else _MOMENTS
@@ -163,7 +161,7 @@ def _slowed(codes: Integers, present: tuple[str, ...], card: RateCard) -> tuple[
 
 
 def _minutes(batch: Any, times: tuple[str, ...], first: int) -> tuple[Floats, list[Issue]]:
-    """How long the runs took, and what is wrong with what is said of it."""
+    """The minutes that the runs took, and the problems of their columns."""
     columns = [batch.column(name) for name in times]
     for name, column in zip(times, columns, strict=True):
         kind = column.type
@@ -184,10 +182,8 @@ def _minutes(batch: Any, times: tuple[str, ...], first: int) -> tuple[Floats, li
         wrong = np.flatnonzero(~((minutes >= 0) & (minutes <= _MINUTES_MAX)))
     if not len(wrong):
         return minutes, []
-    shown = ", ".join(f"row {first + at}: {taken[at].as_py()}" for at in wrong[:_SHOWN].tolist())
-    more = ", ..." if len(wrong) > _SHOWN else ""
-    rows = "1 row" if len(wrong) == 1 else f"{len(wrong):,} rows"
-    message = f"is no length of time in {rows} ({shown}{more}). {_ADVICE}"
+    rows = rows_listed(wrong, lambda at: taken[at].as_py(), first + np.arange(len(minutes)))
+    message = f"is no length of time in {rows}. {_ADVICE}"
     return minutes, [Issue(times[-1], "out_of_range", message)]
 
 

@@ -1,15 +1,15 @@
-"""From past runs to the minutes model of a card: fitted on six tenths, bounded on two, tried out on the last two."""
+"""The minutes model of a card from past runs: fitted on six tenths of them, bounded on two, tested on two."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from estimator.calibration.arrays import Floats, np
+from estimator.calibration.arrays import Floats, Marks, np
 from estimator.calibration.bounds import conformal_factor, shares
 from estimator.calibration.fitting import Fit, fit
 from estimator.calibration.history import History
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 RUNS_LEAST = 200
 """Fewer runs in all are no history to fit a model to."""
 
-_FITTED, _BOUNDED = 6, 8  # tenths: below the first are fitted, below the second bounded, the rest tried
+_FITTED, _BOUNDED = 6, 8  # tenths: below the first are fitted, below the second bounded, the rest tested
 _PLACES = Decimal("0.000001")
 _ROW_DIGITS = 6
 _PLACES_MAX = 12  # of a card
-_NOTHING = 1e-9  # of the longest time: what the arithmetic leaves of no time at all is less
+_NOTHING = 1e-9  # of the longest time: the rounding error of zero is less
 _FACTOR_MAX = 10**6  # a run that takes a million times as long as expected is not bounded by an expectation
-_SHORTEST = 1.0  # minutes: what is off by half a minute is not off by half
+_SHORTEST = 1.0  # minutes: an error of half a minute is not 50 percent
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
     """How many times longer than expected runs of a length, with or without grounding, take at most.
 
-    `factor` is None where `runs`, those it would be taken from, do not support one: they are too few, or more of them
-    than it may leave out took no end of time.
+    `factor` is None where the `runs` held back do not support one: they are too few, or too many of them took more
+    than a million times as long as expected.
     """
 
     name: str
@@ -47,10 +47,10 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """How the model does on runs that it was not made from.
+    """The model tested on runs that it was not made from.
 
-    `covered_percent` of the `runs` took no longer than its p95; `error_percent` is how far its expectation is off,
-    of half of the runs less, of half more: percent of the minutes taken, of one minute where they took less.
+    `covered_percent` of the `runs` took no longer than its p95. `error_percent` is the median error of its
+    expectation, in percent of the minutes taken, or of one minute for shorter runs.
     """
 
     runs: int
@@ -60,9 +60,9 @@ class Backtest:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A minutes model made from past runs, and what it is worth.
+    """A minutes model made from past runs, and its test.
 
-    `unfitted` are the factors that the card names and of which there were too few runs: they are as they were.
+    `unfitted` are the factors of the card with too few runs; they keep their values.
     """
 
     model: MinutesModel
@@ -76,8 +76,8 @@ class Calibration:
 def calibrate(history: History, card: RateCard) -> Calibration:
     """Make the minutes model of a card from past runs. The same runs in the same order give the same model.
 
-    Raises `FrameInvalid` for fewer than 200 runs, and for runs that no such model can be made of: they take no longer
-    for more rows, or no time at all, or so differently long that nothing can be promised of them.
+    Raises `FrameInvalid` for fewer than 200 runs, and for runs without such a model: their time does not grow with
+    their rows, or is zero, or varies too much for a bound.
     """
     if len(history) < RUNS_LEAST:
         raise _refusal("missing", f"are {len(history):,}, too few. Give {RUNS_LEAST} finished runs or more.")
@@ -100,9 +100,9 @@ def _refusal(code: str, message: str) -> FrameInvalid:
 
 
 def _model(fitted: Fit, card: RateCard) -> MinutesModel:
-    """The fit as a card says it; factors of one are what a card means by saying nothing."""
+    """The fit as a card writes it; factors of 1 are left out."""
     row = Decimal(fitted.row) * card.minutes.parallel
-    # The price of a row may be very small: its digits count, not its places.
+    # The minutes of a row may be very small: significant digits count, not decimals.
     places = min(_PLACES_MAX, max(_ROW_DIGITS, _ROW_DIGITS - 1 - row.adjusted()))
     factors = {
         name: rounded
@@ -122,7 +122,7 @@ def _model(fitted: Fit, card: RateCard) -> MinutesModel:
 
 
 def _refuse_timeless(expected: Floats) -> None:
-    """Nothing is a multiple of no time, so a model must not expect it of any run."""
+    """Refuse a model that expects no time of some run: a bound is a multiple of the expected time."""
     timeless = int(np.count_nonzero(expected <= 0))
     if timeless:
         message = (
@@ -142,11 +142,11 @@ def _expected(model: MinutesModel, history: History) -> Floats:
 
 
 def _bounded(model: MinutesModel, history: History) -> tuple[MinutesModel, tuple[Bound, ...]]:
-    """The model with what runs apart from the fit say of its worst; a bound is never below what is expected."""
+    """The model with the bounds of runs that were not fitted; no bound is below the expected time."""
     expected = _expected(model, history)
     ratios = history.minutes / expected
     overall = _bound(ratios)
-    if overall is None:  # never for being few: two tenths of the least number of runs are more than a bound needs
+    if overall is None:  # never for too few runs: two tenths of RUNS_LEAST are more than a bound needs
         message = f"took more than {_FACTOR_MAX:,} times as long as expected, too many of them. Leave out broken runs."
         raise _refusal("out_of_range", message)
     bounds = tuple(_bounds(history, ratios))
@@ -159,22 +159,25 @@ def _bound(ratios: Floats) -> Decimal | None:
     return None if factor is None or factor > _FACTOR_MAX else _rounded(max(factor, 1), ROUND_CEILING)
 
 
-def _bounds(history: History, ratios: Floats) -> Iterator[Bound]:
+def _kinds(history: History) -> Iterator[tuple[str, Marks]]:
+    """The kinds of runs that a card may bound apart, each with the runs that are of it."""
     for place, length in enumerate(LENGTHS):
         for grounded in (False, True):
-            own = ratios[(history.length == place) & (history.grounding == grounded)]
-            if len(own):
-                yield Bound(minutes_bound_name(length, grounded), len(own), _bound(own))
+            yield minutes_bound_name(length, grounded), (history.length == place) & (history.grounding == grounded)
+
+
+def _bounds(history: History, ratios: Floats) -> Iterator[Bound]:
+    for name, marks in _kinds(history):
+        if marks.any():
+            own = ratios[marks]
+            yield Bound(name, len(own), _bound(own))
 
 
 def _tried(model: MinutesModel, history: History) -> Backtest:
     expected = _expected(model, history)
-    factors: Mapping[str, Decimal] = model.p95_factors
-    most = np.full(len(history), float(model.p95_factor))
-    for place, length in enumerate(LENGTHS):
-        for grounded in (False, True):
-            own = (history.length == place) & (history.grounding == grounded)
-            most[own] = float(factors.get(minutes_bound_name(length, grounded), model.p95_factor))
+    most = np.empty(len(history))
+    for name, marks in _kinds(history):
+        most[marks] = float(model.p95_factors.get(name, model.p95_factor))
     covered = int(np.count_nonzero(history.minutes <= expected * most))
     errors = np.abs(expected - history.minutes) / np.maximum(history.minutes, _SHORTEST)
     hundredth = Decimal("0.01")

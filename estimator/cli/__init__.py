@@ -1,4 +1,7 @@
-"""The commands that need no database: `profile`, `estimate`, `card` and `whatif`."""
+"""The command line: the commands that need no database, `profile`, `estimate`, `card` and `whatif`.
+
+Imports everything; only the command line of the ledger imports it.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ from estimator.sql.select import diagnosis_sql, sql
 from estimator.wire.responses import RunResponse
 
 PROGRESS_FROM_BYTES = 64 * 2**20
-"""Smaller files are read before a person could wonder."""
+"""Smaller files are read without a progress bar."""
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -62,7 +65,7 @@ app.add_typer(whatif_app)
 
 
 def read_profile(path: Path, *, quiet: bool) -> DatasetProfile:
-    """The profile of a dataset file; shows how far it has come while a person waits for a large one."""
+    """The profile of a dataset file; a progress bar shows while a person waits for a large one."""
     if quiet or not sys.stderr.isatty() or not path.is_file() or path.stat().st_size < PROGRESS_FROM_BYTES:
         return profile_dataset(path)
     from rich.console import Console

@@ -68,7 +68,7 @@ def calibrate_command(
 
 
 def _check_out(out: Path, suffix: str) -> None:
-    """Refuse, before anything is read and fitted, a place where the card cannot be written."""
+    """Refuse a place where the card cannot be written, before runs are read."""
     if out.suffix.lower() != suffix:
         raise CommandFailed("out_invalid", f"The card is a {suffix} text. End the name of --out in {suffix}.")
     if out.is_dir():
@@ -115,4 +115,4 @@ def _factor(bound: Any) -> str:
     if bound.factor is not None:
         return format_credits(bound.factor)
     needed = runs_needed()
-    return f"none: {needed} are needed for one" if bound.runs < needed else "none: too many took no end of time"
+    return f"none: {needed} are needed for one" if bound.runs < needed else "none: too many took extremely long"

@@ -1,4 +1,4 @@
-"""What commands are given: options that several share, and how files, moments and requests are read."""
+"""Options that several commands share, and how files, moments and requests are read."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def card_in_force(book: RateCardBook, at: datetime | None) -> RateCard:
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """The parts of a request that options can say; each overrides the same part of `--request`."""
+    """The parts of a request that have options; each overrides the same part of `--request`."""
 
     source: str | None = None
     mapping: Sequence[str] | None = None
@@ -145,7 +145,7 @@ class RequestOptions:
     key: str | None = None
 
     def read(self, *, estimate: bool | None = None) -> RunRequest:
-        """The request, checked. Raises `RequestRejected` and, for what is not even JSON, `CommandFailed`."""
+        """The request, checked. Raises `RequestRejected`, and `CommandFailed` for text that is not JSON."""
         body = {} if self.source is None else _read_json(self.source)
         for path, value in self._overrides(estimate):
             _put(body, path, value)
@@ -187,7 +187,7 @@ def _roles(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def _put(body: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    """Set a value deep in a body, leaving parts of the wrong kind as they are for the request to refuse."""
+    """Set a value deep in a body. Parts of the wrong kind stay as they are, and the request is refused for them."""
     *parents, name = path
     for parent in parents:
         if body.get(parent) is None:
@@ -221,7 +221,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 def check_place(path: Path | None) -> None:
-    """Refuse a file that cannot be written: better known before a long reading than after. Raises `CommandFailed`."""
+    """Refuse a file that cannot be written, before a long reading. Raises `CommandFailed`."""
     if path is None:
         return
     if path.is_dir():

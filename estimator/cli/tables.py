@@ -16,7 +16,6 @@ from estimator.sentences import printable
 
 COLUMNS_SHOWN = 30
 
-shown = grouped_credits
 """The name that the tables of the ledger use."""
 
 
@@ -47,7 +46,7 @@ def line(*parts: object, style: str = "") -> Text:
 
 
 def code(text: str) -> list[Text]:
-    """Lines for a machine, to be piped or pasted: none is broken, however narrow the terminal is."""
+    """Lines to be piped or pasted: none is broken, however narrow the terminal is."""
     lines = [cell(written) for written in text.splitlines()]
     for written in lines:
         written.no_wrap = True

@@ -40,7 +40,7 @@ FOLDED_WIDTH = 12
 COLUMN_GAP = 3
 _PIECE = 1 << 20
 
-# typer exports the leaf of these classes only; the base has lived in different packages over its releases.
+# typer exports only a subclass; the base class is in different packages in its releases.
 _ClickError: type[Any] = typer.BadParameter.__mro__[2]
 
 
@@ -62,11 +62,7 @@ class CommandFailed(Exception):
     """A command cannot go on: a stable `code`, a sentence to act on, and the exit status to end with."""
 
     def __init__(
-        self,
-        code: str,
-        message: str,
-        status: ExitStatus = ExitStatus.BAD_INPUT,
-        fields: dict[str, Any] | None = None,
+        self, code: str, message: str, status: ExitStatus = ExitStatus.BAD_INPUT, fields: dict[str, Any] | None = None
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -80,10 +76,10 @@ class CommandFailed(Exception):
 
 
 class CommandGroup(TyperGroup):
-    """A group of commands that ends every failure with one sentence and a documented status, never a traceback."""
+    """A group of commands that ends every failure with one sentence and a documented status, without a traceback."""
 
     def explain(self, error: Exception) -> CommandFailed | None:
-        """The failure that an exception stands for; None for one that nobody foresaw."""
+        """The failure that an exception stands for; None for an unexpected one."""
         if isinstance(error, CommandFailed):
             return error
         if isinstance(error, EstimatorError):
@@ -102,12 +98,12 @@ class CommandGroup(TyperGroup):
         arguments = list(sys.argv[1:] if given is None else given)
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="backslashreplace")  # a column may be named in what this terminal lacks
+                stream.reconfigure(errors="backslashreplace")  # a name may have characters that this terminal lacks
         try:
             status = super().main(*args, **(extra | {"standalone_mode": False}))
         except (typer.Abort, KeyboardInterrupt):
             status = ExitStatus.INTERRUPTED  # as newer releases of typer answer by themselves
-        except Exception as error:  # noqa: BLE001  # the last place that can turn it into a sentence
+        except Exception as error:  # noqa: BLE001  # the last place to turn it into a sentence
             _fail(self.explain(error) or _defect(error), arguments)
         if status == ExitStatus.INTERRUPTED:
             message = "Interrupted. Run the command again, with the same key if it had one, to be sure of its result."
@@ -151,7 +147,7 @@ def _fail(failure: CommandFailed, arguments: Sequence[str]) -> NoReturn:
 
 
 def least_width(renderable: RenderableType) -> int:
-    """The width that a renderable needs to run over whole on a narrow terminal: a table's digits, a line of code."""
+    """The width that a renderable needs, however narrow the terminal: that of a table's digits or of a line of code."""
     if isinstance(renderable, Text) and renderable.no_wrap:
         return cell_len(renderable.plain)
     if not isinstance(renderable, Table):
@@ -180,7 +176,7 @@ def emit(document: Any, *renderables: RenderableType, as_json: bool) -> None:
 
 
 def emit_file(file: TextIO) -> None:
-    """Print what a file holds from where it stands, a piece at a time."""
+    """Print the rest of a file, a piece at a time."""
     _write(iter(lambda: file.read(_PIECE), ""))
 
 
@@ -201,5 +197,5 @@ def _write(pieces: Iterable[str]) -> None:
 
 
 def _stop_writing(stream: Any) -> None:
-    """Send what is still buffered nowhere, so that the interpreter has nothing to complain of when it ends."""
+    """Discard what is still buffered, so that the interpreter reports no error when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -23,7 +23,7 @@ from estimator.scenarios.reading.pieces import Source
 from estimator.scenarios.reading.sources import open_runs
 
 PROGRESS_AFTER_SECONDS = 1
-"""What takes less is done before a person could wonder."""
+"""Shorter work shows no progress bar."""
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -87,7 +87,7 @@ def whatif(
         raise CommandFailed("usage", f"--csv and --html both name {str(html)!r}. Give each a file of its own.")
     source = open_runs(runs)
     with _progress(source, quiet=as_json) as progress:
-        # A report shows every dimension there is, whatever else is asked for.
+        # A report shows every available dimension, whatever --by says.
         dimensions = None if html is not None else asked or []
         found = compare(source, cards[0], cards[1:], by=dimensions, movers=movers, progress=progress)
     shown = [found.by(name).dimension for name in asked or ()]
@@ -102,7 +102,7 @@ def whatif(
 
 
 class _LateBar:
-    """A progress bar that appears when a person has waited; may be told by several threads at once."""
+    """A progress bar that appears after a while; several threads may call it."""
 
     def __init__(self, bar: Progress, size: int) -> None:
         self._bar = bar

@@ -16,11 +16,11 @@ from estimator.credits import format_credits
 from estimator.scenarios.results import Change, Comparison, Group, Movement, RunMover
 
 GROUPS_SHOWN = 25
-"""Lines of a table by a dimension; how many more there are is said."""
+"""Lines of a table by a dimension; a line below counts the rest."""
 
 
 def comparison_parts(comparison: Comparison, by: Sequence[str]) -> Iterator[RenderableType]:
-    """What a person reads: the totals, for each candidate what changes and who pays more, every dimension asked."""
+    """The tables for people: the totals, what changes and who pays more under each candidate, every dimension asked."""
     yield line(f"{comparison.runs:,} runs, in credits.")
     yield ""
     yield _summary(comparison)

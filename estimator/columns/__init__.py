@@ -17,8 +17,8 @@ request means:
     voucher        text           name on the card; null, or absent: none
 
 `rows` are what the dataset has and may exceed the card's `rows_max` where `max_rows` brings them below it, as in
-a request. Anywhere but in `max_rows`, `discount` and `voucher` a null is an error: a price that is guessed is no
-price. Other columns are carried along and not looked at, unless their name is that of a missing column, misspelt.
+a request. Anywhere but in `max_rows`, `discount` and `voucher` a null is an error: no price is
+guessed. Other columns are carried along unread, unless their name is a misspelling of a missing column.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def present_columns(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def name_issues(names: Sequence[str]) -> Iterator[Issue]:
-    """Columns that are missing, there twice, or probably meant to be another."""
+    """Columns that are missing or repeated, and names that are probably misspelt."""
     absent = [name for name in COLUMNS if name not in names]
     for name in COLUMNS:
         if names.count(name) > 1:
@@ -95,7 +95,7 @@ def name_issues(names: Sequence[str]) -> Iterator[Issue]:
 
 
 def _meant(name: str, absent: Sequence[str]) -> str | None:
-    """The absent column that a name is probably a misspelling of, or another word for."""
+    """The absent column that a name probably stands for: a misspelling, or another word."""
     if name in COLUMNS or name == RESULT:
         return None
     plain = name.strip().lower().replace(" ", "_").replace("-", "_")
@@ -107,7 +107,7 @@ def _meant(name: str, absent: Sequence[str]) -> str | None:
 
 
 def _is_similar(name: str, wanted: str) -> bool:
-    """Four fifths alike or more: less would take columns of the caller's own for misspelt ones."""
+    """At least four fifths alike: a lower bar would take the caller's own columns for misspelt ones."""
     return difflib.SequenceMatcher(None, wanted, name).ratio() * 5 >= 4
 
 

@@ -1,4 +1,4 @@
-"""Configurations as small integers, and what a card charges for each: the price tables of columns and of SQL.
+"""Configurations as small integers, and the unit price of each: the tables in which arrays and SQL look prices up.
 
 A configuration's code is a number in mixed radix: one bit for each switch, then a digit for each column of words.
 The digit of a column that is absent is 0, and means what the card says for a request that leaves the field out.
@@ -32,6 +32,13 @@ STRIDES: Mapping[str, int] = {
 }
 """What a column of words adds to the code for each step along its `WORDS`."""
 
+DIGITS: Mapping[str, tuple[int, int]] = {
+    **{column: (1 << place, 2) for place, column in enumerate(SWITCHES)},
+    "targets": (EXPANSION, 2),
+    **{column: (stride, len(WORDS[column])) for column, stride in STRIDES.items()},
+}
+"""Every column of a configuration: what a step along its values adds to the code, and how many values it has."""
+
 CODES = STRIDES["modality"]
 """How many codes one modality has; those of the next one follow."""
 
@@ -52,12 +59,12 @@ class PriceTable(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """True when whatever can occur has a price."""
+        """True when every possible code has a price."""
         return all(self.tiers[code] is not None for code in self.possible)
 
 
 def price_table(card: RateCard, modality: str, present: Collection[str]) -> PriceTable:
-    """What a card charges for each configuration that the columns which are present can make."""
+    """The unit prices of every configuration that the columns present can have."""
     section = card.sections[modality]
     tiers: list[tuple[int, ...] | None] = [None] * CODES
     rounded: dict[Decimal, tuple[int, ...]] = {}
@@ -72,8 +79,8 @@ def price_table(card: RateCard, modality: str, present: Collection[str]) -> Pric
 def _unit_prices(section: Section, present: Collection[str]) -> dict[int, Decimal | None]:
     """The exact unit price of every possible code, None where something of it has none.
 
-    Surcharges are applied dimension by dimension to all codes at once: configurations that begin alike share that
-    part of the way.
+    Surcharges are applied dimension by dimension to all codes at once: configurations with the same first choices
+    share that part of the work.
     """
     prices: dict[int, Decimal | None] = {0: section.base}
     priced = section.dimensions
@@ -90,41 +97,30 @@ def _unit_prices(section: Section, present: Collection[str]) -> dict[int, Decima
 def _choices(
     section: Section, dimension: str, present: Collection[str]
 ) -> Iterator[tuple[int, Surcharge | None, bool]]:
-    """What each value of a dimension's column adds to the code, what it does to the price, and whether it has none."""
+    """For each value of a dimension's column: what it adds to the code, its surcharge, and whether it has no price."""
     kind, _, recipe = dimension.partition(".")
     column = recipe or {"training": "training_type", "expansion": "targets"}.get(kind, kind)
-    values = len(WORDS.get(column, (False, True))) if column in present else 1
-    for value in range(values):
-        more = value * _stride(column)
+    stride, values = DIGITS[column]
+    for value in range(values if column in present else 1):
+        more = value * stride
         chosen = configuration(more, section, present)
         is_missing = any(name == dimension or name.startswith(f"{dimension}.") for name in section.missing(chosen))
         priced = dimension in section.dimensions and not is_missing
         yield more, section.surcharge(dimension, chosen) if priced else None, is_missing
 
 
-def _stride(column: str) -> int:
-    if column in STRIDES:
-        return STRIDES[column]
-    return EXPANSION if column == "targets" else 1 << SWITCHES.index(column)
-
-
 def possible_codes(present: Collection[str]) -> tuple[int, ...]:
     """The codes, within one modality, that a table with these columns can have."""
     codes = [0]
-    for column, stride in STRIDES.items():
+    for column, (stride, values) in DIGITS.items():
         if column != "modality" and column in present:
-            codes = [code + digit * stride for digit in range(len(WORDS[column])) for code in codes]
-    bits = [1 << place for place, column in enumerate(SWITCHES) if column in present]
-    if "targets" in present:
-        bits.append(EXPANSION)
-    for bit in bits:
-        codes += [code + bit for code in codes]
+            codes = [code + value * stride for value in range(values) for code in codes]
     return tuple(sorted(codes))
 
 
 def configuration(code: int, section: Section, present: Collection[str]) -> Configuration:
     """The configuration that a code stands for, the section's defaults in place of absent columns."""
-    on = {column: bool(code >> place & 1) for place, column in enumerate(SWITCHES)}
+    on = {column: bool(digit(code, column)) for column in SWITCHES}
     asked = {name: on[name] if name in present else name in section.recipes_default for name in RECIPES}
     length = LENGTHS[digit(code, "length")] if "length" in present else section.length_default
     training_type = TRAINING_TYPES[digit(code, "training_type")]
@@ -134,9 +130,7 @@ def configuration(code: int, section: Section, present: Collection[str]) -> Conf
 
 def known_inputs(card: RateCard, program: Program, present: Collection[str]) -> dict[str, int]:
     """The program's inputs that are the same for every run of a table with these columns."""
-    known = {
-        "billable_max": program.steps[program.positions["billable_max"]].greatest,
-    }
+    known = {"billable_max": program.steps[program.positions["billable_max"]].greatest}
     if "targets" not in present or not card.targets_max:
         known |= {"sample_ppm": 0, "targets": 0}
     if "discount" not in present:
@@ -156,14 +150,22 @@ def named_inputs(card: RateCard) -> dict[str, tuple[str, Amounts]]:
     }
 
 
-def tier_inputs(program: Program) -> dict[str, int]:
-    """The inputs that are unit prices, each with the place of its tier in a `PriceTable`."""
-    return {name: tier for tier, name in enumerate(name for name in program.inputs if name.startswith("unit_price_"))}
+def price_inputs(program: Program, table: PriceTable) -> tuple[dict[str, int], dict[str, int]]:
+    """The unit prices that are the same for all codes, by input; and of the others the place of their tier."""
+    same, varying = {}, {}
+    for tier, name in enumerate(name for name in program.inputs if name.startswith("unit_price_")):
+        values = {each[tier] for each in table.tiers if each is not None}
+        if len(values) == 1:
+            same[name] = values.pop()
+        else:
+            varying[name] = tier
+    return same, varying
 
 
 def digit(code: int, column: str) -> int:
-    """The place, among its `WORDS`, of a column's word."""
-    return code // STRIDES[column] % len(WORDS[column])
+    """The place of a column's value: 0 or 1 for a true/false value, else the place of its word in `WORDS`."""
+    stride, values = DIGITS[column]
+    return code // stride % values
 
 
 def modality_of(code: int) -> str:

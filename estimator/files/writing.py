@@ -11,10 +11,10 @@ from typing import TextIO
 
 @contextmanager
 def beside(path: Path | str) -> Iterator[Path]:
-    """Where to make a file, or a folder that is new; it takes its place when the block ends well, and else is gone.
+    """A temporary path for a file or a new folder: moved to `path` when the block succeeds, removed when it fails.
 
-    A device or a pipe, such as `/dev/stdout`, is its own place, and never replaced by a file. Where the path is a
-    link, the file that it leads to is written.
+    A device or a pipe, such as `/dev/stdout`, is written directly and never replaced. Where the path is a link, the
+    file that it leads to is replaced.
     """
     path = Path(path)
     if path.parent == Path("/dev") or (path.exists() and not (path.is_file() or path.is_dir())):
@@ -30,6 +30,6 @@ def beside(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def written_whole(path: Path | str, *, newline: str | None = None) -> Iterator[TextIO]:
-    """A text file in UTF-8 that takes its place as `beside` has it; what was there stays there where that fails."""
+    """A text file in UTF-8, written by way of `beside`: after a failure the file is as it was."""
     with beside(path) as made, made.open("w", encoding="utf-8", newline=newline) as file:
         yield file

@@ -1,7 +1,7 @@
-"""What is wrong with a table of runs, row by row: counted, and the first few shown.
+"""The problems of a table of runs: each counts its rows and shows the first few.
 
-Pricing only notices that something is wrong; then the whole table is gone through here, so that one error names
-everything there is to correct.
+Pricing only notices that some row has no price. The whole table is then checked here, so that one error names every
+problem.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def diagnose(batch: Any, card: RateCard, first: int = 0) -> list[Issue]:
 
 
 def _value_checks(name: str, column: Any) -> Iterator[tuple[Any, str, str]]:
-    """The rows whose value is wrong whatever the card is, the code of the problem and what to do about it."""
+    """The rows whose value is wrong under every card, the code of the problem, and the advice."""
     if name not in NULLABLE:
         yield _mask(column.is_null()), "null", "A null has no price; write the value that the run had"
     if COLUMNS[name] == "integer" and not pa.types.is_null(column.type):
         least, most = {"rows": (1, INT64_MAX), "max_rows": (1, INT64_MAX), "sample_ppm": (0, PPM)}.get(
             name, (0, INT64_MAX)
         )
-        # A whole number of 64 bits without a sign that is too large comes out negative, so it is found as well.
+        # An unsigned integer that is too large for int64 comes out negative, so it is found as well.
         values = column.cast(pa.int64(), safe=False)
         outside = pc.or_(pc.less(values, least), pc.greater(values, most))
         yield _mask(outside.fill_null(False)), "out_of_range", f"Give whole numbers from {least} to {most:,}"
@@ -64,7 +64,7 @@ def _value_checks(name: str, column: Any) -> Iterator[tuple[Any, str, str]]:
 
 
 def _rows(batch: Any, places: Integers) -> Any:
-    """Some rows of a batch; Arrow cannot pick from views of text, so they are made text first."""
+    """Some rows of a batch. Arrow cannot take rows of string views, so those are cast to text first."""
     arrays = [
         column.cast(pa.large_string()) if pa.types.is_string_view(column.type) else column for column in batch.columns
     ]
@@ -75,9 +75,8 @@ def _mask(array: Any) -> Any:
     return array.to_numpy(zero_copy_only=False)
 
 
-def runs_issues(runs: Runs, card: RateCard, numbers: Integers | None = None) -> list[Issue]:
+def runs_issues(runs: Runs, card: RateCard, numbers: Integers) -> list[Issue]:
     """Every problem that runs have under a card; `numbers` are the numbers of their rows."""
-    numbers = np.arange(len(runs.rows)) if numbers is None else numbers
     issues = list(_limit_issues(runs, card, numbers))
     issues += _names_issues("discount", runs.discounts, card.discounts, card, numbers)
     issues += _names_issues("voucher", runs.vouchers, card.vouchers, card, numbers)
@@ -130,12 +129,16 @@ def _issue(name: str, code: str, places: Integers, column: Any, first: int, advi
 
 
 def _sentence(places: Integers, value: Callable[[int], object] | None, numbers: Integers, advice: str) -> str:
-    """How many rows are wrong, the numbers (from 0) and values of the first few, and what to do."""
+    return f"cannot be priced in {rows_listed(places, value, numbers)}. {advice}"
+
+
+def rows_listed(places: Integers, value: Callable[[int], object] | None, numbers: Integers) -> str:
+    """How many rows there are at some places, and the numbers (from 0) and values of the first few."""
     listed: Sequence[int] = places[:_SHOWN].tolist()
     examples = [f"row {numbers[at]}" + ("" if value is None else f": {_shown(value(at))}") for at in listed]
     more = ", ..." if len(places) > _SHOWN else ""
     rows = "1 row" if len(places) == 1 else f"{len(places):,} rows"
-    return f"cannot be priced in {rows} ({', '.join(examples)}{more}). {advice}"
+    return f"{rows} ({', '.join(examples)}{more})"
 
 
 def _shown(value: object) -> str:

@@ -18,7 +18,7 @@ _UFUNCS: Mapping[Op, Callable[..., Any]] = {
 }
 
 Load = Callable[[Integers], Any]
-"""Gives an input's values for a block of runs; may put them into the array it is handed."""
+"""Gives the values of an input for a block of runs; may write them into the array that it gets."""
 
 
 class Instruction(NamedTuple):
@@ -33,9 +33,9 @@ class Instruction(NamedTuple):
 
 
 class Instructions:
-    """The instructions that lead to some results, one after the other, and how many arrays (`slots`) they need.
+    """The instructions for some results in order, and the number of arrays (`slots`) that they need.
 
-    What several results read is computed once. An array is used again as soon as nothing will read what it holds.
+    A value that several results read is computed once. An array is reused after the last read of its value.
     """
 
     def __init__(self, steps: Sequence[ProgramStep], results: Sequence[int]) -> None:
@@ -52,7 +52,7 @@ class Instructions:
             part = []
             for position in order:
                 step = steps[position]
-                # An operation may write over what it reads last: element by element, it reads before it writes.
+                # An operation may overwrite an operand at its last read: each element is read before it is written.
                 free += [held.pop(at) for at in set(step.operands) if at in held and last[at] == time]
                 held[position] = self._slot(free)
                 part.append(_instruction(steps, position, held[position]))
@@ -71,7 +71,7 @@ class Instructions:
     def run(
         self, loads: Mapping[str, Load], buffers: Sequence[Integers], count: int, out: Integers | None = None
     ) -> Iterator[Any]:
-        """Each result for a block of so many runs, in order: an array until the next is asked for, or one number.
+        """Yields each result for a block of `count` runs: an array, valid until the next result, or one number.
 
         `buffers` are `slots` arrays of at least that length; the last result is computed into `out` if that is given.
         """
@@ -96,7 +96,7 @@ def _instruction(steps: Sequence[ProgramStep], position: int, slot: int) -> Inst
 
 
 def _division(divisor: int) -> Callable[..., Any]:
-    """Division by a constant, which is positive, of numbers that are not negative: quicker without a sign."""
+    """Division of non-negative numbers by a positive constant, as unsigned integers, which is faster."""
     bits = divisor.bit_length() - 1
     if divisor == 1 << bits:
         return lambda dividend, _, out: np.right_shift(dividend, bits, out=out)
@@ -107,7 +107,7 @@ def _division(divisor: int) -> Callable[..., Any]:
 
 
 def _orders(steps: Sequence[ProgramStep], results: Sequence[int]) -> Iterator[list[int]]:
-    """For each result what it depends on and nobody before did; no constants, each input just before its reader."""
+    """For each result the positions that no earlier result needed: no constants, each input just before its reader."""
     seen: set[int] = set()
     for result in results:
         order: list[int] = []
@@ -125,7 +125,7 @@ def _visit(steps: Sequence[ProgramStep], position: int, seen: set[int], order: l
 
 
 def _last_reads(steps: Sequence[ProgramStep], orders: Sequence[list[int]], results: Sequence[int]) -> dict[int, int]:
-    """The moment at which each position is read for the last time; a result is read after its own steps."""
+    """The time at which each position is read for the last time; a result is read after its own steps."""
     last: dict[int, int] = {}
     time = 0
     for order, result in zip(orders, results, strict=True):

@@ -1,8 +1,8 @@
-"""Cards prepared for columns: one price table for all configurations, then the program's steps over arrays.
+"""Runs priced under cards by arrays: a price table for all configurations, then the program's steps.
 
-The steps are those of each card's `Program`, with everything folded in that is the same for every run, and each value
-that several cards need worked out once. NumPy runs them on int64, in blocks small enough to stay in a core's cache,
-in arrays that are used again. No step can overflow, because the program is proved not to.
+The steps are those of each card's `Program`, folded with all that is the same for every run; a step that several
+cards need is computed once. NumPy runs them on int64, block by block, in arrays that are reused. No step can
+overflow, because the program is proved not to.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from estimator.columns import MODALITIES
 from estimator.columns.price_tables import CODES
 from estimator.errors import FrameInvalid
 from estimator.frames.arrays import Integers, np
-from estimator.frames.diagnosis import diagnose, runs_issues
+from estimator.frames.diagnosis import diagnose
 from estimator.frames.instructions import Load
 from estimator.frames.layouts import Layout, layout, tariff
 from estimator.frames.reader import BLOCK, READ_BUFFERS, Names, Reader, Runs
@@ -32,7 +32,7 @@ class Workspace:
         self._arrays: list[Integers] = []
 
     def arrays(self, count: int) -> Sequence[Integers]:
-        """At least so many arrays; no power of two apart, or they would compete for the same lines of the cache."""
+        """At least `count` arrays, not a power of two apart: those would compete for the same cache lines."""
         if count > len(self._arrays):
             self._arrays = [row[:BLOCK] for row in np.empty((count, BLOCK + 72), np.int64)]
         return self._arrays
@@ -46,7 +46,7 @@ class Priced(NamedTuple):
 
 
 class BlockPricer:
-    """Prices blocks of runs under several cards, step by step and each shared step once.
+    """Prices blocks of runs under several cards; a step that they share is computed once.
 
     Results are micro-credits, or `in_quanta` whole multiples of each card's quantum. May be used by several threads
     at once, each with a workspace of its own.
@@ -61,9 +61,9 @@ class BlockPricer:
         self._layouts: dict[tuple[str, tuple[str, ...], int], Layout] = {}
 
     def prices(self, runs: Runs, space: Workspace, out: Integers | None = None) -> Iterator[Priced] | None:
-        """What each card charges for at most `BLOCK` runs; None where some card cannot price some run.
+        """The price of at most `BLOCK` runs under each card; None where some card cannot price some run.
 
-        An array is good until the next is asked for; the last one may be in `out`.
+        An array is valid until the next one is taken; the last one may be in `out`.
         """
         if "modality" not in runs.present:
             return self._of_modality("text", runs, space, out)
@@ -162,18 +162,6 @@ class Kernel:
             raise FrameInvalid(diagnose(batch, self.card, first))
         return out
 
-    def price_runs(self, runs: Runs) -> Integers:
-        """Micro-credits of each of some runs that have been read, as int64.
-
-        Raises `FrameInvalid`, whose rows are numbered from the first of `runs`.
-        """
-        out, space = np.empty(len(runs.rows), np.int64), Workspace()
-        for start in range(0, len(out), BLOCK):
-            block = slice(start, start + BLOCK)
-            if not self._price_block(runs.take(block), out[block], space):
-                raise FrameInvalid(runs_issues(runs, self.card))
-        return out
-
     def _price_read(self, reader: Reader, out: Integers, threads: int) -> bool:
         """Price what a reader reads into `out`, in as many parts at a time as there are threads; False if any fails."""
         each = -(-max(1, -(-len(out) // BLOCK)) // threads) * BLOCK
@@ -206,7 +194,7 @@ class Kernel:
 
 
 def _round_above(rows: int) -> int:
-    """A round number that is no less, as tiers end at: a layout serves all blocks up to it, and there are few."""
+    """The next round number: tiers end at such numbers, and few layouts then serve all blocks."""
     unit = int(10 ** (len(str(rows)) - 1))
     return -(-rows // unit) * unit
 

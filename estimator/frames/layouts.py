@@ -1,4 +1,4 @@
-"""What cards make of a table with some columns: one graph of steps for all of them, and the tables it looks up."""
+"""Layouts: one graph of steps that prices a table with some columns under all cards, and the tables it looks up."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from estimator.columns.price_tables import (
     PriceTable,
     known_inputs,
     named_inputs,
+    price_inputs,
     price_table,
-    tier_inputs,
 )
 from estimator.credits import to_micro
 from estimator.frames.arrays import Integers, np
@@ -35,7 +35,7 @@ class Layout(NamedTuple):
 
     `steps` have a result for each card, none of them more than its `greatest`. `tables` are inputs looked up by code,
     `named` those looked up by the name of a discount or voucher (the column, and the value for each name). `priced`
-    says which codes have a price under every card, None where all do that can occur.
+    says which codes have a price under every card, None where all possible codes have one.
     """
 
     steps: Instructions
@@ -48,8 +48,9 @@ class Layout(NamedTuple):
 class _Tariff(NamedTuple):
     """What one card charges for a unit in one modality.
 
-    `prices` are by input and code, where they are not the same for all codes. Where they are `multiples` of one scale,
-    `scale` is that by code. `priced` says which codes have a price, None where all do that can occur.
+    `prices` are the unit prices by input and code, except those that are the same for all codes. Where they are
+    `multiples` of one scale, `scale` is that scale by code. `priced` says which codes have a price, None where all
+    possible codes have one.
     """
 
     card: RateCard
@@ -62,17 +63,11 @@ class _Tariff(NamedTuple):
 
 
 def tariff(card: RateCard, modality: str, present: tuple[str, ...]) -> _Tariff:
-    """Looks up what a card charges for every configuration that a table with these columns can have."""
+    """The unit prices of a card for every configuration that a table with these columns can have."""
     table, program = price_table(card, modality, present), card.programs[modality]
-    known = known_inputs(card, program, present)
+    same, varying = price_inputs(program, table)
+    known = known_inputs(card, program, present) | same
     distinct = list({each for each in table.tiers if each is not None})
-    varying = {}
-    for name, tier in tier_inputs(program).items():
-        values = {each[tier] for each in distinct}
-        if len(values) == 1:
-            known[name] = values.pop()
-        else:
-            varying[name] = tier
     prices = {name: _by_code(modality, table, itemgetter(tier)) for name, tier in varying.items()}
     priced = None if table.complete else _by_code(modality, table, lambda _: 1) > 0
     scale = common_scale([[each[tier] for tier in varying.values()] for each in distinct])
@@ -84,7 +79,7 @@ def tariff(card: RateCard, modality: str, present: tuple[str, ...]) -> _Tariff:
 
 
 def _by_code(modality: str, table: PriceTable, value: Callable[[tuple[int, ...]], int]) -> Integers:
-    """Something of each configuration's prices, by code over all modalities; zero for what has no price."""
+    """A value of each configuration's prices, by code over all modalities; 0 for a code without a price."""
     found = np.zeros(CODES * len(MODALITIES), np.int64)
     start = MODALITIES.index(modality) * CODES
     found[start : start + CODES] = [0 if each is None else value(each) for each in table.tiers]
@@ -93,37 +88,37 @@ def _by_code(modality: str, table: PriceTable, value: Callable[[tuple[int, ...]]
 
 def layout(tariffs: Sequence[_Tariff], limits: Mapping[str, int], *, in_quanta: bool) -> Layout:
     """The graph for runs within some limits (the greatest values of inputs); its results are micro or quanta."""
-    making = _Making(_differences_met_again(tariffs))
-    results = [making.add(each, limits, in_quanta=in_quanta) for each in tariffs]
+    builder = _LayoutBuilder(_repeated_differences(tariffs))
+    results = [builder.add(each, limits, in_quanta=in_quanta) for each in tariffs]
     masks = [each.priced for each in tariffs if each.priced is not None]
     priced = np.logical_and.reduce(masks) if masks else None
-    steps = making.graph.steps
+    steps = builder.graph.steps
     return Layout(
-        Instructions(steps, results), [steps[at].greatest for at in results], making.tables, making.named, priced
+        Instructions(steps, results), [steps[at].greatest for at in results], builder.tables, builder.named, priced
     )
 
 
 class _Difference(NamedTuple):
-    """How much dearer one scale is than another, by code: so many times a table."""
+    """The difference between two scales by code: `times` x `table`."""
 
     table: Integers
     times: int
 
     @classmethod
     def of(cls, before: Integers, after: Integers) -> _Difference | None:
-        """None where the second scale is nowhere dearer, or cheaper somewhere."""
+        """None where the second scale is nowhere higher, or somewhere lower."""
         more = after - before
         times = int(np.gcd.reduce(more))
         return cls(more // times, times) if times and int(more.min()) >= 0 else None
 
     @property
     def key(self) -> bytes:
-        """The same for the same table."""
+        """Equal for equal tables."""
         return self.table.tobytes()
 
 
-def _differences_met_again(tariffs: Sequence[_Tariff]) -> set[bytes]:
-    """Keys of the differences between neighbours that there are more than once: only those are worth a table."""
+def _repeated_differences(tariffs: Sequence[_Tariff]) -> set[bytes]:
+    """Keys of the differences between neighbouring cards that occur more than once; only those are worth a table."""
     scales = [each.scale for each in tariffs]
     differences = [
         _Difference.of(before, after) for before, after in pairwise(scales) if before is not None and after is not None
@@ -132,20 +127,20 @@ def _differences_met_again(tariffs: Sequence[_Tariff]) -> set[bytes]:
     return {key for key, count in counted.items() if count > 1}
 
 
-class _Making:
-    """A layout as it is made."""
+class _LayoutBuilder:
+    """Builds a layout, card by card."""
 
-    def __init__(self, met_again: set[bytes]) -> None:
+    def __init__(self, repeated: set[bytes]) -> None:
         self.graph = Graph()
         self.tables: dict[str, Integers] = {}
         self.named: dict[str, tuple[str, Amounts]] = {}
         self._names: dict[object, str] = {}
-        self._met_again = met_again
-        # By the position of units: the last scale they were charged at, and the position of that charge.
+        self._repeated = repeated
+        # By the position of units: the scale of the last charge, and the position of that charge.
         self._charged: dict[int, tuple[Integers, int]] = {}
 
     def add(self, tariff: _Tariff, limits: Mapping[str, int], *, in_quanta: bool) -> int:
-        """The position of what a card charges."""
+        """Add a card; returns the position of its price."""
         folded = fold(tariff.program, tariff.known, limits)
         leaf = partial(self._leaf, tariff, named_inputs(tariff.card))
         insertion = Insertion(self.graph, folded, leaf)
@@ -170,10 +165,10 @@ class _Making:
         return self.graph.input(step.name, step.least, step.greatest)
 
     def _times(self, scale: Integers, step: ProgramStep, units: int) -> int:
-        """The position of `units`, which stand in the graph, times the scale of their code."""
+        """The position of the charge: the units at a position times the scale of their code."""
         before = self._charged.get(units)
         difference = None if before is None else _Difference.of(before[0], scale)
-        if before is None or difference is None or difference.key not in self._met_again:
+        if before is None or difference is None or difference.key not in self._repeated:
             found = self.graph.operation(step._replace(op=Op.MUL), self._looked_up(scale), units)
         else:
             found = self.graph.operation(step._replace(op=Op.ADD), before[1], self._more(difference, step.name, units))
@@ -181,7 +176,7 @@ class _Making:
         return found
 
     def _more(self, difference: _Difference, name: str, units: int) -> int:
-        """The position of what units cost more. It is no more than what they cost, which the program's proof bounds."""
+        """The position of the difference in the charge. It is at most the charge, which the program's proof bounds."""
         once = self.graph.operation(
             ProgramStep(name, Op.MUL, (), 0, INT64_MAX), self._looked_up(difference.table), units
         )
@@ -189,7 +184,7 @@ class _Making:
         return self.graph.operation(ProgramStep(name, Op.MUL, (), 0, INT64_MAX), once, times)
 
     def _looked_up(self, table: Integers) -> int:
-        """The position of values by code; cards with the same values share it."""
+        """The position of an input looked up by code; cards with equal tables share it."""
         name = self._names.setdefault(table.tobytes(), f"price {len(self._names)}")
         self.tables[name] = table
         return self.graph.input(name, 0, int(table.max()))

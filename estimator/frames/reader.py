@@ -1,7 +1,7 @@
 """Record batches of runs, read into a few arrays of integers: rows processed, and a code for the configuration.
 
-Values are read where Arrow keeps them; only what a block of runs needs is unpacked, into arrays that the next
-block uses again. What is read here does not depend on a card, so many cards can price one reading.
+Values are read in Arrow's own buffers; what a block of runs needs is unpacked into arrays that the next block
+reuses. Reading does not depend on a card, so many cards can price one reading.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from estimator.programs.program import INT64_MAX
 from estimator.rates.sections import PPM
 
 BLOCK = 131_072
-"""Runs that are worked on at a time. An eighth of it would fit in a core's cache, but then threads would wait for one
-another more often than they work: between two steps a thread holds the interpreter's lock."""
+"""Runs that are priced at a time. An eighth of it would fit in a core's cache, but threads would then mostly wait for
+one another: between two steps a thread holds the interpreter's lock."""
 
 READ_BUFFERS = 3
 _CAPS = np.array([INT64_MAX, 0])
@@ -82,7 +82,7 @@ class Reader:
     """
 
     def __init__(self, batch: Any) -> None:
-        # Without what pandas writes beside it, which says nothing of the columns and which some PyArrows cannot hash.
+        # Without the metadata of pandas, which some versions of PyArrow cannot hash.
         self.present = _checked(batch.schema.remove_metadata())
         self.length: int = batch.num_rows
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
@@ -95,7 +95,7 @@ class Reader:
         self._capped = _bits(columns["max_rows"], 0) if uncapped else None
 
     def _word_codes(self, name: str, column: Any) -> tuple[Indices, Integers]:
-        """Where each run's word is in a dictionary, and what every word of the dictionary adds to the code."""
+        """The place of each run's word in a dictionary, and what each word of the dictionary adds to the code."""
         places, words = _names(column)
         codes = [WORDS[name].index(word) * STRIDES[name] if word in WORDS[name] else _UNKNOWN for word in words]
         table = np.array(codes, dtype=np.int64)
@@ -108,7 +108,9 @@ class Reader:
         buffers = [np.empty(self.length, np.int64) for _ in range(READ_BUFFERS)]
         runs = self.block(0, self.length, buffers) if self.sound and self.length else None
         if runs is None and self.length:
-            raise ValueError("The batch has rows that cannot be read. Call estimator.diagnosis.diagnose for a list.")
+            raise ValueError(
+                "The batch has rows that cannot be read. Call estimator.frames.diagnosis.diagnose for a list."
+            )
         return Runs(self.present, buffers[0], buffers[1]) if runs is None else runs
 
     def block(self, start: int, stop: int, buffers: Sequence[Integers]) -> Runs | None:
@@ -143,7 +145,7 @@ class Reader:
         elif self._capped is None:
             np.minimum(there, asked[start:stop], out=rows)
         else:
-            # A null slot may hold anything: the greatest of it and a large number is one, a limit stays what it is.
+            # A null slot may hold any value: its maximum with INT64_MAX is no limit. A maximum with 0 keeps a limit.
             np.take(_CAPS, self._capped.unpacked(start, stop), out=extra, mode="clip")
             np.maximum(extra, asked[start:stop], out=extra)
             np.minimum(there, extra, out=rows)
@@ -169,7 +171,7 @@ class Reader:
 
 @lru_cache(maxsize=16)
 def _checked(schema: Any) -> tuple[str, ...]:
-    """The same for one batch after another of one schema."""
+    """Cached, because the batches of a table have one schema."""
     return checked_columns(schema)
 
 
@@ -202,7 +204,7 @@ def _type_issue(name: str, kind: Any) -> Issue | None:
 
 
 def _values(column: Any) -> Any:
-    """The integers of an Arrow array where they lie, whatever is in the places of nulls."""
+    """The integers of an Arrow array without a copy; the values at nulls are arbitrary."""
     if pa.types.is_null(column.type):
         return np.broadcast_to(np.int64(INT64_MAX), len(column))
     kind = np.dtype(str(column.type))  # both call them int8 to uint64; Arrow's own word may need pandas

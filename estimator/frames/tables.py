@@ -1,7 +1,7 @@
 """Tables of runs in, the same kind of table out, with the column `credits_micro` added.
 
-Polars, PyArrow and pandas are taken as they are found; none of them is needed for another's sake, apart from
-PyArrow and NumPy, which do the work. See `estimator.columns` for the columns.
+Polars, PyArrow and pandas tables are accepted. PyArrow and NumPy do the work; Polars and pandas are needed only for
+their own tables. See `estimator.columns` for the columns.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _column(table: Any, kernel: Kernel, threads: int) -> Any:
     try:
         chunks = [pa.array(kernel.price(batch, threads=threads)) for batch in table.to_batches()]
     except FrameInvalid:
-        # A batch knows only its own rows: the whole table is looked at for the error.
+        # A batch has only its own rows, so the whole table is checked for the error.
         whole = pa.RecordBatch.from_arrays(
             [_one_chunk(table.column(name)) for name in table.schema.names], names=table.schema.names
         )

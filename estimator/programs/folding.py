@@ -1,9 +1,8 @@
 """Partial evaluation of a program: with some inputs known, most steps are constants or pass a value on.
 
-A configuration knows its unit prices, discount and voucher, and usually that nothing is expanded. Folding
-those in once leaves a few steps for every run of that configuration. It only ever drops steps whose value is
-proved, by the same interval arithmetic that proves the program, so the folded program gives the same
-integers.
+The unit prices, the discount, the voucher and usually the expansion of a configuration are known. Folding them in
+once leaves a few steps for every run of that configuration. A step is dropped only where interval arithmetic, the
+same that proves the program, proves its value; so the folded program gives the same integers.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ class _Folder:
         needed = self._needed([*found.values(), *(step for _, *pair in kept for step in pair)])
         constants = [step for step in self._constants.values() if id(step) in needed]
         operations = [step for step in self._operations if id(step) in needed]
-        # An input stays even where nothing reads it, so that the inputs of a configuration can be told beforehand.
+        # An input stays even where no step reads it, so that the inputs of a configuration are known beforehand.
         leaves = [*self._inputs, *constants]
         positions = {id(step): position for position, step in enumerate([*leaves, *operations])}
         placed = [step._replace(operands=tuple(positions[operand] for operand in step.operands)) for step in operations]
@@ -93,7 +92,7 @@ def same_as_operand(op: Op, left: ProgramStep, right: ProgramStep) -> ProgramSte
 def fold(program: Program, known: Mapping[str, int], limits: Mapping[str, int] | None = None) -> Program:
     """The program with some inputs known: fewer inputs, fewer steps, equal values for `RESULTS`.
 
-    `limits` are the greatest values that some inputs will have; what only larger ones need goes as well.
+    `limits` are the greatest values that some inputs will have; steps that only larger values need are dropped too.
     """
     folder = _Folder(known, limits or {})
     folded: list[ProgramStep] = []

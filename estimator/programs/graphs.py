@@ -1,18 +1,17 @@
-"""Folded programs of one or many cards as one graph in which no value stands twice: what arrays are computed by.
+"""Folded programs of one or many cards, merged into one graph without duplicate steps; arrays are computed by it.
 
-Cards have most of their steps in common (rows processed, units, often the tiers). A step that is put in twice is
-found again, so it is computed once for all of them. Two more rewrites leave every result as it is:
+Cards have most of their steps in common (rows, units, often the tiers). A step that is added twice is found again
+and computed once. Three rewrites save more and change no result:
 
-- A charge over tiers is as many times larger as the prices of its tiers are, all alike. Where the tiers' prices
-  are the same multiples of one scale in every configuration, the charge is `scale x charge of the multiples`: one
-  price is looked up instead of one a tier, and what it multiplies is the same for all cards of such tiers.
-- Of cards of which each is dearer than the one before by whole times the same differences (a field in equal steps, as
-  in a sweep), each charge is the one before and a number of times what the differences come to: two operations, with
-  nothing looked up, and where the steps are equal one.
-- A constant that is added to a minimum or maximum with a constant is added to both sides of it, where it meets the
-  constants that were added before.
+- A charge over tiers is proportional to the prices of its tiers. Where these prices are the same multiples of one
+  scale in every configuration, the charge is `scale x charge of the multiples`: one price is looked up instead of
+  one for each tier, and cards with such tiers share the charge of the multiples.
+- Where cards get dearer by whole multiples of one difference (a field in equal steps, as in a sweep), a charge is
+  that of the card before plus a multiple of the difference: two operations without a look-up, one for equal steps.
+- A constant that is added to a minimum or maximum with a constant is added to both of its sides, where it joins the
+  constants added before.
 
-Bounds come from the programs and from the same interval arithmetic; a rewrite that could leave 64 bits is not made.
+Bounds come from the programs and their interval arithmetic. A rewrite that could leave 64 bits is not made.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Graph:
         self._places: dict[tuple[object, ...], int] = {}
 
     def input(self, name: str, least: int, greatest: int) -> int:
-        """The position of what is given from outside; a name means the same for every program."""
+        """The position of an input; a name is the same input in every program."""
         return self._place(("input", name), ProgramStep(name, Op.INPUT, (), least, greatest))
 
     def constant(self, value: int) -> int:
@@ -42,7 +41,7 @@ class Graph:
         return self._place(("const", value), ProgramStep(f"constant_{value}", Op.CONST, (), value, value))
 
     def operation(self, step: ProgramStep, left: int, right: int) -> int:
-        """The position of an operation's value; `step` has its name, its operation and bounds it is known to keep."""
+        """The position of an operation's value; `step` has its name, its operation and the bounds known so far."""
         op = step.op
         if op in COMMUTING and self.steps[left].op is Op.CONST:
             left, right = right, left
@@ -64,7 +63,7 @@ class Graph:
         return self._place((op, left, right), ProgramStep(step.name, op, (left, right), least, greatest))
 
     def _added_below(self, step: ProgramStep, a: ProgramStep, more: int) -> int | None:
-        """`a + more` with the constant added to what `a` is made of; None where nothing is gained or fits."""
+        """`a + more` with the constant added to the operands of `a`; None where that gains nothing or may overflow."""
         if a.op not in (Op.ADD, Op.MIN, Op.MAX):
             return None
         inner, known = (self.steps[operand] for operand in a.operands)
@@ -77,13 +76,13 @@ class Graph:
         return self.operation(step._replace(op=a.op), moved, self.constant(known.least + more))
 
     def _added_before(self, step: ProgramStep, a: ProgramStep, more: int) -> int | None:
-        """`x + y + more` where `x + more` stands already; None where it does not."""
+        """`x + y + more` where the graph has `x + more` already; else None."""
         if a.op is not Op.ADD:
             return None
         (x, y), key = a.operands, (Op.ADD, a.operands[0], self._places.get(("const", more)))
         inner = self.steps[x]
         if inner.op is Op.ADD and self.steps[inner.operands[1]].op is Op.CONST:
-            # Which was itself put together with what `x` adds.
+            # `x` is a sum with a constant, so `x + more` was placed with both constants as one.
             total = self.steps[inner.operands[1]].least + more
             key = (Op.ADD, inner.operands[0], self._places.get(("const", total)))
         there = self._places.get(key)
@@ -97,19 +96,19 @@ class Graph:
 
 
 class Scale:
-    """The prices of a section's tiers as multiples of one: `of` gives, for a tuple of prices, how many times."""
+    """The prices of tiers as multiples of one scale; `of` gives the scale of a tuple of prices."""
 
     def __init__(self, multiples: Sequence[int]) -> None:
         self.multiples = tuple(multiples)
         self._place = next((place for place, multiple in enumerate(multiples) if multiple), 0)
 
     def of(self, prices: Sequence[int]) -> int:
-        """How many times the multiples some prices are, which must be that."""
+        """The factor from the multiples to some prices, which must be proportional to them."""
         return prices[self._place] // self.multiples[self._place] if self.multiples[self._place] else 0
 
 
 def common_scale(tiers: Sequence[Sequence[int]]) -> Scale | None:
-    """The scale on which all tuples of prices are whole times the same multiples; None where there is none."""
+    """The scale to which all tuples of prices are proportional; None where there is none."""
     first = next((prices for prices in tiers if any(prices)), None)
     if first is None:
         return None
@@ -123,8 +122,8 @@ class Insertion:
 
     Args:
         leaf: the graph's position of one of the program's inputs.
-        scaled: by input, the multiple that a price is of a scale; empty to put the program in as it is.
-        times_scale: the graph's position of the scale times what stands at a position, as a step.
+        scaled: by input, the multiple of the scale that a price is; empty to insert the program as it is.
+        times_scale: the graph's position of the scale times the value at a position.
     """
 
     def __init__(
@@ -147,7 +146,7 @@ class Insertion:
         return self._put(position, as_multiples=False)
 
     def _put(self, position: int, *, as_multiples: bool) -> int:
-        """A step as it is, or as what it would be if prices were their multiples."""
+        """The position of a step, computed from the prices or from their multiples."""
         key = (position, as_multiples)
         if key not in self._found:
             self._found[key] = self._made(position, as_multiples=as_multiples)
@@ -167,7 +166,7 @@ class Insertion:
 
 
 def degrees(program: Program, prices: Mapping[str, int]) -> list[int | None]:
-    """By step: 1 where it grows as many times as all prices do, 0 where it reads none, None for anything else."""
+    """By step: 1 where it is proportional to the prices, 0 where it reads no price, None for anything else."""
     found: list[int | None] = []
     for step in program.steps:
         if not step.operands:
@@ -180,7 +179,7 @@ def degrees(program: Program, prices: Mapping[str, int]) -> list[int | None]:
         elif step.op is Op.MUL:
             found.append(1 if of == {0, 1} else None)
         elif step.op in (Op.ADD, Op.SUB, Op.MIN, Op.MAX):
-            # Nothing is any number of times nothing; a scale is not negative, so it keeps order.
+            # Zero is proportional to anything. A scale is not negative, so it keeps the order of amounts.
             alike = {found[operand] for operand, zero in zip(step.operands, is_zero, strict=True) if not zero}
             found.append(1 if alike == {1} else None)
         else:

@@ -1,10 +1,11 @@
 """Rate cards: what a unit of work costs, dated, versioned and named by the hash of their content.
 
-A card is authored in TOML or JSON and read once; whatever cannot be right is refused then, all problems in
-one error. Amounts are written as text or as decimal literals and never pass through a float. The base price
-buys a plain run: answers of `length_default`, `instruction_dataset`, no recipe, no grounding, no safety
-analysis, no expansion. Everything else needs a price of its own, or `included = true`; what has neither
-cannot be bought.
+A card is written in TOML or JSON and read once; reading refuses an invalid card with all problems in one error.
+Amounts are written as text or as decimal literals and never pass through a float. The base price buys a plain run:
+answers of `length_default`, `instruction_dataset`, no recipe, no grounding, no safety analysis, no expansion.
+Everything else needs a price of its own, or `included = true`; without either it cannot be bought.
+
+Imports the ground, wire and programs.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -27,36 +28,29 @@ from estimator.errors import Issue, RateCardInvalid, RateCardNotFound
 from estimator.programs.program import Program
 from estimator.rates.compiler import compile_card
 from estimator.rates.minutes import MinutesModel
-from estimator.rates.parts import COUNT_MAX, Count, Credits, Moment, Name, Part
 from estimator.rates.reductions import Discount, Voucher
-from estimator.rates.sections import Section
+from estimator.rates.terms import Terms
 from estimator.wire.validation import issues_of, problems_error
 
 
-class RateCard(Part):
+class RateCard(Terms):
     """One price list, in force from `effective_from` until a later one is.
 
     Every amount is in credits. `rows_max` and `targets_max` bound what a run may ask for, and with the
     greatest prices of the card they prove that no step of the pricing can leave 64 bits. Unit prices are
     worked out exactly and rounded half-even, once, to `unit_decimals`; the total is rounded up, once, to
     `quantum`.
+
+    >>> card = RateCard.from_toml('''
+    ... name = "house"
+    ... effective_from = 2026-01-01T00:00:00Z
+    ... rows_max = 1_000_000
+    ... text.row = 0.01
+    ... ''')
+    >>> card.text.row, card == RateCard.from_json(card.to_json())
+    (Decimal('0.01'), True)
     """
 
-    name: Name
-    description: str = ""
-    effective_from: Moment
-    rows_max: Count
-    targets_max: Annotated[int, Field(ge=0, le=COUNT_MAX, strict=True)] = 100
-    quantum: Annotated[Credits, Field(gt=0)] = Decimal("0.01")
-    unit_decimals: Annotated[int, Field(ge=6, le=12, strict=True)] = 9
-    settlement: Literal["requested", "delivered"] = "requested"
-    fee: Credits = Decimal(0)
-    minimum: Credits = Decimal(0)
-    cap: Credits | None = None
-    discounts: dict[Name, Discount] = Field(default_factory=dict)
-    vouchers: dict[Name, Voucher] = Field(default_factory=dict)
-    text: Section
-    image: Section | None = None
     minutes: MinutesModel = Field(default_factory=MinutesModel)
 
     @model_validator(mode="after")
@@ -69,11 +63,8 @@ class RateCard(Part):
 
     def _problems(self) -> Iterable[Issue]:
         if self.cap is not None and self.cap < self.minimum:
-            yield Issue(
-                "cap",
-                "out_of_range",
-                f"is below the minimum of {self.minimum}. Raise the cap to at least that.",
-            )
+            message = f"is below the minimum of {self.minimum}. Raise the cap to at least that."
+            yield Issue("cap", "out_of_range", message)
         for modality, section in self.sections.items():
             units_max = section.units_max(self.rows_max, self.targets_max)
             for problem in section.tier_problems(units_max):
@@ -85,17 +76,12 @@ class RateCard(Part):
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     @cached_property
-    def sections(self) -> dict[str, Section]:
-        """The priced modalities, by name."""
-        return {"text": self.text} if self.image is None else {"text": self.text, "image": self.image}
-
-    @cached_property
     def programs(self) -> dict[str, Program]:
         """The compiled program of each priced modality."""
         return compile_card(self)
 
     def __eq__(self, other: object) -> bool:
-        """Cards of the same content are one card, however each was written."""
+        """Cards of the same content are equal, however each was written."""
         return self.id == other.id if isinstance(other, RateCard) else NotImplemented
 
     def __hash__(self) -> int:
@@ -107,7 +93,7 @@ class RateCard(Part):
         for modality, section in self.sections.items():
             content[modality]["order"] = section.dimensions
         if not self.minutes.p95_factors:
-            # Cards from before there was such a table keep their ids.
+            # Cards older than this table keep their ids.
             del content["minutes"]["p95_factors"]
         return json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"))
 
@@ -218,8 +204,7 @@ class RateCardBook:
         """The card in force at a moment. Raises `RateCardNotFound` for a naive or too early one."""
         if moment.tzinfo is None:
             raise RateCardNotFound(
-                moment.isoformat(),
-                f"The moment {moment.isoformat()} has no time zone. Give an aware datetime.",
+                moment.isoformat(), f"The moment {moment.isoformat()} has no time zone. Give an aware datetime."
             )
         position = bisect.bisect_right(self._starts, moment)
         if not position:
@@ -234,8 +219,7 @@ class RateCardBook:
         """The card of an id. Raises `RateCardNotFound`."""
         if card_id not in self._by_id:
             raise RateCardNotFound(
-                card_id,
-                f"No rate card has the id {card_id!r}. Add that card to the book; cards are never withdrawn.",
+                card_id, f"No rate card has the id {card_id!r}. Add that card to the book; cards are never withdrawn."
             )
         return self._by_id[card_id]
 

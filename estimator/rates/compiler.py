@@ -10,52 +10,22 @@ The input `rows` is the rows to process: `max_rows` is applied where a request, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
 
 from estimator.credits import scaled, to_micro
 from estimator.programs.program import Builder, Op, Program
 from estimator.rates.sections import PPM, Section
-
-if TYPE_CHECKING:
-    from decimal import Decimal
-
-    from estimator.rates.reductions import Discount, Voucher
+from estimator.rates.terms import Terms
 
 _REMEDY = "Lower rows_max, targets_max, unit_decimals or the prices, or raise the quantum."
 
 
-class CompilableCard(Protocol):
-    """What `compile_card` reads of a rate card; a `RateCard` has all of it."""
-
-    @property
-    def rows_max(self) -> int: ...  # noqa: D102
-    @property
-    def targets_max(self) -> int: ...  # noqa: D102
-    @property
-    def unit_decimals(self) -> int: ...  # noqa: D102
-    @property
-    def quantum(self) -> Decimal: ...  # noqa: D102
-    @property
-    def fee(self) -> Decimal: ...  # noqa: D102
-    @property
-    def minimum(self) -> Decimal: ...  # noqa: D102
-    @property
-    def cap(self) -> Decimal | None: ...  # noqa: D102
-    @property
-    def discounts(self) -> Mapping[str, Discount]: ...  # noqa: D102
-    @property
-    def vouchers(self) -> Mapping[str, Voucher]: ...  # noqa: D102
-    @property
-    def sections(self) -> Mapping[str, Section]: ...  # noqa: D102
-
-
-def compile_card(card: CompilableCard) -> dict[str, Program]:
+def compile_card(card: Terms) -> dict[str, Program]:
     """The program of each modality that a card prices. Raises `RateCardOverflow`."""
     return {name: _compile_section(card, name, section) for name, section in card.sections.items()}
 
 
-def _compile_section(card: CompilableCard, modality: str, section: Section) -> Program:
+def _compile_section(card: Terms, modality: str, section: Section) -> Program:
     build = Builder(modality, _REMEDY)
     billable = _billable_rows(build, card, section)
     units_max = section.units_max(card.rows_max, card.targets_max)
@@ -78,7 +48,7 @@ def _compile_section(card: CompilableCard, modality: str, section: Section) -> P
     return build.build()
 
 
-def _billable_rows(build: Builder, card: CompilableCard, section: Section) -> str:
+def _billable_rows(build: Builder, card: Terms, section: Section) -> str:
     rows = build.input("rows", 0, card.rows_max)
     ppm = build.input("sample_ppm", 0, PPM)
     targets = build.input("targets", 0, card.targets_max)
@@ -138,7 +108,7 @@ def _tier_slice(build: Builder, number: int, units: str, price: str, start: int,
     return build.step(f"tier_{number}_charge", Op.MUL, above, price)
 
 
-def _adjusted(build: Builder, card: CompilableCard, charge: str, discount: str | None) -> str:
+def _adjusted(build: Builder, card: Terms, charge: str, discount: str | None) -> str:
     decimals = card.unit_decimals
     amount = charge
     if card.fee:
@@ -170,7 +140,7 @@ def _less_vouchers(build: Builder, amount: str, percent: str | None, credits_off
     return amount if amount == before else build.stage("voucher", before, amount)
 
 
-def _rounded_up(build: Builder, card: CompilableCard, amount: str) -> None:
+def _rounded_up(build: Builder, card: Terms, amount: str) -> None:
     quantum = scaled(card.quantum, card.unit_decimals)
     quanta = build.ceiling("quanta", amount, quantum)
     total = build.step("total", Op.MUL, quanta, quantum)

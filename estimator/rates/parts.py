@@ -21,7 +21,7 @@ EXACT = Context(prec=400, rounding=ROUND_HALF_EVEN, Emin=-999_999, Emax=999_999,
 
 
 def _read_amount(value: object) -> Decimal:
-    """A price as written. A float has already lost what was written, so it is refused."""
+    """A price exactly as written. A float no longer has the digits that were written, so it is refused."""
     if isinstance(value, float):
         raise PydanticCustomError("float_refused", 'is a binary float. Write the amount as text, such as "0.01".')
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
@@ -82,7 +82,7 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def __getstate__(self) -> dict[Any, Any]:
-        """Only the content travels between processes: what is worked out from it is worked out again."""
+        """Only the content is pickled; cached values are computed again."""
         state = super().__getstate__()
         fields = type(self).model_fields
         return state | {"__dict__": {name: item for name, item in state["__dict__"].items() if name in fields}}

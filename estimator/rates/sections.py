@@ -25,14 +25,7 @@ RecipeName = Literal["deduplication", "prompt_metadata_injection", "prompt_rephr
 RECIPES: tuple[str, ...] = get_args(RecipeName)
 LENGTHS: tuple[str, ...] = get_args(Length)
 TRAINING_TYPES: tuple[str, ...] = get_args(TrainingType)
-DIMENSIONS = (
-    "length",
-    *(f"recipes.{name}" for name in RECIPES),
-    "training",
-    "grounding",
-    "safety",
-    "expansion",
-)
+DIMENSIONS = ("length", *(f"recipes.{name}" for name in RECIPES), "training", "grounding", "safety", "expansion")
 """What can change a unit price, in the order applied unless a section declares another."""
 
 PPM = 1_000_000
@@ -117,22 +110,15 @@ class Section(Part):
     def _base_problems(self) -> Iterator[Issue]:
         by_block = self.block_rows is not None or self.block is not None
         if by_block == (self.row is not None):
-            both = (
-                "has two base prices. Keep row, or block_rows with block."
-                if by_block
-                else ("has no base price. Give row, or block_rows with block.")
-            )
-            yield Issue("", "base_price", both)
+            problem = "two base prices. Keep" if by_block else "no base price. Give"
+            yield Issue("", "base_price", f"has {problem} row, or block_rows with block.")
         elif by_block and (self.block_rows is None or self.block is None):
             yield Issue("", "base_price", "is priced by block. Give both block_rows and block.")
         if self.blocks_min and not by_block:
             yield Issue("blocks_min", "base_price", "needs a price by block. Remove it, or give block_rows and block.")
         if self.length and self.length_default not in self.length:
-            yield Issue(
-                "length",
-                "default_missing",
-                f"has no {self.length_default!r}, the default. Add it to the table.",
-            )
+            message = f"has no {self.length_default!r}, the default. Add it to the table."
+            yield Issue("length", "default_missing", message)
 
     def _order_problems(self) -> Iterator[Issue]:
         if self.order is None:
@@ -157,18 +143,12 @@ class Section(Part):
                 yield Issue(path, "tiers_invalid", "has no up_to, so the tiers after it are never reached. Give one.")
             elif tier.up_to is not None:
                 if tier.up_to <= reached:
-                    yield Issue(
-                        path,
-                        "tiers_overlap",
-                        f"ends at {tier.up_to} and the one before at {reached}. Put them in order.",
-                    )
+                    message = f"ends at {tier.up_to} and the one before at {reached}. Put them in order."
+                    yield Issue(path, "tiers_overlap", message)
                 reached = tier.up_to
                 if last and reached < units_max:
-                    yield Issue(
-                        path,
-                        "tiers_gap",
-                        f"ends at {reached} and a run may have {units_max} units. Remove up_to.",
-                    )
+                    message = f"ends at {reached} and a run may have {units_max} units. Remove up_to."
+                    yield Issue(path, "tiers_gap", message)
             bill = self._tier_bill(tier)
             if self.tiers_mode != "cliff":
                 if tier.bill is not None:
@@ -204,7 +184,7 @@ class Section(Part):
 
     @cached_property
     def choices(self) -> dict[Any, Any]:
-        """A cache for plans: what the choices of a request come to under this section."""
+        """A cache for plans: the choices of a request, resolved under this section."""
         return {}
 
     @property
@@ -284,8 +264,7 @@ class Section(Part):
     def unit_prices_max(self, decimals: int) -> tuple[int, ...]:
         """The greatest unit price of each tier over all configurations, in units of 10**-decimals.
 
-        Every surcharge keeps the order of prices, so the dearest choice in each dimension is the dearest of
-        all.
+        Every surcharge keeps the order of prices, so the dearest choice in each dimension gives the dearest price.
         """
         dearest = self.base
         for dimension in self.dimensions:

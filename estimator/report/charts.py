@@ -1,7 +1,7 @@
-"""The charts of a report, drawn by Vega-Altair as SVG: nothing of a report has to run in the browser.
+"""The charts of a report, drawn by Vega-Altair as SVG, so that a report runs no script in the browser.
 
-Colours are the page's own variables, so that a chart is dark or light, or black on paper, as the page around it is.
-Amounts become floats here, where they are places on paper; figures that are read are the exact ones, as text.
+Colours are variables of the page, so that a chart is dark, light or black on paper as the page is. Amounts become
+floats here, as positions in a drawing; the figures that people read are exact texts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DASHES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]]
 _LABEL_SHARE = 0.4
 _BAR_HEIGHT = 22
 _CHARACTER = 7.4
-"""Pixels that a character takes in any common font: whoever opens the page has other fonts than who draws it."""
+"""The most pixels that a character takes in common fonts: the reader's fonts differ from those of this machine."""
 
 Draw = Callable[[int], str]
 """A chart as SVG, for a width."""
@@ -99,7 +99,7 @@ def _bars(values: list[dict[str, Any]], width: int, title: str, ends: tuple[str,
     values = [value | {"label": _shortened(value["label"], width), "row": row} for row, value in enumerate(values)]
     extent = _CHARACTER * max(len(value["label"]) for value in values)
     least, most = _domain(values, ends, width - extent)
-    # By their places: two labels may have been shortened to the same.
+    # By position: two shortened labels may be equal.
     labels = json.dumps([value["label"] for value in values])
     axis = altair.Axis(
         labelExpr=f"{labels}[datum.value]", labelLimit=0, minExtent=extent, maxExtent=extent, ticks=False
@@ -121,7 +121,7 @@ def _shortened(label: str, width: int) -> str:
 
 
 def _domain(values: list[dict[str, Any]], ends: tuple[str, str], width: float) -> tuple[float, float]:
-    """The least and the most of an axis over the bars, with room on the right for what is written beside them."""
+    """The bounds of an axis over the bars, with room on the right for the text beside them."""
     least = min([0.0, *(value[end] for value in values for end in ends)])
     most = max([0.0, *(value[end] for value in values for end in ends)])
     written = _CHARACTER * (2 + max(len(value["text"]) for value in values))

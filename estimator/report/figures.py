@@ -1,4 +1,4 @@
-"""What a report shows: each chart with the sentence and the table that say the same in words and exact figures."""
+"""The figures of a report: each chart with a sentence and a table that say the same in words and exact amounts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from estimator.scenarios.results import Bin, Change, Comparison, Group, Movement
 
 GROUPS_MAX = 25
-"""Rows of a table by a dimension; what is left out is said."""
+"""Rows of a table by a dimension; a note counts the rows left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart (as drawn for a wide page and for a narrow one), what it says in a sentence, and its figures."""
+    """A chart (drawn for a wide page and for a narrow one), a sentence that says the same, and its table."""
 
     title: str
     text: str
@@ -85,7 +85,7 @@ def timeline(comparison: Comparison) -> Figure | None:
 
 
 def of_change(comparison: Comparison, change: Change) -> Iterator[Figure]:
-    """The charts of one candidate: which part of the card does it, how runs and accounts move, who moves most."""
+    """The charts of one candidate: the parts of the card, how runs and accounts move, and the largest changes."""
     if change.steps:
         yield _waterfall(comparison, change)
     if comparison.runs:
@@ -109,7 +109,7 @@ def _waterfall(comparison: Comparison, change: Change) -> Figure:
     rows = [(step.label, signed(step.delta), grouped_credits(step.total)) for step in change.steps]
     rows.append(("Whole change", signed(change.delta), grouped_credits(change.card.credits)))
     return _figure(
-        "What of the card does it",
+        "Changes by part of the card",
         text,
         lambda width: charts.waterfall([(label, a, b, signed(b - a)) for label, a, b in bars], width),
         Table(("Part of the card", "Change", "Credits then"), tuple(rows)),

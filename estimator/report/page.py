@@ -1,4 +1,4 @@
-"""The report's page: figures and tables put into one HTML file that needs nothing from anywhere else."""
+"""The page of a report: figures and tables in one HTML file that loads nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def render_report(comparison: Comparison, *, title: str = "Rate cards compared") -> str:
-    """The HTML of a comparison: the totals, what of each card does it, who pays more, months, and every table.
+    """The HTML of a comparison: the totals, the parts of each card, who pays more, months, and every table.
 
     Pure: the same comparison gives the same text. Raises `ExtraMissing` without the extra `report`.
     """

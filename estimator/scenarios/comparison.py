@@ -1,4 +1,4 @@
-"""Past runs under a baseline card and under candidates: totals, who pays more, and which part of the card did it."""
+"""Past runs under a baseline card and under candidates: totals, who pays more, and which part of the card causes it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def compare(
 
 
 def _refuse_equal(cards: Sequence[RateCard]) -> None:
-    """Two cards of one id could not be told apart in what is found."""
+    """Refuse two cards of one id: results are kept by id."""
     seen: dict[str, str] = {}
     for card in cards:
         if card.id in seen:
@@ -88,7 +88,7 @@ def _card_total(card: RateCard, totals: dict[str, int]) -> CardTotal:
 
 
 def _change(number: int, found: Tally, source: Source, baseline: int, candidate: int) -> dict[str, Any]:
-    """What a candidate does to the whole and to the runs."""
+    """The change of the total and of the runs under a candidate."""
     distribution = found.distributions[number]
     return {
         "delta": from_micro(candidate - baseline),

@@ -1,4 +1,4 @@
-"""What the scenarios refuse: runs that cannot be read, and questions that cannot be asked of them or of a card."""
+"""What the scenarios refuse: runs that cannot be read, and questions that runs or cards cannot answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class RunsUnreadable(EstimatorError):
-    """Past runs cannot be read: `.path` is the file, folder or pattern to blame, or what was given instead."""
+    """Past runs cannot be read: `.path` is the file, folder or pattern at fault, or what was given instead."""
 
     code = "runs_unreadable"
     path: str
@@ -22,7 +22,7 @@ class RunsUnreadable(EstimatorError):
 
 
 class ScenarioInvalid(EstimatorError):
-    """A scenario cannot be worked out as asked: `.field` names the argument, dimension or card field to blame."""
+    """A scenario cannot be worked out as asked: `.field` names the argument, dimension or card field at fault."""
 
     code = "scenario_invalid"
     field: str

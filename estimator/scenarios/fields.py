@@ -63,11 +63,11 @@ def quantum_of(card: RateCard, path: str) -> Decimal:
 
 
 def keeps_order(path: str) -> bool:
-    """True for a field of which more never costs a run less, or never costs one more, whatever the run and the card.
+    """True for a field whose growth changes the price of every run in one direction, under any card.
 
-    So it is of prices, multipliers, the fee, the minimum, the cap and the fewest blocks (the unit price, its rounding
-    and every step of a program keep order), and the other way round of percents, voucher credits and the rows of a
-    block. Where tiers end, what is rounded to and how many decimals a price has can do both.
+    Prices, multipliers, the fee, the minimum, the cap and the fewest blocks only raise prices (the unit price, its
+    rounding and every step of a program keep order). Percents, voucher credits and the rows of a block only lower
+    them. The ends of tiers, the quantum and the decimals of unit prices can do both.
     """
     parents, _, name = path.rpartition(".")
     return name in _ORDERED or parents.endswith("length")
@@ -77,7 +77,7 @@ def _content(card: RateCard) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(card.to_json())
     for modality, section in card.sections.items():
         if section.order is None:
-            del content[modality]["order"]  # spelled out in the canonical text; a new surcharge would not be in it
+            del content[modality]["order"]  # the canonical text spells it out, and a new surcharge would not be in it
     return content
 
 

@@ -1,38 +1,26 @@
-"""What a comparison found, frozen: totals, who pays more, who pays less, and what of the card is to blame.
+"""What a comparison found, frozen: totals, who pays more, who pays less, and which part of the card causes it.
 
 Amounts are `Decimal` credits, exact. Everything a report shows is in these values, in the order it is shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from estimator.credits import format_credits, from_micro
 from estimator.scenarios.errors import ScenarioInvalid
-from estimator.sentences import nearest
+from estimator.sentences import aligned_text, nearest
 
 
 def percent(part: int, whole: int) -> Decimal | None:
-    """`part` of `whole` in percent, rounded half up to two decimals; None of nothing."""
+    """`part` of `whole` in percent, rounded half up to two decimals; None where `whole` is 0."""
     if not whole:
         return None
     sign = -1 if part < 0 else 1
     return from_micro(sign * ((abs(part) * 20_000 + whole) // (2 * whole)) * 10_000)
-
-
-def aligned_text(lines: Sequence[Sequence[str]], *, left: int) -> str:
-    """Lines of cells as plain text in columns, the first `left` of them flush left and the others flush right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) if place < left else text.rjust(width)
-            for place, (text, width) in enumerate(zip(cells, widths, strict=True))
-        ).rstrip()
-        for cells in lines
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +34,7 @@ class CardTotal:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The runs that share a value of a dimension: how many, and what they cost under each card."""
+    """The runs with one value of a dimension: how many, and what they cost under each card."""
 
     key: str
     runs: int
@@ -126,10 +114,10 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """How many runs, or accounts, change by so much: percent of the baseline, from `least` up to below `most`.
+    """How many runs, or accounts, change by a percentage of the baseline from `least` up to below `most`.
 
-    None is no bound. No change at all is a bin of its own (0 to 0); what cost nothing before and costs something
-    now has no percentage and is `label`led so.
+    None is no bound. No change is a bin of its own (0 to 0). A run that cost nothing before has no percentage; its
+    bin says so in `label`.
     """
 
     label: str
@@ -144,7 +132,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class RunMover:
-    """A run that moves much: where it is (file, "" for a frame; row from 0), its columns, and its two prices."""
+    """A run with a large change: its place (file, "" for a frame; row from 0), its columns, and its two prices."""
 
     path: str
     row: int
@@ -168,7 +156,7 @@ class RunMover:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one part of the card changes when it is switched after those before it; steps sum to the change."""
+    """The change that one part of the card makes after the parts before it; steps sum to the whole change."""
 
     codes: tuple[str, ...]
     label: str

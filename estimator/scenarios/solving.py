@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from estimator.rates import RateCard
 
 VALUES_MAX = 1_000
-"""How many values are tried, one by one, of a field that may make a total both rise and fall."""
+"""The most values that are tried, one by one, for a field that may make a total both rise and fall."""
 
 _AT_ONCE = 32
 
@@ -34,7 +34,7 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """The value that comes nearest to the target: `reached` says whether it meets it to the micro-credit.
+    """The value whose total is nearest to the target; `reached` says whether it meets the target to the micro-credit.
 
     `below` and `above` are one `quantum` of the field away, None beyond the bounds. Where several values meet the
     target, this is the one nearest to the end of the bounds at which the runs cost least; where two are equally far
@@ -63,9 +63,9 @@ def solve(
 ) -> Solution:
     """Find the value of a card's field with which past runs cost a total.
 
-    Of a field that keeps order (`fields.keeps_order`: prices, multipliers, fee, minimum, cap, percents and so on) the
-    value is found by bisection, and no other comes nearer to the target. A field that may make totals both rise and
-    fall (where tiers end, the quantum that is rounded to) is tried at every value there is between the bounds.
+    For a field that keeps order (`fields.keeps_order`: prices, multipliers, fee, minimum, cap, percents and so on) the
+    value is found by bisection, and no other value is nearer to the target. A field that may make totals both rise
+    and fall (the end of a tier, the quantum) is tried at every value between the bounds.
 
     Args:
         runs: as for `compare`.
@@ -165,14 +165,13 @@ class _Search:
         return cheap if nearer else dear
 
     def among_all(self) -> int:
-        """The multiple whose total is nearest to the target, whatever totals do in between."""
+        """The multiple whose total is nearest to the target, found by trying all."""
         values = range(self._least, self._greatest + 1)
         self._try(values)
         self._check_target(min(values, key=self.total), max(values, key=self.total))
         cheap, _ = self._from_cheap()
         return min(
-            values,
-            key=lambda value: (abs(self.total(value) - self._target), self.total(value), abs(value - cheap)),
+            values, key=lambda value: (abs(self.total(value) - self._target), self.total(value), abs(value - cheap))
         )
 
     def _from_cheap(self) -> tuple[int, int]:

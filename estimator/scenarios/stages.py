@@ -2,8 +2,8 @@
 
 The parts change in a fixed order: base price, length, recipes, grounding, safety, training, expansion, the order
 of the surcharges, tiers, fee, discounts, minimum and cap, vouchers, rounding. Every card on the way is priced
-exactly as any other, so the changes between neighbours sum to the whole change, whatever the order; another
-order would share out what two parts do together differently.
+exactly as any other, so the changes between neighbours sum to the whole change. Another order would divide the
+joint effect of two parts differently.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Stage(NamedTuple):
 def stages(baseline: RateCard, candidate: RateCard) -> tuple[Stage, ...]:
     """The parts in which two cards differ, in order; the last card prices as the candidate does.
 
-    Where a card would be invalid halfway (a base price that only the new tiers keep within 64 bits), its part
+    Where a card on the way would be invalid (a base price that only the new tiers keep within 64 bits), its part
     changes together with the next one.
     """
     found: list[Stage] = []
@@ -88,7 +88,7 @@ def stages(baseline: RateCard, candidate: RateCard) -> tuple[Stage, ...]:
         waiting.clear()
     if waiting:
         return (*found, Stage(tuple(waiting), candidate))
-    # The card that all parts lead to only prices like the candidate: its limits are those that both cards have.
+    # The last card prices as the candidate, but has the limits of both cards; the candidate itself stands for it.
     return (*found[:-1], found[-1]._replace(card=candidate)) if found else ()
 
 
@@ -128,7 +128,7 @@ def _mixed_section(baseline: Section, candidate: Section, changed: Collection[st
 
 
 def _open_ended(tiers: tuple[Tier, ...], *, cliff: bool) -> Iterator[Tier]:
-    """The same tiers, the last without end: rows that another part of the way makes more are priced by it too."""
+    """The same tiers, the last without end, so that it prices the rows that another part of the way may add."""
     for number, tier in enumerate(tiers, 1):
         if number < len(tiers) or tier.up_to is None:
             yield tier

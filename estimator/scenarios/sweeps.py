@@ -13,8 +13,8 @@ from estimator.credits import format_credits, from_micro
 from estimator.scenarios.errors import ScenarioInvalid
 from estimator.scenarios.fields import FieldValue, with_field
 from estimator.scenarios.reading.sources import open_runs
-from estimator.scenarios.results import CardTotal, aligned_text
-from estimator.sentences import shown
+from estimator.scenarios.results import CardTotal
+from estimator.sentences import aligned_text, shown
 
 if TYPE_CHECKING:
     from estimator.rates import RateCard
@@ -27,7 +27,7 @@ _CARDS_AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class SweepPoint:
-    """One combination: the values of the fields, the id of that card, what the runs cost, and what that changes."""
+    """One combination: the values of the fields, the id of that card, the total of the runs, and its change."""
 
     values: Mapping[str, FieldValue]
     card_id: str
@@ -59,11 +59,7 @@ class Sweep:
 
 
 def sweep(
-    runs: Any,
-    card: RateCard,
-    grid: Mapping[str, Sequence[FieldValue]],
-    *,
-    evaluations_max: int = EVALUATIONS_MAX,
+    runs: Any, card: RateCard, grid: Mapping[str, Sequence[FieldValue]], *, evaluations_max: int = EVALUATIONS_MAX
 ) -> Sweep:
     """Price past runs under every combination of values of some fields of a card.
 

@@ -1,7 +1,7 @@
-"""The engines that a card's program is written for in SQL, and what differs between them.
+"""The SQL dialects that a card's program can be written in, and what differs between them.
 
-A step divides whole numbers that are not negative by one that is positive, so that truncating division is the
-program's own; `/` is not, where an engine makes a fraction of it.
+A step divides a non-negative integer by a positive one, so truncating division gives the program's result; `/` does
+not, in an engine where it gives a fraction.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]*")
 
 
 class Dialect(NamedTuple):
-    """How an engine writes what differs.
+    """What one engine writes in its own way.
 
-    `failure` is an integer that cannot be computed and says the text. `fence`, at the end of a part of a statement,
-    keeps it apart from what reads it; "" for an engine that computes a column once, however often it is read.
+    `failure` is an integer expression that fails with a text. `fence`, at the end of a subquery, keeps the engine
+    from merging it into its readers; "" for an engine that computes a column once however often it is read.
     """
 
     integer: str
@@ -57,11 +57,11 @@ DIALECTS: Mapping[str, Dialect] = {
     "spark": Dialect("BIGINT", "{} div {}", "raise_error({})", "`", True, True),
     "bigquery": Dialect("INT64", "DIV({}, {})", "ERROR({})", "`", True, False),
 }
-"""By name. What is not `is_tested` was never executed by its engine."""
+"""By name. A dialect that is not `is_tested` was never executed by its engine."""
 
 
 def find_dialect(name: str, *, untested: bool = False) -> Dialect:
-    """The dialect of an engine. Raises `DialectUnknown`, for one that was never executed unless that is asked for."""
+    """The dialect of an engine. Raises `DialectUnknown`, also for an untested one unless `untested`."""
     dialect = DIALECTS.get(name)
     if dialect is None:
         raise DialectUnknown(name, f"No SQL is written for {name!r}. {nearest(name, DIALECTS)}")

@@ -1,8 +1,8 @@
-"""Where a statement is cut, for an engine that would write a column's expression out wherever the column is read.
+"""Optimization fences: where a statement is cut for an engine that merges subqueries.
 
-PostgreSQL takes the parts of a statement together into one: a step that three others read is computed three times,
-and what it reads nine times. A fence after a part keeps it apart, so that each of its columns is computed once; but a
-fence costs a pass of its own over the runs. One is put where more than that would be computed again.
+PostgreSQL writes a column's expression out wherever the column is read: a step with three readers is computed three
+times, and a step below it nine times. A fence keeps a subquery apart, so that each of its columns is computed once,
+and costs a pass over the runs. A fence is set where repeated computation would cost more.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 COST = 40
-"""What a fence costs, in words and signs of expressions."""
+"""The cost of a fence, in words and operators of expressions."""
 
 _NAME = re.compile(r"step_\w+")
 _SIGN = re.compile(r"\w+|[-+*/<>=]+")
 
 
 def fences(parts: Sequence[Mapping[str, str]], last: str) -> Iterator[int]:
-    """The places of the parts to fence; each part has expressions by column, and `last` reads the result of all."""
+    """The places of the subqueries to fence: `parts` are their expressions by column, `last` reads the last of them."""
     reads = [_read(expressions.values()) for expressions in parts]
     reads.append(_read([last]))
     sizes: dict[str, int] = {}

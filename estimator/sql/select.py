@@ -1,7 +1,7 @@
 """A card's program as one SELECT: the price table inlined, then the program's steps, each computed from those before.
 
-The text holds what the program holds and nothing of its own: the same steps, folded for the columns that there are.
-A run that has no price makes the statement fail; `diagnosis_sql` lists such runs.
+The statement has the steps of the program, folded for the columns of the table, and no rule of its own. It fails
+for a run that has no price; `diagnosis_sql` lists such runs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from estimator.columns import COLUMNS, MODALITIES, NULLABLE, RESULT, WORDS, present_columns
 from estimator.columns.price_tables import (
     CODES,
+    DIGITS,
     EXPANSION,
     STRIDES,
     SWITCHES,
@@ -19,8 +20,8 @@ from estimator.columns.price_tables import (
     PriceTable,
     known_inputs,
     named_inputs,
+    price_inputs,
     price_table,
-    tier_inputs,
 )
 from estimator.errors import FrameInvalid, Issue
 from estimator.programs.folding import fold
@@ -101,20 +102,13 @@ class _Modality(NamedTuple):
 
 def _modality(card: RateCard, name: str, present: Sequence[str]) -> _Modality:
     program, table = card.programs[name], price_table(card, name, present)
-    known = known_inputs(card, program, present)
-    prices: dict[str, Sequence[int | None]] = {}
-    for tier, number in tier_inputs(program).items():
-        values = [None if each is None else each[number] for each in table.tiers]
-        distinct = {value for value in values if value is not None}
-        if len(distinct) == 1:
-            known[tier] = distinct.pop()
-        else:
-            prices[tier] = values
-    return _Modality(fold(program, known), prices, table)
+    same, varying = price_inputs(program, table)
+    prices = {name: [None if each is None else each[tier] for each in table.tiers] for name, tier in varying.items()}
+    return _Modality(fold(program, known_inputs(card, program, present) | same), prices, table)
 
 
 class _Subquery(NamedTuple):
-    """A part of a statement: what it selects besides all of the part before, as `expression AS name`."""
+    """A subquery: what it selects besides all columns of the one before, as `expression AS name`."""
 
     name: str
     body: str
@@ -127,7 +121,7 @@ class _Subquery(NamedTuple):
 
 
 class _Query:
-    """A statement as it grows: each part selects all of the part before and adds to it."""
+    """A statement under construction: each subquery selects all of the one before and adds columns."""
 
     def __init__(
         self, card: RateCard, dialect: Dialect, columns: Iterable[str], table: str, keep: Sequence[str]
@@ -142,7 +136,7 @@ class _Query:
         self._add_prices()
 
     def select(self, last: str) -> str:
-        """The whole statement, with what it selects besides the columns of the table."""
+        """The whole statement; `last` is selected besides the columns of the table."""
         fenced = set(fences([part.columns for part in self._subqueries], last)) if self.dialect.fence else set()
         bodies = [
             f"{part.body}\n  {self.dialect.fence}" if place in fenced else part.body
@@ -154,7 +148,7 @@ class _Query:
         return f"WITH {parts}\nSELECT {self._kept}, {last}\nFROM {self._last}"
 
     def _add_prices(self) -> None:
-        """Check every value, and look up what each run's configuration costs a unit."""
+        """Check every value, and look up the unit price of each run's configuration."""
         cases = "\n    ".join(
             f"WHEN {condition} THEN {self.dialect.text(sentence)}" for condition, sentence in self._problems()
         )
@@ -164,10 +158,9 @@ class _Query:
         self._look_up(codes.prices)
 
     def add_steps(self) -> str:
-        """Compute the programs' steps; returns what holds the price.
+        """Compute the programs' steps; returns the expression of the price.
 
-        Those of all modalities stand side by side: an engine may take a statement apart level by level, and Spark
-        refuses one of very many.
+        Steps of all modalities are in the same subqueries: Spark refuses a statement with very many levels.
         """
         parts: dict[int, list[str]] = {}
         found = {name: self._steps_of(name, each.program, parts) for name, each in self._modalities.items()}
@@ -191,7 +184,7 @@ class _Query:
         return f"{_PREFIX}{name}" if len(self._modalities) == 1 else f"{_PREFIX}{modality}_{name}"
 
     def _problems(self) -> Iterator[tuple[str, str]]:
-        """What can be wrong with a run's values, in the order in which it is told."""
+        """The conditions under which a run's values are wrong, each with its sentence, in order."""
         name, integer, card = self.dialect.name, self.dialect.integer, self.card
         for column in self.present:
             if column not in NULLABLE:
@@ -222,12 +215,12 @@ class _Query:
             )
 
     def _rows(self) -> str:
-        """Rows to process; a null limit compares as unknown, which is not less."""
+        """Rows to process: the fewer of `rows` and `max_rows`. A null limit compares as unknown, which is not less."""
         rows, most = self.dialect.name("rows"), self.dialect.name("max_rows")
         return f"CASE WHEN {most} < {rows} THEN {most} ELSE {rows} END" if "max_rows" in self.present else rows
 
     def _inputs(self) -> list[str]:
-        """The inputs that do not depend on the configuration, 0 or 1 where a run is wrong: no step may overflow."""
+        """The inputs that do not depend on the configuration; 0 or 1 for a wrong run, so that no step overflows."""
         numbers = {"rows": (self._rows(), 1)}
         if "targets" in self.present:
             numbers |= {name: (self.dialect.name(name), 0) for name in ("sample_ppm", "targets")}
@@ -262,7 +255,7 @@ class _Query:
                 yield (values[code] or 0) if name == modality else 0
 
     def _code(self, used: frozenset[str]) -> str:
-        """The configuration's code, of those columns only that prices depend on."""
+        """The configuration's code, from the columns that prices depend on."""
         terms = []
         for place, column in enumerate(SWITCHES):
             if column in used:
@@ -304,7 +297,7 @@ class _Query:
         return f"CASE WHEN {told} IS NOT NULL THEN {told} WHEN {condition} THEN {self.dialect.text(sentence)} END"
 
     def _steps_of(self, modality: str, program: Program, parts: dict[int, list[str]]) -> str:
-        """Put the steps that lead to the price into parts, those that need nothing of one another into the same."""
+        """Sort the steps that lead to the price into subqueries by depth; returns the expression of the price."""
         result = program.positions["micro"]
         depths: dict[int, int] = {}
         for position in program.path_to(result):
@@ -336,19 +329,10 @@ class _Codes(NamedTuple):
     used: frozenset[str]
 
 
-def _digits() -> Iterator[tuple[str, int, int]]:
-    """Every column of a configuration, what a step along it adds to the code, and how many values it has."""
-    for place, column in enumerate(SWITCHES):
-        yield column, 1 << place, 2
-    yield "targets", EXPANSION, 2
-    for column, stride in STRIDES.items():
-        yield column, stride, len(WORDS[column])
-
-
 def _reduced(prices: Mapping[int, tuple[int, ...] | None]) -> _Codes:
-    """Prices by code, without the digits that make no difference to any price."""
+    """Prices by code, without the columns that change no price."""
     left, used = dict(prices), set()
-    for column, stride, base in _digits():
+    for column, (stride, base) in DIGITS.items():
         if all(value == left[code - code // stride % base * stride] for code, value in left.items()):
             left = {code: value for code, value in left.items() if code // stride % base == 0}
         else:

@@ -1,4 +1,4 @@
 """What a client of the augmentation API sends, and what it gets.
 
-Imports the ground only (`errors`, `credits`, `sentences`, `files`).
+Imports the ground only (`errors`, `credits`, `sentences`).
 """

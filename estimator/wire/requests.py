@@ -1,14 +1,15 @@
-"""The wire: what a client sends to run or estimate an augmentation, and what it gets back.
+"""Requests: what a client sends to run or estimate an augmentation.
 
 Both generations of the public client are accepted. A null means the same as leaving the field out, except for
-`language_expansion`, where null clears what the dataset has saved. Shapes are checked here; whether the parts
-fit each other, the dataset and the rate card is for `plan_run`.
+`language_expansion`, where null clears the expansion saved on the dataset. Shapes are checked here; `plan_run`
+checks whether the parts fit each other, the dataset and the rate card.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from decimal import ROUND_DOWN, Context, Decimal
 from typing import Annotated, Any, Literal
 
@@ -70,7 +71,7 @@ def _read_rate(value: object) -> Decimal:
 
 
 def _finite(value: int | float | Decimal) -> int | float | Decimal:
-    """The value, or 0 for what is no number: comparing a NaN raises or depends on the caller's context."""
+    """The value, or 0 for NaN and infinity: comparing a NaN raises or depends on the caller's context."""
     return value if isinstance(value, int) or Decimal(value).is_finite() else 0
 
 
@@ -104,8 +105,7 @@ class ColumnMapping(_WireModel):
         None, description="Columns shown beside the prompt; not in chat mode."
     )
     universal_prompt: ColumnName | None = Field(
-        None,
-        description="One instruction for all rows; needs a context column or an image to tell them apart.",
+        None, description="One instruction for all rows; needs a context column or an image to tell them apart."
     )
     image: ColumnName | None = Field(
         None, description="Column of images; makes the run multimodal and needs a text framing beside it."
@@ -137,8 +137,7 @@ class BrandControls(_WireModel):
     length: Length | None = Field(None, description="How long answers are; left out, the rate card's default.")
     hallucination_mitigation: Flag | None = Field(None, description="Ground answers in a web search.")
     safety_categories: Annotated[tuple[SafetyCategory, ...] | None, AfterValidator(_unordered)] = Field(
-        None,
-        description="Any entry turns safety analysis on, for every category; order and repeats mean nothing.",
+        None, description="Any entry turns safety analysis on, for every category; order and repeats mean nothing."
     )
     blueprint: Text | None = Field(None, description="Free-form instructions on style for every answer.")
 
@@ -195,7 +194,7 @@ class RunRequest(_WireModel):
             RequestRejected: the body has the wrong shape; `issues` lists every field that has.
         """
         try:
-            # model_validate without its keyword handling, a fifth of the time of a small body.
+            # Skips the keyword handling of model_validate, a fifth of the time of a small body.
             request: RunRequest = cls.__pydantic_validator__.validate_python(body)
         except ValidationError as error:
             raise RequestRejected(issues_of(error, cls)) from None
@@ -208,7 +207,7 @@ class RunRequest(_WireModel):
 
     def to_wire(self) -> dict[str, Any]:
         """The request as JSON-safe values, nulls left out except the one that clears an expansion."""
-        body: dict[str, Any] = _numbers(self.model_dump(exclude_none=True))
+        body: dict[str, Any] = _mapped(self.model_dump(exclude_none=True), number)
         if self.expansion_cleared:
             body["language_expansion"] = None
         return body
@@ -219,7 +218,7 @@ class RunRequest(_WireModel):
         The order of keys, `500` or `500.0`, nulls, empty objects, `"estimate": false` and the idempotency key
         itself make no difference; neither the price nor the dataset is part of it.
         """
-        body = _without_empty(_texts(self.model_dump(exclude_none=True)))
+        body = _without_empty(_mapped(self.model_dump(exclude_none=True), format_credits))
         job = body.get("job_specification", {})
         job.pop("idempotency_key", None)
         if not job:
@@ -231,17 +230,8 @@ class RunRequest(_WireModel):
         return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _numbers(value: Any) -> Any:
-    """JSON-safe copy: decimals as numbers, tuples as lists."""
-    return _mapped(value, number)
-
-
-def _texts(value: Any) -> Any:
-    """JSON-safe copy: decimals as their one canonical text."""
-    return _mapped(value, format_credits)
-
-
-def _mapped(value: Any, write: Any) -> Any:
+def _mapped(value: Any, write: Callable[[Decimal], object]) -> Any:
+    """JSON-safe copy: decimals as `write` writes them, tuples as lists."""
     if isinstance(value, dict):
         return {key: _mapped(item, write) for key, item in value.items()}
     if isinstance(value, tuple):

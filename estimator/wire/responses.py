@@ -1,4 +1,4 @@
-"""What a client gets back, under exactly the names that the public client reads."""
+"""Responses: what a client gets back, under exactly the names that the public client reads."""
 
 from __future__ import annotations
 
@@ -55,9 +55,7 @@ class RunResponse(BaseModel):
         False, alias="multimodalPricingApplied", description="True when an image column is mapped."
     )
     credit_multiplier: Decimal | None = Field(
-        None,
-        alias="creditMultiplier",
-        description="Credits per 100 output rows of a multimodal run; absent for text.",
+        None, alias="creditMultiplier", description="Credits per 100 output rows of a multimodal run; absent for text."
     )
     available_credits: Decimal | None = Field(None, description="What the account can still spend, where asked.")
     line_items: tuple[dict[str, Any], ...] = Field(

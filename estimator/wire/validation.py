@@ -1,4 +1,4 @@
-"""Turns what pydantic found into issues: sentences that say what is wrong and what to write instead."""
+"""Pydantic's errors as issues: sentences that say what is wrong and what to write instead."""
 
 from __future__ import annotations
 

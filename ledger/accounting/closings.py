@@ -1,4 +1,4 @@
-"""A closing as its table has it, and the hash by which it builds on the account's closing before."""
+"""A closing as a row of its table, chained by hash to the account's closing before."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ClosingRecord(NamedTuple):
     hash: bytes = b""
 
     def chained(self, previous: bytes) -> ClosingRecord:
-        """The same with its hash, over the one before (the account's genesis for the first) and every other column."""
+        """The same with its hash: over the hash before (the account's genesis for the first) and every other column."""
         *columns, _ = self
         written = encode_details([each.hex() if isinstance(each, bytes) else each for each in columns])
         return self._replace(hash=sha256(previous + written.encode()).digest())

@@ -1,8 +1,8 @@
 """Revenue figures: the sheets of grants added up by kind and currency, exactly, and the text that a closing keeps.
 
-Money is credits times what a credit of the grant was paid with (its cost basis), never rounded: a cost basis has at
-most 12 decimals and a credit 6, so that whole numbers of 10^-18 of a currency, `atto` here, say it to the last digit.
-A grant without a cost basis has credits and no money; the lots of a recurrence have that of the first.
+Money is credits times what one credit of the grant cost (its cost basis), never rounded: a cost basis has at most 12
+decimals and a credit 6, so whole numbers of 10^-18 of a currency, named `atto` here, are exact. A grant without a cost
+basis has credits and no money; the lots of a recurrence have the cost basis of the first.
 """
 
 from __future__ import annotations
@@ -22,33 +22,37 @@ _MONEY_DECIMALS = 18
 _EXACT = Context(prec=200, traps=[Inexact, Rounded])
 
 
-class Basis(NamedTuple):
-    """What a credit was paid with."""
+class CreditCost(NamedTuple):
+    """What one credit of a grant cost: its cost basis as figures use it."""
 
     per_credit: Decimal
     currency: str
 
     @classmethod
-    def of(cls, details: Mapping[str, Any]) -> Basis | None:
-        """That of the grant whose entry has these details; None without one."""
+    def of(cls, details: Mapping[str, Any]) -> CreditCost | None:
+        """The cost of the grant whose entry has these details; None without a cost basis."""
         said = details.get("cost_basis")
         return None if not said else cls(Decimal(said["per_credit"]), said["currency"])
 
 
 class Terms(NamedTuple):
-    """What a grant's figures are added up by."""
+    """The kind and cost by which a grant's figures are added up."""
 
     kind: str
-    basis: Basis | None
+    basis: CreditCost | None
 
 
 def money_of(atto: int) -> Decimal:
-    """An amount of money, without trailing zeros."""
+    """An amount of money, without trailing zeros.
+
+    >>> money_of(9_999 * 10**12)
+    Decimal('0.009999')
+    """
     return _EXACT.normalize(_EXACT.scaleb(Decimal(atto), -_MONEY_DECIMALS))
 
 
 def money_text(atto: int) -> str:
-    """The same as text, with all of its digits and none to spare."""
+    """The same as text."""
     return format(money_of(atto), "f")
 
 
@@ -56,7 +60,7 @@ def _atto(text: str) -> int:
     return int(_EXACT.scaleb(Decimal(text), _MONEY_DECIMALS))
 
 
-def priced(sheet: Deferral, basis: Basis) -> Deferral:
+def priced(sheet: Deferral, basis: CreditCost) -> Deferral:
     """A grant's sheet in money (10^-18 of the currency)."""
     factor = int(_EXACT.scaleb(basis.per_credit, _BASIS_DECIMALS))
     flows, adjustments = (
@@ -79,7 +83,7 @@ class RevenueTotal:
     priced: Deferral | None
 
     def credits(self, flow: str, *, adjusted: bool = False) -> Decimal:
-        """An amount of `ledger.flows.amount_of` in credits."""
+        """An amount of `rollforwards.amount_of` in credits."""
         return from_micro(amount_of(self.deferral, flow, adjusted=adjusted))
 
     def money(self, flow: str, *, adjusted: bool = False) -> Decimal | None:
@@ -95,7 +99,7 @@ class Figures:
     receivable: Receivable = field(default_factory=Receivable)
 
     def add(self, other: Figures) -> None:
-        """Add those of others."""
+        """Add the figures of others."""
         for total in other.totals:
             found = self._total(total.kind, total.currency)
             found.deferral.add(total.deferral)
@@ -104,7 +108,7 @@ class Figures:
         self.receivable.add(other.receivable)
 
     def add_sheet(self, sheet: Deferral | Receivable, terms: Terms) -> None:
-        """Add one grant's."""
+        """Add the sheet of one grant."""
         if isinstance(sheet, Receivable):
             self.receivable.add(sheet)
         elif sheet.has_any():
@@ -123,7 +127,7 @@ class Figures:
         return total
 
     def owed(self, flow: str, *, adjusted: bool = False) -> Decimal:
-        """An amount of `ledger.flows.amount_of` of what credit lines are owed, in credits."""
+        """An amount of `rollforwards.amount_of` of what credit lines are owed, in credits."""
         return from_micro(amount_of(self.receivable, flow, adjusted=adjusted))
 
     def has_any(self) -> bool:
@@ -131,7 +135,7 @@ class Figures:
         return bool(self.totals) or self.receivable.has_any()
 
     def to_json(self) -> str:
-        """The text that a closing keeps: the same figures are the same bytes."""
+        """The text that a closing keeps; equal figures give equal bytes."""
         owed = self.receivable
         document = {
             "totals": [
@@ -191,7 +195,7 @@ def _read(written: dict[str, Any], read: Any) -> Deferral:
 
 
 def total_figures(parts: Iterable[Figures]) -> Figures:
-    """The sum of several accounts' figures; they tie exactly."""
+    """The exact sum of several accounts' figures."""
     figures = Figures()
     for part in parts:
         figures.add(part)

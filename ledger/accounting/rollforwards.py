@@ -1,19 +1,19 @@
 """What a transfer means to an accountant: sold, recognised, refunded, broken, revoked; lent, freed, repaid.
 
-Credits of a grant that are available, held or scheduled are deferred: what was paid for and not used yet. For every
-grant, and so for any sum of grants of one currency,
+Credits of a grant that are available, held or scheduled are deferred: paid for and not used yet. For every grant, and
+so for any sum of grants of one currency,
 
     opening + sold + refunded - recognised - breakage - revoked = closing
 
-A credit line is no sale. What it lends is owed until it is given back unused (`freed`), refunded, or repaid by a new
-grant; what of it was used (`drawn`) is the receivable, the rest is held:
+A credit line is no sale. Credits that it lends are owed until they are returned unused (`freed`), refunded, or repaid
+by a new grant. The used part (`drawn`) is the receivable; the rest is held:
 
     owed at the opening + lent - freed - refunded - repaid = owed at the closing
 
-A credit line has no cost basis, so what is used of it has no price yet: its revenue is recognised when a grant repays
-it, at that grant's cost basis. `repaying` says how much of a grant's `recognised` that was.
+A credit line has no cost basis, so its used credits have no price yet: their revenue is recognised when a grant repays
+them, at that grant's cost basis. `repaying` is the part of a grant's `recognised` that repaid.
 
-All figures are whole micro-credits. Nothing here knows a database.
+All figures are whole micro-credits.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from ledger.book.burning import CREDIT_LINE
 from ledger.model.values import EntryKind
 
 DEFERRED = ("available", "held", "scheduled")
-"""The buckets whose credits are yet to be used."""
+"""The buckets of credits that are not used yet."""
 
 _REPAYING_KINDS = frozenset({EntryKind.GRANT, EntryKind.ACTIVATE, EntryKind.RENEW})
 
 
 @dataclass(slots=True)
-class _Amounts:
-    """Amounts by name, which add up one by one."""
+class _NamedAmounts:
+    """Amounts by name, added up name by name."""
 
     def add(self, other: Self) -> None:
-        """Add those of another."""
+        """Add the amounts of another."""
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
@@ -51,8 +51,8 @@ class _Amounts:
 
 
 @dataclass(slots=True)
-class Flows(_Amounts):
-    """What became of the credits of grants. `repaying` is a part of `recognised`."""
+class Flows(_NamedAmounts):
+    """How the credits of grants were used. `repaying` is a part of `recognised`."""
 
     sold: int = 0
     refunded: int = 0
@@ -67,7 +67,7 @@ class Flows(_Amounts):
         return self.sold + self.refunded - self.recognised - self.breakage - self.revoked
 
     def move(self, source: str, target: str, amount: int, *, is_of_debt: bool = False) -> None:
-        """Count a transfer; between two deferred places it is none. `is_of_debt`: it stands in for what was lent."""
+        """Count a transfer; one between two deferred buckets counts nothing. `is_of_debt`: it repays what was lent."""
         if source in DEFERRED and target in DEFERRED:
             return
         if source == "issued":
@@ -88,8 +88,8 @@ class Flows(_Amounts):
 
 
 @dataclass(slots=True)
-class Lending(_Amounts):
-    """What became of the credits of a credit line. `drawn` is what was used of what is, or was, owed."""
+class Lending(_NamedAmounts):
+    """How the credits of a credit line were used. `drawn` is the used part of what is, or was, owed."""
 
     lent: int = 0
     freed: int = 0
@@ -121,47 +121,56 @@ class Lending(_Amounts):
             self.repaid += amount
 
 
-@dataclass(slots=True)
-class Deferral:
-    """What of grants is deferred, from a period's opening to its closing.
+class _Sheet:
+    """What both kinds of sheets have: an opening, and the flows and adjustments that lead to the closing."""
 
-    `adjustments` are effects that were recorded after an earlier period had been closed, and belong in that one by
-    their moment.
+    __slots__ = ()
+
+    opening: int
+    flows: Flows | Lending
+    adjustments: Flows | Lending
+
+    @property
+    def closing(self) -> int:
+        """What is deferred, or owed as in `CreditLine.owed`, at the period's end."""
+        return self.opening + self.flows.net + self.adjustments.net
+
+    def has_any(self) -> bool:
+        """True when anything was deferred or owed, or moved."""
+        return bool(self.opening) or self.flows.has_any() or self.adjustments.has_any()
+
+
+@dataclass(slots=True)
+class Deferral(_Sheet):
+    """What is deferred of grants, from a period's opening to its closing.
+
+    `adjustments` are effects whose moment is in an earlier period, and that were recorded after it had been closed.
     """
 
     opening: int = 0
     flows: Flows = field(default_factory=Flows)
     adjustments: Flows = field(default_factory=Flows)
 
-    @property
-    def closing(self) -> int:
-        """What is deferred at the end."""
-        return self.opening + self.flows.net + self.adjustments.net
-
     def add(self, other: Deferral) -> None:
-        """Add that of other grants."""
+        """Add the deferral of other grants."""
         self.opening += other.opening
         self.flows.add(other.flows)
         self.adjustments.add(other.adjustments)
-
-    def has_any(self) -> bool:
-        """True when anything was deferred or moved."""
-        return bool(self.opening) or self.flows.has_any() or self.adjustments.has_any()
 
     def rolled(self) -> Deferral:
         """The period after: its opening is this closing."""
         return Deferral(self.closing)
 
-    def count(self, part: int, move: AccountedTransfer) -> None:
-        """Count a transfer in a part of the book: before the period, in it, or as an adjustment."""
+    def count(self, part: int, transfer: AccountedTransfer) -> None:
+        """Count a transfer in a part of the book: `BEFORE` the period, `WITHIN` it, or `ADJUSTING`."""
         flows = (Flows(), self.flows, self.adjustments)[part]
-        flows.move(move.source, move.target, move.amount, is_of_debt=move.is_of_debt)
+        flows.move(transfer.source, transfer.target, transfer.amount, is_of_debt=transfer.is_of_debt)
         if not part:
             self.opening += flows.net
 
 
 @dataclass(slots=True)
-class Receivable:
+class Receivable(_Sheet):
     """What a credit line is owed, from a period's opening to its closing; `used_opening` of it for used credits."""
 
     opening: int = 0
@@ -170,34 +179,25 @@ class Receivable:
     adjustments: Lending = field(default_factory=Lending)
 
     @property
-    def closing(self) -> int:
-        """What is owed at the end, as `CreditLine.owed` has it."""
-        return self.opening + self.flows.net + self.adjustments.net
-
-    @property
     def used_closing(self) -> int:
         """What is owed at the end for credits that were used; the rest is held."""
         return self.used_opening + self.flows.net_used + self.adjustments.net_used
 
     def add(self, other: Receivable) -> None:
-        """Add that of another credit line."""
+        """Add the receivable of another credit line."""
         self.opening += other.opening
         self.used_opening += other.used_opening
         self.flows.add(other.flows)
         self.adjustments.add(other.adjustments)
 
-    def has_any(self) -> bool:
-        """True when anything was owed or moved."""
-        return bool(self.opening) or self.flows.has_any() or self.adjustments.has_any()
-
     def rolled(self) -> Receivable:
         """The period after: its opening is this closing."""
         return Receivable(self.closing, self.used_closing)
 
-    def count(self, part: int, move: AccountedTransfer) -> None:
+    def count(self, part: int, transfer: AccountedTransfer) -> None:
         """As `Deferral.count`."""
         flows = (Lending(), self.flows, self.adjustments)[part]
-        flows.move(move.source, move.target, move.amount, is_refund=move.is_refund)
+        flows.move(transfer.source, transfer.target, transfer.amount, is_refund=transfer.is_refund)
         if not part:
             self.opening += flows.net
             self.used_opening += flows.net_used
@@ -213,7 +213,7 @@ LENDING = ("opening", "lent", "freed", "refunded", "repaid", "closing")
 def amount_of(sheet: Deferral | Receivable, flow: str, *, adjusted: bool = False) -> int:
     """An amount of a sheet by name: of `FLOWS` or `LENDING`, `repaying`, `drawn`, `used_opening` or `used_closing`.
 
-    `adjusted`: what the adjustments have of a flow, instead of the period itself; `adjustments` is what they come to.
+    `adjusted`: the flow's amount among the adjustments instead of the period itself. `adjustments` names their net.
     """
     if flow == "adjustments":
         return sheet.adjustments.net
@@ -223,12 +223,12 @@ def amount_of(sheet: Deferral | Receivable, flow: str, *, adjusted: bool = False
 
 
 BEFORE, WITHIN, ADJUSTING = range(3)
-"""The parts of the book as a period sees it."""
+"""The parts of the book in relation to a period."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountedTransfer:
-    """A transfer of some grant, or the sum of several: whence, whither, and what its entry tells of it."""
+    """A transfer of some grant, or the sum of several, from one bucket to another, and what its entry says of it."""
 
     source: str
     target: str
@@ -245,15 +245,16 @@ OF_DEBT_SQL = (
 
 
 def is_of_debt(kind: str, sequence: int, grant: int) -> bool:
-    """True where credits that an entry moves into `consumed` stand in for what the credit line had lent.
+    """True where credits that an entry moves into `consumed` repay what the credit line had lent.
 
-    Such are those of a grant as it is made, takes effect or comes again; a correction consumes older grants' otherwise.
+    That is so of a grant when it is made, takes effect or renews. A correction repays with its own grant only; of older
+    grants it consumes credits as usage does.
     """
     return kind in _REPAYING_KINDS or (kind == EntryKind.ADJUST and grant == sequence)
 
 
 def name_of(bucket: Any) -> str:
-    """A bucket's name by its index; a name that was none stays."""
+    """A bucket's name, from its index or its name."""
     return BUCKETS[bucket] if isinstance(bucket, int) else str(bucket)
 
 
@@ -261,12 +262,12 @@ Sheets = dict[int, Deferral | Receivable]
 """The sheets of an account by the number of their grant."""
 
 
-def sheets_of(moves: Mapping[int, list[tuple[int, AccountedTransfer]]], kinds: Mapping[int, str]) -> Sheets:
+def sheets_of(transfers: Mapping[int, list[tuple[int, AccountedTransfer]]], kinds: Mapping[int, str]) -> Sheets:
     """The sheets of grants, from each one's transfers and the part that each belongs to."""
     sheets: Sheets = {}
-    for number, parts in moves.items():
+    for number, parts in transfers.items():
         sheet: Deferral | Receivable = Receivable() if kinds.get(number) == CREDIT_LINE else Deferral()
-        for part, move in parts:
-            sheet.count(part, move)
+        for part, transfer in parts:
+            sheet.count(part, transfer)
         sheets[number] = sheet
     return sheets

@@ -1,9 +1,9 @@
-"""Audit: everything that the tables say, worked out again from the journal's own entries.
+"""The audit of the book: everything that the tables say is computed again from the journal's entries.
 
 For each account, in order: entries are numbered without gaps and chained by hash; their transfers add up to the
-running balances that they carry, never below zero; and grants, reservations and the account's own row say what
-the entries add up to. Of the outbox it holds that each launch which put a start down has just that one; how far its
-delivery is, no entry says. Reads only, a window of entries, or a page of small accounts, at a time.
+running balances that they carry, and no bucket falls below zero; grants, reservations and the account's own row say
+what the entries add up to; each launch that asked for a start has exactly one row in the outbox (no entry says how
+far its delivery is). The audit only reads: a window of entries, or a page of small accounts, at a time.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
-from ledger.auditing.account import AccountAudit, Progress
-from ledger.auditing.replay import UNREADABLE
-from ledger.auditing.rows import WINDOW, StreamedRows, read_page
+from ledger.auditing.account import AccountAudit, EntriesDone
+from ledger.auditing.rows import ACCOUNTS_PAGE, UNREADABLE, WINDOW, StreamedRows, list_columns, read_page
 from ledger.errors import AuditFailed, Finding
 from ledger.model.moments import to_moment
 from ledger.storage import snapshots
@@ -25,12 +24,11 @@ from ledger.storage.history import read_marks
 from ledger.storage.sessions import connection_of, connection_to_all
 
 _ATTEMPTS_MAX = 5
-_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An account to audit: how many entries it says that it has, and the id before it, None where it is the first."""
+    """An account to audit: its id, the count of entries in its row, and the id before it, None for the first."""
 
     account_id: str
     size: int
@@ -38,13 +36,13 @@ class Listed:
 
 
 def audit(
-    session: Session, *, account_id: str | None = None, at: datetime | None = None, progress: Progress | None = None
+    session: Session, *, account_id: str | None = None, at: datetime | None = None, progress: EntriesDone | None = None
 ) -> Iterator[Finding]:
-    """Yield what does not add up, account by account; nothing when the book proves itself.
+    """Yield a finding for each thing that does not add up, account by account; none when the book proves itself.
 
-    `at` leaves out entries that took effect after that moment, and with them the tables of accounts that have any.
-    `progress` is told now and then how many more entries are done. Safe beside writers: an account that is written to
-    meanwhile is read again.
+    `at` leaves out the entries that took effect after that moment, and the other tables of accounts that have such
+    entries. `progress` is called from time to time with the count of entries audited since the last call. Writers may
+    work beside the audit: an account that they change during its reading is read again.
     """
     connection = connection_to_all(session) if account_id is None else connection_of(session)
     cutoff = None if at is None else to_moment(at)
@@ -67,29 +65,23 @@ def require_clean(session: Session, *, account_id: str | None = None) -> None:
 
 
 def _unheard(_count: int) -> None:
-    """Nobody asked how far it is."""
+    """No caller asked for the progress."""
 
 
 def list_in_order(connection: Connection) -> Iterator[Listed]:
     """All accounts in the order of their ids."""
     after: str | None = None
-    while True:
-        rest = "" if after is None else "WHERE account_id > :after"
-        statement = text(f"SELECT account_id, sequence FROM ledger_account {rest} ORDER BY account_id LIMIT {_PAGE}")
-        rows = connection.execute(statement, {} if after is None else {"after": after}).all()
-        if not rows:
-            return
-        for name, size in rows:
-            yield Listed(name, size if isinstance(size, int) else 0, after)
-            after = name
+    for name, size in list_columns(connection, "account_id", "sequence"):
+        yield Listed(name, size if isinstance(size, int) else 0, after)
+        after = name
 
 
 def pages_of(accounts: Iterable[Listed]) -> Iterator[list[Listed]]:
-    """Accounts as they are read: many small ones together, a big one alone."""
+    """Accounts as they are read: many small accounts together, a big account by itself."""
     page: list[Listed] = []
     count = 0
     for account in accounts:
-        if page and (count + account.size > WINDOW or len(page) >= _PAGE):
+        if page and (count + account.size > WINDOW or len(page) >= ACCOUNTS_PAGE):
             yield page
             page, count = [], 0
         page.append(account)
@@ -99,9 +91,9 @@ def pages_of(accounts: Iterable[Listed]) -> Iterator[list[Listed]]:
 
 
 def audit_page(
-    connection: Connection, page: list[Listed], cutoff: int | None, progress: Progress, *, is_snapshot: bool = False
+    connection: Connection, page: list[Listed], cutoff: int | None, progress: EntriesDone, *, is_snapshot: bool = False
 ) -> Iterator[Finding]:
-    """The findings of accounts that are read together; those of one that has any come from a reading of its own."""
+    """The findings of accounts that are read together; an account with any finding is read again by itself."""
     sound, is_alone = _sound_of(connection, page, cutoff, progress)
     for index, account in enumerate(page):
         if index == 0 or not is_alone:
@@ -111,9 +103,9 @@ def audit_page(
 
 
 def _sound_of(
-    connection: Connection, page: list[Listed], cutoff: int | None, progress: Progress
+    connection: Connection, page: list[Listed], cutoff: int | None, progress: EntriesDone
 ) -> tuple[set[str], bool]:
-    """The accounts of a page in which nothing is found, and whether there are no rows of others between them."""
+    """The accounts of a page without findings, and whether no rows of other accounts lie between them."""
     names = [account.account_id for account in page]
     if len(names) == 1:
         return set(), True
@@ -126,9 +118,9 @@ def _sound_of(
 
 
 def audit_account(
-    connection: Connection, account_id: str, cutoff: int | None, progress: Progress, *, is_snapshot: bool = False
+    connection: Connection, account_id: str, cutoff: int | None, progress: EntriesDone, *, is_snapshot: bool = False
 ) -> list[Finding]:
-    """The findings of one account, read again for as long as writers overtake the reading; no snapshot is."""
+    """The findings of one account. Unless it is a snapshot, it is read again while writers overtake the reading."""
     findings: list[Finding] = []
     for attempt in range(_ATTEMPTS_MAX):
         is_last = attempt == _ATTEMPTS_MAX - 1
@@ -150,11 +142,11 @@ def audit_account(
 
 
 def audit_gap(connection: Connection, after: str | None, before: str | None) -> Iterator[Finding]:
-    """Rows of accounts that do not exist, with ids between two that do and follow each other; None: no bound."""
+    """Rows of accounts that do not exist, with ids between two neighbouring accounts; None: no bound."""
     bounds = {"after": after, "before": before}
     conditions = [sql for name, sql in _BOUNDS.items() if bounds[name] is not None]
     values = {name: bound for name, bound in bounds.items() if bound is not None}
-    pieces = [_OF_NOBODY.format(table=table, bounds="".join(conditions)) for table in _OF_ACCOUNTS]
+    pieces = [_WITHOUT_ACCOUNT.format(table=table, bounds="".join(conditions)) for table in _OF_ACCOUNTS]
     for table, account_id in connection.execute(text(" UNION ".join(pieces)), values).all():
         yield Finding(account_id, None, "account_missing", f"{table} has rows of it and it has no row")
 
@@ -171,7 +163,7 @@ _OF_ACCOUNTS = (
     "ledger_closing",
 )
 _BOUNDS = {"after": " AND t.account_id > :after", "before": " AND t.account_id < :before"}
-_OF_NOBODY = (
+_WITHOUT_ACCOUNT = (
     "SELECT '{table}', t.account_id FROM {table} t WHERE NOT EXISTS"
     " (SELECT 1 FROM ledger_account a WHERE a.account_id = t.account_id){bounds}"
 )

@@ -1,7 +1,7 @@
-"""Checkpoints: where every account's journal stood, to be signed and kept elsewhere, and proof that a book extends it.
+"""Checkpoints: the state of every account's journal, to be signed and kept elsewhere; proof that a book extends it.
 
-The audit proves that a book agrees with itself. Somebody with the right to rewrite a whole account, from some entry on
-or from its first, could make another book that agrees with itself too; it would not agree with a checkpoint.
+The audit proves that a book agrees with itself. A person with the right to rewrite a whole account could make another
+book that agrees with itself too, but not with a checkpoint.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from estimator.credits import format_credits, from_micro
+from ledger.auditing.rows import list_columns
 from ledger.book.buckets import BALANCES
 from ledger.book.postings import genesis
 from ledger.clock import clock
@@ -27,12 +28,11 @@ from ledger.storage.history import read_postings
 from ledger.storage.sessions import connection_to_all
 
 VERSION = 1
-_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class AccountMark:
-    """Where one account's journal stood: how many entries it had, the hash of the last, and its figures then."""
+    """The state of one account's journal: its count of entries, the hash of the last, and the account's figures."""
 
     account_id: str
     sequence: int
@@ -42,7 +42,7 @@ class AccountMark:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where every account stood when it was taken, in the order of their ids."""
+    """The state of every account when the checkpoint was taken, in the order of their ids."""
 
     taken_at: datetime
     accounts: tuple[AccountMark, ...]
@@ -53,7 +53,7 @@ class Checkpoint:
         return tuple(sum(column, Decimal(0)) for column in columns) or (Decimal(0),) * len(BALANCES)
 
     def to_json(self) -> str:
-        """The document, canonical: the same checkpoint is the same bytes, so that it can be signed.
+        """The canonical document: the same checkpoint gives the same bytes, so that it can be signed.
 
         Keys are sorted, amounts are text, there are no spaces; `digest` is the SHA-256 over the document without it.
         """
@@ -104,35 +104,26 @@ def _amounts(named: dict[str, str]) -> tuple[Decimal, ...]:
 
 
 def take_checkpoint(session: Session, *, at: datetime | None = None) -> Checkpoint:
-    """Where every account stands now; `at` is when that is said to be. Take it of a book that the audit has proved."""
+    """The state of every account now; `at` is the moment written in it. Take it of a book that the audit has proved."""
     connection = connection_to_all(session)
     moment = from_moment(clock() if at is None else to_moment(at))
     marks = [
         AccountMark(account_id, sequence, bytes(head).hex(), tuple(map(from_micro, figures)))
-        for account_id, sequence, head, *figures in _accounts(connection)
+        for account_id, sequence, head, *figures in list_columns(
+            connection, "account_id", "sequence", "head", *BALANCES
+        )
     ]
     return Checkpoint(moment, tuple(sorted(marks, key=lambda mark: mark.account_id)))
 
 
-def _accounts(connection: Connection) -> Iterator[Any]:
-    after = ""
-    while rows := connection.execute(_ACCOUNTS, {"after": after}).all():
-        yield from rows
-        after = rows[-1][0]
-
-
-_ACCOUNTS = text(
-    f"SELECT account_id, sequence, head, {', '.join(BALANCES)} FROM ledger_account"
-    f" WHERE account_id > :after ORDER BY account_id LIMIT {_PAGE}"
-)
 _OPENED = text("SELECT opened_at FROM ledger_account WHERE account_id = :account_id")
 
 
 def verify_checkpoint(session: Session, checkpoint: Checkpoint) -> Iterator[Finding]:
-    """Yield where the book does not extend a checkpoint: an account, or an entry of it, that is not as it was.
+    """Yield a finding for each account that does not extend the checkpoint: it, or its entry, is not as it was.
 
-    With a clean audit of the same book, which proves that each account's later entries follow from that one, nothing
-    found here means that all that the checkpoint saw is there unchanged.
+    The audit proves that each account's later entries follow from that entry. So no finding here, and none of an audit
+    of the same book, mean that all that the checkpoint saw is there unchanged.
     """
     connection = connection_to_all(session)
     for mark in checkpoint.accounts:

@@ -1,4 +1,4 @@
-"""The audit of an account's closings: each worked out again from the entries that it counts."""
+"""The audit of an account's closings: each computed again from the entries that it counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledger.accounting.closings import ClosingRecord
-from ledger.accounting.money import Basis, Figures, Terms
+from ledger.accounting.money import CreditCost, Figures, Terms
 from ledger.accounting.rollforwards import (
     ADJUSTING,
     DEFERRED,
@@ -20,52 +20,50 @@ from ledger.accounting.rollforwards import (
     is_of_debt,
     name_of,
 )
-from ledger.auditing.rows import Row, Window
+from ledger.auditing.rows import AT, DETAILS, HASH, KIND, SEQUENCE, StoredRow, Window
 from ledger.book.burning import CREDIT_LINE, PAID
 from ledger.book.postings import genesis
 from ledger.book.states import AccountState, GrantState
 from ledger.errors import Finding
 from ledger.model.values import EntryKind
 
-_SEQUENCE, _KIND, _AT, _DETAILS, _HASH = 1, 2, 3, 9, 16  # columns of an entry's row
-
 
 @dataclass(slots=True)
 class ClosingsAudit:
-    """Follows an account's entries up to its last closing; of an account that has none it costs nothing."""
+    """Follows an account's entries up to its last closing; an account without closings costs nothing."""
 
     state: AccountState
-    rows: list[Row]
+    rows: list[StoredRow]
     grants: Mapping[int, GrantState]
     records: list[ClosingRecord] = field(init=False)
     counted: list[_Counted] = field(default_factory=list)
     sheets: Sheets = field(default_factory=dict)
-    bases: dict[int, Basis] = field(default_factory=dict)
-    last: Row | None = None
+    bases: dict[int, CreditCost] = field(default_factory=dict)
+    last: StoredRow | None = None
 
     def __post_init__(self) -> None:
         self.records = sorted((ClosingRecord(*row) for row in self.rows), key=lambda record: record.number)
 
     def follow(self, window: Window) -> None:
-        """Count the entries of a window, whose grants are known by now."""
+        """Count the entries of a window, after the replay has made their grants."""
         for row in window.entries:
             while self._is_behind(row):
                 self._close()
             if len(self.counted) == len(self.records):
                 return
-            self._count(row, window.transfers.get(row[_SEQUENCE], ()))
+            self._count(row, window.transfers.get(row[SEQUENCE], ()))
             self.last = row
 
-    def _is_behind(self, row: Row) -> bool:
-        """True when an entry comes after the ones that the next closing counts."""
+    def _is_behind(self, row: StoredRow) -> bool:
+        """True when an entry comes after those that the next closing counts."""
         place = len(self.counted)
-        return place < len(self.records) and bool(row[_SEQUENCE] > self.records[place].sequence)
+        return place < len(self.records) and bool(row[SEQUENCE] > self.records[place].sequence)
 
-    def _count(self, row: Row, transfers: Any) -> None:
-        sequence, kind = row[_SEQUENCE], row[_KIND]
-        if kind == EntryKind.GRANT and "cost_basis" in row[_DETAILS]:
+    def _count(self, row: StoredRow, transfers: Any) -> None:
+        sequence, kind = row[SEQUENCE], row[KIND]
+        if kind == EntryKind.GRANT and "cost_basis" in row[DETAILS]:
             self._note_basis(row)
-        part = ADJUSTING if row[_AT] < self.records[len(self.counted)].since else WITHIN
+        part = ADJUSTING if row[AT] < self.records[len(self.counted)].since else WITHIN
         for number, source, target, amount in transfers:
             whence, whither = name_of(source), name_of(target)
             if whence in DEFERRED and whither in DEFERRED:
@@ -75,10 +73,10 @@ class ClosingsAudit:
                 part, AccountedTransfer(whence, whither, amount, kind == EntryKind.REFUND, is_debt)
             )
 
-    def _note_basis(self, row: Row) -> None:
-        basis = Basis.of(json.loads(row[_DETAILS]))
+    def _note_basis(self, row: StoredRow) -> None:
+        basis = CreditCost.of(json.loads(row[DETAILS]))
         if basis is not None:
-            self.bases[row[_SEQUENCE]] = basis
+            self.bases[row[SEQUENCE]] = basis
 
     def _sheet(self, number: int) -> Deferral | Receivable:
         sheet = self.sheets.get(number)
@@ -89,7 +87,7 @@ class ClosingsAudit:
         return sheet
 
     def _close(self) -> None:
-        """Keep what the entries so far say of the next closing, and begin the one after."""
+        """Keep what the entries so far say of the next closing, and begin the closing after it."""
         figures = Figures()
         for number, sheet in self.sheets.items():
             figures.add_sheet(sheet, self._terms(number))
@@ -104,7 +102,7 @@ class ClosingsAudit:
         return Terms(grant.kind, self.bases.get(number if grant.allowance is None else grant.allowance))
 
     def findings(self) -> Iterator[Finding]:
-        """What is wrong with the closings, once all entries were followed."""
+        """What is wrong with the closings; call it once all entries are followed."""
         while self.records and len(self.counted) < len(self.records):
             self._close()
         previous: ClosingRecord | None = None
@@ -127,9 +125,9 @@ class ClosingsAudit:
         if previous is not None and record.since != previous.until:
             yield "does not begin where the one before ends"
         last = counted.last
-        if last is None or last[_SEQUENCE] != record.sequence or bytes(last[_HASH]) != record.head:
+        if last is None or last[SEQUENCE] != record.sequence or bytes(last[HASH]) != record.head:
             yield f"counts entries up to {record.sequence}, and its head is not that entry's hash"
-        elif last[_AT] >= record.until:
+        elif last[AT] >= record.until:
             yield "counts an entry of a later period"
         if counted.figures != record.figures:
             yield f"says {record.figures}, its entries {counted.figures}"
@@ -137,7 +135,7 @@ class ClosingsAudit:
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """What entries say of a closing: the last that it counts, and its figures."""
+    """What entries say of a closing: the last entry that it counts, and its figures."""
 
-    last: Row | None
+    last: StoredRow | None
     figures: str

@@ -1,12 +1,13 @@
-"""The rows that an audit reads: those of a page of small accounts all at once, those of a big one window by window.
+"""The rows that an audit reads: those of a page of small accounts at once, those of a big account window by window.
 
-Rows are as the driver gives them, with all columns in their tables' order; whatever a tampered one holds is passed on.
+Rows are as the driver gives them, with all columns in their tables' order. Values of a tampered row are passed on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
 from ledger.book.buckets import BUCKETS
-from ledger.book.postings import PostedTransfer
+from ledger.book.postings import PostedTransfer, entry_text, quote
 from ledger.schema.tables import (
     CardRow,
     ClosingRow,
@@ -34,7 +35,16 @@ from ledger.storage.streams import fetch_raw
 WINDOW = 4000
 """Entries read at a time."""
 
-Row = tuple[Any, ...]
+ACCOUNTS_PAGE = 1000
+"""Accounts read at a time."""
+
+StoredRow = tuple[Any, ...]
+
+UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
+"""What reading a row of any content can raise: a tampered row is a finding, never a failure of the audit."""
+
+SEQUENCE, KIND, AT, DETAILS, HASH = 1, 2, 3, 9, 16
+"""Columns of an entry's row."""
 
 _INDEX: dict[Any, Any] = {name: index for index, name in enumerate(BUCKETS)}
 _ACCOUNT_ID, _NUMBER = 0, 1
@@ -56,7 +66,7 @@ def _of_page(model: type[SQLModel]) -> str:
 _IN_WINDOW = "AND sequence > {1} AND sequence <= {2} ORDER BY sequence"
 _ENTRIES = f"{_of_account(EntryRow)} {_IN_WINDOW} LIMIT {WINDOW}"
 _TRANSFERS = f"{_of_account(TransferRow)} {_IN_WINDOW}, ordinal"
-_HOLDS = f"{_of_account(ReservationRow)} AND number > {{1}} AND number <= {{2}} ORDER BY number"
+_RESERVATIONS = f"{_of_account(ReservationRow)} AND number > {{1}} AND number <= {{2}} ORDER BY number"
 _STARTS = f"{_of_account(OutboxRow)} AND number > {{1}} AND number <= {{2}} ORDER BY number"
 _OTHERS = ("ledger_grant", "ledger_card", "ledger_limit", "ledger_usage", "ledger_closing")
 _OTHERS_OF_ACCOUNT = [_of_account(model) for model in (GrantRow, CardRow, LimitRow, UsageRow, ClosingRow)]
@@ -81,21 +91,37 @@ _CAME_DUE = (
 _LAPSES_AT, _EXPIRES_AT, _EFFECTIVE_AT = 11, 3, 12
 
 
+def list_columns(connection: Connection, *columns: str) -> Iterator[StoredRow]:
+    """Columns of every account, `account_id` the first of them, in the order of the ids, a page at a time."""
+    select = f"SELECT {', '.join(columns)} FROM ledger_account"
+    rest = ""
+    values: tuple[str, ...] = ()
+    while rows := fetch_raw(connection, f"{select} {rest} ORDER BY account_id LIMIT {ACCOUNTS_PAGE}", values):
+        yield from rows
+        rest, values = "WHERE account_id > {0}", (rows[-1][0],)
+
+
 @dataclass(slots=True)
 class Window:
-    """Some entries of an account in a row, with their transfers and the reservations and starts numbered as they are.
+    """Consecutive entries of an account, their transfers, and the reservations and starts with the same numbers.
 
-    `transfers` are by sequence, `misplaced` the sequences of entries whose transfers are not numbered from 0.
+    `transfers` are by sequence; `misplaced` has the sequences of entries whose transfers are not numbered from 0 on.
     """
 
-    entries: list[Row]
+    entries: list[StoredRow]
     transfers: dict[int, list[PostedTransfer]]
     misplaced: set[int]
-    holds: dict[int, Row]
-    starts: dict[int, Row]
+    reservations: dict[int, StoredRow]
+    starts: dict[int, StoredRow]
 
     @classmethod
-    def of(cls, entries: list[Row], rows: Iterable[Row], holds: Iterable[Row], starts: Iterable[Row] = ()) -> Window:
+    def of(
+        cls,
+        entries: list[StoredRow],
+        rows: Iterable[StoredRow],
+        reservations: Iterable[StoredRow] = (),
+        starts: Iterable[StoredRow] = (),
+    ) -> Window:
         """A window of rows that are in the order of their keys."""
         transfers: dict[int, list[PostedTransfer]] = {}
         misplaced: set[int] = set()
@@ -109,32 +135,43 @@ class Window:
             if ordinal != len(taken):
                 misplaced.add(sequence)
             taken.append((grant, index(source, source), index(target, target), amount))
-        by_number = ({row[_NUMBER]: row for row in found} for found in (holds, starts))
+        by_number = ({row[_NUMBER]: row for row in found} for found in (reservations, starts))
         return cls(entries, transfers, misplaced, *by_number)
 
+    def is_chained_to(self, account_id: str, head: bytes) -> bool:
+        """True when each entry's hash follows from the entry and the hash before it, the first one's from `head`."""
+        account, entries, transfers = quote(account_id), self.entries, self.transfers
+        try:
+            contents = [entry_text(account, row, transfers.get(row[SEQUENCE], ())) for row in entries]
+            hashes = [row[HASH] for row in entries]
+            before = [head, *hashes[:-1]]
+            return hashes == [sha256(b + c.encode()).digest() for b, c in zip(before, contents, strict=True)]
+        except UNREADABLE:
+            return False
 
-class AccountRows(Protocol):
+
+class AuditedRows(Protocol):
     """What the tables hold of one account."""
 
     def windows(self) -> Iterator[Window]:
         """Its entries in order."""
 
-    def holds(self, numbers: Iterable[int]) -> dict[int, Row]:
-        """Its reservations of these numbers, where there are such."""
+    def reservations(self, numbers: Iterable[int]) -> dict[int, StoredRow]:
+        """Its reservations with these numbers; those that do not exist are not in the answer."""
 
-    def others(self, table: str) -> list[Row]:
+    def others(self, table: str) -> list[StoredRow]:
         """Its rows of another table."""
 
     def past_the_end(self, table: str) -> int | None:
-        """The number of a row which no entry that the account counts could have."""
+        """The lowest number of a row that none of the entries which the account counts has; None when there is none."""
 
     def came_due(self, moment: int) -> bool:
-        """True when a reservation or a grant of it names the moment as one at which it comes due."""
+        """True when a reservation or a grant of it comes due, or came due, at the moment."""
 
 
 @dataclass(slots=True)
 class StreamedRows:
-    """A big account, read as the audit proceeds; `last` is how many entries its row counts."""
+    """A big account, read as the audit proceeds; `last` is the count of entries in its row."""
 
     connection: Connection
     account_id: str
@@ -142,44 +179,43 @@ class StreamedRows:
 
     def windows(self) -> Iterator[Window]:
         """Its entries in order, a window at a time."""
-        return self.spans(after=0, with_holds=True)
+        return self.spans(after=0, is_whole=True)
 
-    def spans(self, *, after: int, with_holds: bool) -> Iterator[Window]:
-        """As `windows`, from an entry on, and without reservations and starts where they do not matter."""
+    def spans(self, *, after: int, is_whole: bool) -> Iterator[Window]:
+        """As `windows`, of the entries behind `after`; reservations and starts are read when `is_whole`."""
         while after < self.last:
             entries = fetch_raw(self.connection, _ENTRIES, (self.account_id, after, self.last))
             end = entries[-1][_NUMBER] if len(entries) == WINDOW else self.last
             span = (self.account_id, after, end)
-            transfers = fetch_raw(self.connection, _TRANSFERS, span)
-            also = [fetch_raw(self.connection, each, span) if with_holds else [] for each in (_HOLDS, _STARTS)]
-            yield Window.of(entries, transfers, *also)
+            also = (_RESERVATIONS, _STARTS) if is_whole else ()
+            yield Window.of(entries, *(fetch_raw(self.connection, each, span) for each in (_TRANSFERS, *also)))
             after = end
 
-    def holds(self, numbers: Iterable[int]) -> dict[int, Row]:
-        """Its reservations of these numbers, where there are such."""
+    def reservations(self, numbers: Iterable[int]) -> dict[int, StoredRow]:
+        """Its reservations with these numbers; those that do not exist are not in the answer."""
         keys = ((self.account_id, number) for number in sorted(numbers))
         return {row[_NUMBER]: tuple(row) for row in snapshots.read_reservations(self.connection, keys)}
 
-    def others(self, table: str) -> list[Row]:
+    def others(self, table: str) -> list[StoredRow]:
         """Its rows of another table."""
         return fetch_raw(self.connection, _OTHERS_OF_ACCOUNT[_OTHERS.index(table)], (self.account_id,))
 
     def past_the_end(self, table: str) -> int | None:
-        """The lowest number of a row which no entry that the account counts could have."""
+        """The lowest number of a row that none of the entries which the account counts has; None when there is none."""
         rows = fetch_raw(self.connection, _PAST_THE_END[table], (self.account_id, self.account_id, self.last))
         return min((number for (number,) in rows if number is not None), default=None)
 
     def came_due(self, moment: int) -> bool:
-        """True when a reservation or a grant of it names the moment as one at which it comes due."""
+        """True when a reservation or a grant of it comes due, or came due, at the moment."""
         return bool(fetch_raw(self.connection, _CAME_DUE, (self.account_id, moment, self.account_id, moment, moment)))
 
 
 @dataclass(slots=True)
 class PageRows:
-    """A small account, all of whose rows are at hand."""
+    """A small account whose rows are all in memory; `last` is the count of entries in its row."""
 
     last: int
-    rows: dict[str, list[Row]] = field(default_factory=dict)
+    rows: dict[str, list[StoredRow]] = field(default_factory=dict)
 
     def windows(self) -> Iterator[Window]:
         """Its entries in order, all in one window."""
@@ -187,30 +223,30 @@ class PageRows:
         tables = ("ledger_transfer", "ledger_reservation", "ledger_outbox")
         yield Window.of(entries, *(self.others(table) for table in tables))
 
-    def holds(self, numbers: Iterable[int]) -> dict[int, Row]:
-        """Its reservations of these numbers, where there are such."""
+    def reservations(self, numbers: Iterable[int]) -> dict[int, StoredRow]:
+        """Its reservations with these numbers; those that do not exist are not in the answer."""
         wanted = set(numbers)
         return {row[_NUMBER]: row for row in self.others("ledger_reservation") if row[_NUMBER] in wanted}
 
-    def others(self, table: str) -> list[Row]:
+    def others(self, table: str) -> list[StoredRow]:
         """Its rows of a table."""
         return self.rows.get(table, [])
 
     def past_the_end(self, table: str) -> int | None:
-        """The lowest number of a row which no entry that the account counts could have."""
+        """The lowest number of a row that none of the entries which the account counts has; None when there is none."""
         return min((row[_NUMBER] for row in self.others(table) if not 0 < row[_NUMBER] <= self.last), default=None)
 
     def came_due(self, moment: int) -> bool:
-        """True when a reservation or a grant of it names the moment as one at which it comes due."""
+        """True when a reservation or a grant of it comes due, or came due, at the moment."""
         return any(row[_LAPSES_AT] == moment for row in self.others("ledger_reservation")) or any(
             moment in (row[_EXPIRES_AT], row[_EFFECTIVE_AT]) for row in self.others("ledger_grant")
         )
 
 
 def read_page(connection: Connection, lasts: dict[str, int]) -> tuple[dict[str, PageRows], bool]:
-    """All rows of accounts that follow one another in the order of their ids, and whether there are none between them.
+    """All rows of accounts with neighbouring ids, and whether no rows of other accounts lie between them.
 
-    `lasts` is how many entries each account counts.
+    `lasts` is the count of entries in each account's row.
     """
     names: Sequence[str] = list(lasts)
     page = {name: PageRows(last) for name, last in lasts.items()}

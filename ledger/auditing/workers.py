@@ -1,7 +1,8 @@
-"""The audit by several processes, for big books: each reads snapshots of its own, and holds up no writer.
+"""The audit by several processes, for big books: each reads snapshots of its own, and no writer waits for it.
 
-Accounts are shared out in portions, the biggest first. An account that alone is more than one process's share is
-divided: one replays it, the others prove stretches of its chain, each from the hash that the stretch before ends with.
+Accounts are given to the processes in portions, the biggest first. An account that is more than one process's share
+is divided: one process replays it, the others prove stretches of its chain, each from the hash that the stretch
+before ends with.
 """
 
 from __future__ import annotations
@@ -18,20 +19,17 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, NullPool, event, text
 
-from ledger.auditing.account import AccountAudit, Progress
+from ledger.auditing.account import AccountAudit, EntriesDone
 from ledger.auditing.book import Listed, audit_account, audit_gap, audit_page, list_in_order, pages_of
-from ledger.auditing.quick_replay import is_chained
-from ledger.auditing.replay import UNREADABLE
-from ledger.auditing.rows import StreamedRows
+from ledger.auditing.rows import HASH, UNREADABLE, StreamedRows
 from ledger.book.postings import genesis
 from ledger.errors import Finding
 from ledger.model.moments import to_moment
-from ledger.storage import snapshots
+from ledger.storage import history, snapshots
 from ledger.storage.driver import driver_cursor
-from ledger.storage.history import read_postings
 
 PORTION_ENTRIES = 50_000
-"""Some tenths of a second's work; an account of so many entries is a portion of its own."""
+"""A portion takes some tenths of a second; an account of so many entries is a portion by itself."""
 
 _STRETCH_ENTRIES = 200_000
 _PORTION_ACCOUNTS = 10_000
@@ -46,12 +44,12 @@ def audit_together(
     workers: int = 2,
     account_id: str | None = None,
     at: datetime | None = None,
-    progress: Progress | None = None,
+    progress: EntriesDone | None = None,
 ) -> Iterator[Finding]:
-    """As `audit`, by several processes. Findings come in the same order; `progress` is told how many entries are done.
+    """As `audit`, by `workers` processes, with the findings in the same order.
 
-    Each process opens connections of its own to the engine's database, by its URL alone: not for SQLite in memory. A
-    script calls it under `if __name__ == "__main__":`, as everything that starts processes.
+    Each process opens connections of its own by the engine's URL alone, so a SQLite database in memory cannot be
+    audited. A script calls it under `if __name__ == "__main__":`, like everything that starts processes.
     """
     cutoff = None if at is None else to_moment(at)
     context = multiprocessing.get_context("forkserver")
@@ -77,7 +75,7 @@ def audit_together(
 
 
 def reading_engine(url: URL) -> Engine:
-    """An engine whose transactions are snapshots that cannot write, and hold up nobody who does."""
+    """An engine whose transactions are snapshots that cannot write, and for which no writer waits."""
     if url.get_backend_name() == "sqlite":
         engine = sqlalchemy.create_engine(url, poolclass=NullPool)
         event.listen(engine, "connect", _configure_sqlite)
@@ -101,7 +99,7 @@ def _begin_deferred(connection: Connection) -> None:
 
 
 def _giants(connection: Connection, account_id: str | None) -> dict[str, int]:
-    """The accounts that are portions of their own, biggest first; or the one account that is asked for."""
+    """The sizes of the accounts that are portions by themselves, the biggest first; or of the one that is asked for."""
     condition = "sequence >= :least" if account_id is None else "account_id = :account_id"
     statement = text(f"SELECT account_id, sequence FROM ledger_account WHERE {condition} ORDER BY sequence DESC")
     values = {"least": PORTION_ENTRIES} if account_id is None else {"account_id": account_id}
@@ -110,40 +108,41 @@ def _giants(connection: Connection, account_id: str | None) -> dict[str, int]:
 
 
 def _total(connection: Connection, account_id: str | None) -> int:
-    """How many entries there are to audit, at least."""
+    """The count of entries in all accounts' rows; 0 when one account is asked for."""
     if account_id is not None:
         return 0
     return int(connection.execute(text("SELECT coalesce(sum(sequence), 0) FROM ledger_account")).scalar_one())
 
 
-Answer = Callable[[], list[Finding]]
+FindingsCall = Callable[[], list[Finding]]
 
 
 @dataclass(slots=True)
 class _Share:
-    """Work handed out to a pool, and its findings in the order of the accounts.
+    """Work given to a pool, and its findings in the order of the accounts.
 
-    `gaps` are where no portion looks for rows of nobody: before each giant and behind the last account.
+    `gaps` are the pairs of ids between which no portion looks for rows without an account: before each giant and
+    behind the last account.
     """
 
     pool: ProcessPoolExecutor
     cutoff: int | None
     workers: int
     done: Any
-    progress: Progress | None
+    progress: EntriesDone | None
     running: set[Future[Any]] = field(default_factory=set)
-    answers: deque[tuple[list[Future[Any]], Answer]] = field(default_factory=deque)
-    giants: dict[str, tuple[list[Future[Any]], Answer]] = field(default_factory=dict)
+    answers: deque[tuple[list[Future[Any]], FindingsCall]] = field(default_factory=deque)
+    giants: dict[str, tuple[list[Future[Any]], FindingsCall]] = field(default_factory=dict)
     gaps: list[tuple[str | None, str | None]] = field(default_factory=list)
     reported: int = 0
 
     def begin(self, giants: dict[str, int], total: int) -> None:
-        """Hand out the accounts that are portions of their own, of `total` entries in all."""
+        """Give out the accounts that are portions by themselves; `total` is the count of entries of all accounts."""
         for name, size in giants.items():
             self.giants[name] = self._divide(name, size) if size * self.workers > total else self._whole(name)
 
     def findings(self, accounts: Iterable[Listed]) -> Iterator[Finding]:
-        """Hand out all other accounts as there is room, and yield what is found."""
+        """Give out all other accounts as processes become free, and yield the findings."""
         last: str | None = None
         for portion in _portions(accounts, self.giants.keys()):
             last = portion[-1].account_id
@@ -182,16 +181,16 @@ class _Share:
         self.running.add(future)
         return future
 
-    def _portion(self, portion: list[Listed]) -> tuple[list[Future[Any]], Answer]:
+    def _portion(self, portion: list[Listed]) -> tuple[list[Future[Any]], FindingsCall]:
         future = self._submit(_audit_portion, portion, self.cutoff)
         return [future], future.result
 
-    def _whole(self, name: str) -> tuple[list[Future[Any]], Answer]:
+    def _whole(self, name: str) -> tuple[list[Future[Any]], FindingsCall]:
         future = self._submit(_audit_whole, name, self.cutoff)
         return [future], future.result
 
-    def _divide(self, name: str, size: int) -> tuple[list[Future[Any]], Answer]:
-        """One replays an account, others prove its chain; where either finds anything, one does both anew."""
+    def _divide(self, name: str, size: int) -> tuple[list[Future[Any]], FindingsCall]:
+        """One process replays the account, others prove its chain; when either fails, one process audits it whole."""
         replayed = self._submit(_replay, name, size, self.cutoff)
         stretches = [
             self._submit(_prove_chain, name, after, min(size, after + _STRETCH_ENTRIES))
@@ -208,7 +207,7 @@ class _Share:
 
 
 def _portions(accounts: Iterable[Listed], giants: Collection[str]) -> Iterator[list[Listed]]:
-    """Accounts in order, so many at a time that they are some tenths of a second's work, giants alone."""
+    """Accounts in order, in portions of about `PORTION_ENTRIES`; each giant is a portion by itself."""
     portion: list[Listed] = []
     count = 0
     for account in accounts:
@@ -229,7 +228,7 @@ _worker: dict[str, Any] = {}
 
 
 def _prepare(url: URL, done: Any) -> None:
-    """Open a worker's database. Its windows of rows make no cycles, so the collector would search them for nothing."""
+    """Open a process's database. The garbage collector is off: windows of rows make no cycles that it could free."""
     _worker["engine"], _worker["done"] = reading_engine(url), done
     gc.disable()
 
@@ -238,10 +237,6 @@ def _progress(count: int) -> None:
     done = _worker["done"]
     with done.get_lock():
         done.value += count
-
-
-def _unheard(_count: int) -> None:
-    """Others tell how far this is."""
 
 
 def _audit_portion(portion: list[Listed], cutoff: int | None) -> list[Finding]:
@@ -263,7 +258,7 @@ def _audit_whole(name: str, cutoff: int | None) -> list[Finding]:
 
 
 def _replay(name: str, is_chained_to: int, cutoff: int | None) -> list[Finding]:
-    """The findings of an account whose chain others prove up to an entry."""
+    """The findings of an account whose chain other processes prove up to an entry."""
     with _worker["engine"].connect() as connection:
         try:
             state = snapshots.read_accounts(connection, [name])[name]
@@ -282,14 +277,11 @@ def _prove_chain(name: str, after: int, last: int) -> bool:
             state = snapshots.read_accounts(connection, [name])[name]
             head = genesis(name, state.opened_at)
             if after:
-                head = read_postings(connection, [(name, after)])[0].hash
-            for window in StreamedRows(connection, name, last).spans(after=after, with_holds=False):
-                if not is_chained(name, head, window.entries, window.transfers):
+                head = history.read_postings(connection, [(name, after)])[0].hash
+            for window in StreamedRows(connection, name, last).spans(after=after, is_whole=False):
+                if not window.is_chained_to(name, head):
                     return False
-                head = window.entries[-1][_HASH]
+                head = window.entries[-1][HASH]
         except UNREADABLE:
             return False
     return True
-
-
-_HASH = 16  # the column of an entry's row

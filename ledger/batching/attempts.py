@@ -1,13 +1,14 @@
-"""Carries a batch of calls out until each of them is settled, whatever the database or a command does meanwhile.
+"""Carries out a batch of calls until each is settled, whatever fails: the database or a command.
 
 What can go wrong with a batch, and what becomes of its calls:
 
     the database is unreachable       nothing was committed: tried again, then `NotCarriedOut`
     the answer to COMMIT is lost      calls that may be repeated are; the others get `OutcomeUnknown`
     a command breaks the batch        nothing was committed: each half of the batch is carried out by itself,
-                                      so that in the end the culprit is alone and its caller gets the error
+                                      until the broken command is alone and its caller gets the error
 
-A call that was repeated after a lost COMMIT and fails for good gets `OutcomeUnknown`, never a promise.
+A call that fails for good when it is repeated after a lost COMMIT gets `OutcomeUnknown`: its first attempt may have
+been committed.
 """
 
 from __future__ import annotations
@@ -17,22 +18,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from ledger.batching.calls import Call, Relay
+from ledger.batching.calls import Call, wake
 from ledger.errors import CommitUnknown
+from ledger.storage.failures import is_outage
 from ledger.storage.journal import execute
-from ledger.storage.transactions import is_retryable, pause_before, run_transaction
+from ledger.storage.transactions import pause_before, run_transaction
 
 _PAUSE_SECONDS = 0.05
-_OUTAGE_CLASSES = frozenset({"08", "25", "40", "53", "57", "58"})
-_OUTAGES_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """Why a transaction did not end well; `is_unknown` when it may have been committed all the same."""
+    """Why a transaction failed; `is_unknown` when it may have been committed nevertheless."""
 
     error: BaseException
     is_unknown: bool
@@ -42,80 +40,61 @@ class _Failure:
         return self.is_unknown or is_outage(self.error)
 
 
-def carry_out(engine: Engine, calls: Sequence[Call], attempts: int, relay: Relay) -> None:
-    """Settle every call and have its caller woken, trying each in at most `attempts` transactions that fail."""
+def carry_out(engine: Engine, calls: Sequence[Call], attempts: int) -> None:
+    """Settle every call and wake its caller; each call is part of at most `attempts` transactions that fail."""
     attempt = 1
-    while (failure := _commit(engine, calls, relay)) is not None:
+    while (failure := _commit(engine, calls)) is not None:
         if not failure.is_outage:
-            _isolate(engine, calls, attempts, relay, failure.error)
+            _isolate(engine, calls, attempts, failure.error)
             return
-        calls = _still_open(calls, relay, failure)
+        calls = _still_open(calls, failure)
         if not calls:
             return
         if attempt >= attempts:
-            _fail(calls, relay, f"The database failed (attempts made: {attempt})", failure.error)
+            _fail(calls, f"The database failed (attempts made: {attempt})", failure.error)
             return
         time.sleep(pause_before(attempt, _PAUSE_SECONDS))
         attempt += 1
 
 
-def _commit(engine: Engine, calls: Sequence[Call], relay: Relay) -> _Failure | None:
+def _commit(engine: Engine, calls: Sequence[Call]) -> _Failure | None:
     """One transaction with all the calls; settles them when it is committed."""
-    # A transaction may take long: nobody answered before it waits for its end.
-    relay.finish()
     commands = [call.command for call in calls]
     try:
-        # Whether to try again is decided here, by what each call may bear.
+        # One attempt: which calls may be repeated is decided here, not by the transaction.
         results = run_transaction(engine, lambda session: execute(session, commands), attempts=1)
     except CommitUnknown as error:
         return _Failure(error.__cause__ or error, is_unknown=True)
-    except BaseException as error:  # noqa: BLE001  # whatever it was, somebody waits to be told
+    except BaseException as error:  # noqa: BLE001  # its callers wait for an answer
         return _Failure(error, is_unknown=False)
     for call, result in zip(calls, results, strict=True):
         call.answer(result)
-    relay.wake(calls)
+    wake(calls)
     return None
 
 
-def _isolate(engine: Engine, calls: Sequence[Call], attempts: int, relay: Relay, error: BaseException) -> None:
+def _isolate(engine: Engine, calls: Sequence[Call], attempts: int, error: BaseException) -> None:
     if len(calls) == 1:
         calls[0].blame(error)
-        relay.wake(calls)
+        wake(calls)
         return
     middle = len(calls) // 2
-    carry_out(engine, calls[:middle], attempts, relay)
-    carry_out(engine, calls[middle:], attempts, relay)
+    carry_out(engine, calls[:middle], attempts)
+    carry_out(engine, calls[middle:], attempts)
 
 
-def _still_open(calls: Sequence[Call], relay: Relay, failure: _Failure) -> Sequence[Call]:
+def _still_open(calls: Sequence[Call], failure: _Failure) -> Sequence[Call]:
     """The calls that may be tried again; the others are settled."""
     if not failure.is_unknown:
         return calls
     for call in calls:
         call.is_doubtful = True
     lost = [call for call in calls if not call.is_repeatable]
-    _fail(lost, relay, "The database gave no answer to the commit", failure.error)
+    _fail(lost, "The database gave no answer to the commit", failure.error)
     return [call for call in calls if call.is_repeatable]
 
 
-def _fail(calls: Sequence[Call], relay: Relay, why: str, error: BaseException) -> None:
+def _fail(calls: Sequence[Call], why: str, error: BaseException) -> None:
     for call in calls:
         call.fail(why, error)
-    relay.wake(calls)
-
-
-def is_outage(error: BaseException) -> bool:
-    """True for a failure of the database, or of the way to it, that no command can be blamed for."""
-    if isinstance(error, PoolTimeout):
-        return True
-    if not isinstance(error, DBAPIError):
-        return False
-    if error.connection_invalidated or is_retryable(error):
-        return True
-    sqlstate = getattr(error.orig, "sqlstate", None)
-    if sqlstate is not None:
-        return sqlstate[:2] in _OUTAGE_CLASSES
-    name = getattr(error.orig, "sqlite_errorname", None)
-    if name is not None:
-        return str(name).startswith(_OUTAGES_SQLITE)
-    return isinstance(error, OperationalError | InterfaceError)
+    wake(calls)

@@ -1,14 +1,13 @@
-"""One caller's command on its way through a batcher: who waits for it, how far it has come, what became of it.
+"""One caller's command on its way through a batcher: its caller, its state and its outcome.
 
 A call is queued, then either taken by the worker or withdrawn by its caller, never both: the batcher's lock decides
-which. Once taken it is settled exactly once, with a result or an error, and its caller is woken.
+which. A taken call is settled exactly once, with a result or an error, and its caller is woken.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from copy import copy
@@ -22,7 +21,7 @@ _REPEATABLE = (OpenAccount, ExpireDue, GetBalance)
 
 
 class Call:
-    """A command and its fate. `is_doubtful` once a commit that carried it has ended without an answer."""
+    """A command and its outcome; `is_doubtful` once the answer to a COMMIT that carried it was lost."""
 
     __slots__ = ("_error", "_result", "command", "is_doubtful", "is_settled", "is_taken")
 
@@ -46,8 +45,8 @@ class Call:
         return self.key is not None or isinstance(self.command, _REPEATABLE)
 
     def answer(self, result: Any) -> None:
-        """Settle with what the ledger answered: a result, or a rejection."""
-        # Rejections carry the frames of their batch; a copy lets them go, and belongs to one caller alone.
+        """Settle with the ledger's answer: a result or a rejection."""
+        # A rejection refers to the frames of its batch; a copy does not, and belongs to this caller only.
         if isinstance(result, Exception):
             self._error = copy(result)
             self._error.__cause__ = result.__cause__
@@ -56,14 +55,14 @@ class Call:
         self.is_settled = True
 
     def fail(self, why: str, cause: BaseException) -> None:
-        """Settle without an answer of the ledger, with an error that says whether that is certain."""
+        """Settle without an answer of the ledger: `OutcomeUnknown` when the call is doubtful, else `NotCarriedOut`."""
         kind = OutcomeUnknown if self.is_doubtful else NotCarriedOut
         self._error = kind(why, self.key)
         self._error.__cause__ = cause
         self.is_settled = True
 
     def blame(self, error: BaseException) -> None:
-        """Settle with the error that the command itself brought about."""
+        """Settle with the error that the command itself caused."""
         if self.is_doubtful:
             self.fail("The command failed when it was repeated after a lost commit", error)
             return
@@ -111,49 +110,18 @@ class TaskCall(Call):
         self.future: asyncio.Future[None] = loop.create_future()
 
 
-class Relay:
-    """Wakes the callers of settled calls.
-
-    Threads that are all woken at once only crowd in front of the interpreter's lock, where most fall asleep again.
-    So two are woken, and each wakes another as it leaves (`pass_on`). Nothing depends on that: a caller that has
-    given up, or is interrupted, breaks its chain, and `finish` wakes whoever is left.
-    """
-
-    __slots__ = ("_asleep",)
-
-    def __init__(self) -> None:
-        self._asleep: deque[ThreadCall] = deque()
-
-    @property
-    def left(self) -> int:
-        """How many threads are still to be woken."""
-        return len(self._asleep)
-
-    def wake(self, calls: Iterable[Call]) -> None:
-        """Wake tasks, their event loop being interrupted once however many it has, and the first two threads."""
-        loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
-        for call in calls:
-            if isinstance(call, ThreadCall):
-                self._asleep.append(call)
-            elif isinstance(call, TaskCall):
-                loops.setdefault(call.loop, []).append(call.future)
-        self.pass_on()
-        self.pass_on()
-        for loop, futures in loops.items():
-            # A loop that is closed meanwhile has no tasks any more: nobody is left to be told.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(_resolve, futures)
-
-    def pass_on(self) -> None:
-        """Wake one more thread, if any is left."""
-        # Taking from a deque is atomic, so each is woken exactly once, whoever does it.
-        with suppress(IndexError):
-            self._asleep.popleft().wake()
-
-    def finish(self) -> None:
-        """Wake all that are left."""
-        while self._asleep:
-            self.pass_on()
+def wake(calls: Iterable[Call]) -> None:
+    """Wake the callers of settled calls, each event loop interrupted once however many tasks it has."""
+    loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    for call in calls:
+        if isinstance(call, ThreadCall):
+            call.wake()
+        elif isinstance(call, TaskCall):
+            loops.setdefault(call.loop, []).append(call.future)
+    for loop, futures in loops.items():
+        # A loop that was closed meanwhile has no tasks any more, so nobody is left to be told.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve, futures)
 
 
 def _resolve(futures: Iterable[asyncio.Future[None]]) -> None:

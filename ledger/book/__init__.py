@@ -1,4 +1,4 @@
-"""An account in memory: its state, its postings, their hashes, and the answers read from them. Pure.
+"""An account in memory: its state, its postings with their hashes, and the answers made from postings. Pure.
 
-Imports model.
+May import `model`.
 """

@@ -1,4 +1,4 @@
-"""From an entry to the value that its command answers: the same function for a first answer and for its replay."""
+"""From an entry to the value that its command answers. A first answer and its replay are made by one function."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _credit_line(posting: Posting, details: dict[str, Any], replayed: bool) -> C
 
 
 def credit_line(account_id: str, limit: int, owed: int, *, replayed: bool = False) -> CreditLine:
-    """How much an account may owe, in micro-credits, and how much of that it does."""
+    """The public value of a credit line, from micro-credits."""
     return CreditLine(account_id, from_micro(limit), from_micro(owed), from_micro(max(0, limit - owed)), replayed)
 
 
@@ -128,13 +128,13 @@ def _limit(posting: Posting, details: dict[str, Any], replayed: bool) -> Limit:
 def limit(
     account_id: str, label: str, value: str, period: str, maximum: int | None, *, replayed: bool = False
 ) -> Limit:
-    """A limit whose maximum is micro-credits, or holds where it limits concurrent ones."""
+    """The public value of a limit. `maximum` is micro-credits, or a number of holds where the period is concurrent."""
     amount = None if maximum is None else limit_units(period, maximum)
     return Limit(account_id, label, value, period, amount, replayed)
 
 
 def limit_units(period: str, amount: int) -> Decimal:
-    """A figure of a limit: a number of holds, or credits."""
+    """A figure of a limit as its public value has it: credits, or a number of holds."""
     return Decimal(amount) if period == LimitPeriod.CONCURRENT else from_micro(amount)
 
 
@@ -148,7 +148,7 @@ _OTHERS: dict[str, Callable[[Posting, dict[str, Any], bool], Result]] = {
 
 
 def reservation(posting: Posting, details: dict[str, Any], *, replayed: bool) -> Reservation:
-    """The reservation as an entry of its life left it."""
+    """The reservation as one entry of its hold left it."""
     number = posting.reservation
     if number is None:  # pragma: no cover - every entry of a reservation's life names it
         raise ValueError(f"entry {posting.sequence} of {posting.account_id!r} names no reservation")
@@ -175,7 +175,7 @@ def reservation(posting: Posting, details: dict[str, Any], *, replayed: bool) ->
 
 
 def standing_hold(account_id: str, hold: Hold, drawn: Sequence[PostedTransfer], moment: int) -> Reservation:
-    """The reservation as its hold stands at a moment. `drawn` are the transfers that reserved it."""
+    """The reservation of a hold at a moment. `drawn` are the transfers that reserved it."""
     state = state_at(hold.state, hold.lapses_at, moment)
     return _reservation(
         account_id,
@@ -212,8 +212,8 @@ def _reservation(
     applied: int = 0,
     rows: int | None = None,
 ) -> Reservation:
-    """The public value of figures in micro-credits and microseconds: the one place where a `Reservation` is made."""
-    # By position: to match sixteen names takes longer than to make the values.
+    """A `Reservation` from micro-credits and microseconds. No other function makes one."""
+    # By position, because matching sixteen names takes longer than making the values.
     return Reservation(
         format_reservation_id(account_id, number),
         account_id,
@@ -238,7 +238,7 @@ _NO_GRACE = duration(0)
 
 
 def _figures(posting: Posting) -> tuple[int, int, int]:
-    """Micro-credits that an entry of a hold's life applied, captured and freed."""
+    """Micro-credits that an entry of a hold applied, captured and freed."""
     if posting.kind == EntryKind.RESERVE:
         return moved(posting, HELD), 0, 0
     captured = moved(posting, CONSUMED)
@@ -249,7 +249,7 @@ def _figures(posting: Posting) -> tuple[int, int, int]:
 
 
 def slices(posting: Posting) -> list[Slice]:
-    """What an entry held, or took from its hold, by grant and in burn order."""
+    """What an entry held, or took from its hold: one slice a grant, in burn order."""
     account_id, transfers = posting.account_id, posting.transfers
     if len(transfers) == 1:
         ((number, source, target, amount),) = transfers
@@ -285,7 +285,7 @@ def _settlement(posting: Posting, details: dict[str, Any], replayed: bool) -> Ru
 
 
 def expiry(account_id: str, postings: Sequence[Posting]) -> Expiry:
-    """What the entries that recorded lapses add up to."""
+    """The sum of the entries that recorded what had come due."""
     holds = [p.reservation for p in postings if p.reservation is not None]
     grants = [
         number for p in postings if p.kind == EntryKind.EXPIRE and p.reservation is None for number, *_ in p.transfers
@@ -300,7 +300,7 @@ def expiry(account_id: str, postings: Sequence[Posting]) -> Expiry:
 
 
 def balance(account_id: str, at: int, buckets: tuple[int, ...] | list[int]) -> Balance:
-    """The public balance of an account's figures in micro-credits, as `states.BALANCES` orders them."""
+    """The public balance of an account's figures in micro-credits, in the order of `buckets.BALANCES`."""
     _, *amounts = buckets
     available, held, consumed, expired, revoked, scheduled, owed = map(from_micro, amounts)
     return Balance(account_id, from_moment(at), available, held, consumed, expired, revoked, scheduled, owed)

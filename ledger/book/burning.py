@@ -1,7 +1,7 @@
 """The burn order: which grant's credits are spent first.
 
 The order is total: lowest priority, earliest expiry (none last), promotional before paid, earliest effect, lowest
-number. The credit line is not in it: it lends when the grants are spent.
+number. The credit line has no place in it: it lends when the grants are spent.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import Protocol
 
 PAID, PROMOTIONAL, CREDIT_LINE = "paid", "promotional", "credit_line"
 KIND_RANKS = {PROMOTIONAL: 0, PAID: 1, CREDIT_LINE: 2}
-"""The kinds of grants, by their rank among grants of one priority and expiry."""
+"""The rank of each kind among grants of the same priority and expiry."""
 
 BurnKey = tuple[int, bool, int, int, int, int]
 
 
 class Burnable(Protocol):
-    """What the burn order looks at in a grant."""
+    """The terms of a grant that the burn order compares."""
 
     number: int
     priority: int

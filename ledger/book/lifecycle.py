@@ -1,4 +1,4 @@
-"""The life of a hold: the state that each kind of entry leaves it in, and the state it is in at a moment.
+"""The life of a hold: its state after each kind of entry, and its state at a moment.
 
     entry       before      after
     reserve     none        held
@@ -8,7 +8,7 @@
     expire      held        expired
     refund      captured    captured
 
-A hold leaves `held` once, and keeps the state that it got then.
+A hold leaves `held` once. The state that it gets then is final.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ STATE_AFTER: dict[str, ReservationState] = {
     EntryKind.RELEASE: ReservationState.RELEASED,
     EntryKind.EXPIRE: ReservationState.EXPIRED,
 }
-"""The state after an entry. Where another is left, by a capture that is not final or a refund, the entry says so."""
+"""The state after an entry. A refund, or a capture that is not final, has the state in its details instead."""
 
 
 def is_due(state: str, lapses_at: int | None, moment: int) -> bool:
-    """True for a hold that is still held and lapses by a moment."""
+    """True for a hold that is held and lapses by a moment."""
     return state == ReservationState.HELD and lapses_at is not None and lapses_at <= moment
 
 

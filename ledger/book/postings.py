@@ -51,14 +51,14 @@ class Posting:
     _parsed: dict[str, Any] | None = None
 
     def parsed_details(self) -> dict[str, Any]:
-        """The details as a dictionary, not to be changed."""
+        """The details as a dictionary, which must not be changed."""
         if self._parsed is None:
             self._parsed = _decode(self.details)[0]
         return self._parsed
 
 
 def genesis(account_id: str, opened_at: int) -> bytes:
-    """The hash that an account's first entry builds on."""
+    """The hash before an account's first entry: the beginning of its chain."""
     return sha256(_encode(["account", account_id, opened_at]).encode()).digest()
 
 
@@ -69,7 +69,7 @@ def chain_hash(previous: bytes, posting: Posting) -> bytes:
 
 
 def entry_row(posting: Posting) -> tuple[Any, ...]:
-    """An entry as its table has it."""
+    """The row of an entry, in the order of its table's columns."""
     *buckets, scheduled, owed = posting.buckets
     return (
         posting.account_id,
@@ -90,10 +90,10 @@ def entry_row(posting: Posting) -> tuple[Any, ...]:
 
 
 def entry_text(account: str, row: tuple[Any, ...], transfers: Sequence[PostedTransfer]) -> str:
-    """What of an entry is hashed: the JSON list of its fields, transfers and balances, without spaces, in ASCII.
+    """The text that is hashed of an entry: a JSON list of its fields, transfers and balances, in ASCII without spaces.
 
-    `row` has the columns of the entry's table, `account` the id as JSON. The list is written out here because every
-    entry posted or audited passes through.
+    `row` has the columns of the entry's table, `account` is the account's id as JSON. The list is written by hand for
+    speed, because every entry that is posted or audited passes through here.
     """
     (
         _, sequence, kind, at, recorded_at, scope, key, digest, reservation, details,
@@ -101,7 +101,7 @@ def entry_text(account: str, row: tuple[Any, ...], transfers: Sequence[PostedTra
     ) = row  # fmt: skip
     bound = "null" if digest is None else f'"{digest.hex()}"'
     figures = f"{issued},{available},{held},{consumed},{expired},{revoked}"
-    if scheduled or owed:  # entries from before grants could be scheduled or lent hash as they did
+    if scheduled or owed:  # left out where 0: entries older than these figures keep their hash
         figures = f"{figures},{scheduled},{owed}"
     parts = ",".join([f"[{grant},{source},{target},{amount}]" for grant, source, target, amount in transfers])
     return (

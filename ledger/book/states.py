@@ -1,6 +1,6 @@
-"""The part of the book that a batch touches, in memory: what rules read and what `posting` changes.
+"""The part of the book that a batch touches, in memory: what rules read and what `AccountState.post` changes.
 
-Amounts are integer micro-credits, moments are integer microseconds. Nothing here knows a database.
+Amounts are integer micro-credits, moments are integer microseconds.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class GrantState:
     """One grant: its credits by bucket (`buckets[ISSUED]` is its amount) and its place in the burn order.
 
-    `is_changed` tells that credits moved, `is_retermed` that something else changed.
-    `allowance` is the first lot of its recurrence; the latest lot carries the recurrence's terms. `repaid` is how
-    much of it was consumed in place of credits that the credit line had lent.
+    `is_changed`: credits moved. `is_retermed`: another column changed. `allowance` is the number of the first lot of
+    its recurrence; the latest lot carries the recurrence's terms. `repaid` is how much of the grant was consumed to
+    repay the credit line.
     """
 
     number: int
@@ -42,15 +42,15 @@ class GrantState:
     is_retermed: bool = False
 
     def fork(self) -> GrantState:
-        """A copy that changes independently; scope and recurrence are replaced, never changed."""
+        """A copy that changes independently. Scope and recurrence are shared: rules replace them, never change them."""
         return replace(self, buckets=self.buckets.copy())
 
     def lapsed(self, at: int) -> bool:
-        """True from the very moment of expiry on."""
+        """True from the moment of expiry on."""
         return self.expires_at is not None and self.expires_at <= at
 
     def place_of_freed(self, at: int) -> int:
-        """The bucket that credits freed of this grant belong in."""
+        """The bucket to which credits of this grant go when a hold frees them."""
         if self.kind == CREDIT_LINE:
             return ISSUED
         if self.revoked_at is not None:
@@ -85,7 +85,7 @@ class Hold:
     is_changed: bool = False
 
     def fork(self) -> Hold:
-        """A copy that changes independently; labels and `counted` never change."""
+        """A copy that changes independently. Labels and `counted` are shared: they never change."""
         return replace(self, slices=[part.copy() for part in self.slices])
 
     @property
@@ -95,7 +95,7 @@ class Hold:
 
     @property
     def lapses_at(self) -> int | None:
-        """When what is still held is freed: its expiry and the grace after it."""
+        """When the hold lapses: its expiry plus its grace. None for never."""
         return None if self.expires_at is None else self.expires_at + self.grace
 
 
@@ -112,7 +112,7 @@ class LimitState:
     is_changed: bool = False
 
     def value_of(self, labels: dict[str, str]) -> str | None:
-        """The value that a hold with these labels counts under, unless lifted; None when the limit is not about it."""
+        """The label's value under which a hold with these labels counts; None where the limit does not count it."""
         if not self.label:
             return ""
         value = labels.get(self.label)
@@ -120,7 +120,7 @@ class LimitState:
 
 
 UsageKey = tuple[int, str, int]
-"""What a limit counts apart: its number, the label's value, the start of the window."""
+"""A counter of a limit: the limit's number, the label's value, the start of the window."""
 
 
 @dataclass(slots=True, eq=False)
@@ -133,8 +133,8 @@ class UsageState:
     is_changed: bool = False
 
 
-class GrantsIncomplete(Exception):  # no refusal: the batch is decided again with more at hand
-    """A decision needs grants of an account that have not been read."""
+class GrantsIncomplete(Exception):  # not a refusal: the batch is decided again, with more grants read
+    """A decision needs grants of an account that were not read."""
 
     def __init__(self, account_id: str) -> None:
         super().__init__(account_id)
@@ -143,7 +143,7 @@ class GrantsIncomplete(Exception):  # no refusal: the batch is decided again wit
 
 @dataclass(slots=True, eq=False)
 class AccountFigures:
-    """What an account's own row says: its balances, the head of its chain, and when something comes due."""
+    """The columns of an account's row: its balances, the head of its chain, and when something comes due."""
 
     account_id: str
     opened_at: int
@@ -160,11 +160,12 @@ class AccountFigures:
 
 @dataclass(slots=True, eq=False)
 class AccountRows(AccountFigures):
-    """What was read of an account's other tables: its live grants, and what the batch's commands name.
+    """What was read of an account's other tables: its live grants, and the rows that the batch's commands name.
 
-    `page_end` is the place in the burn order up to which its live grants are known; None when all are.
-    `hold_due_after` is the earliest moment at which a hold that was not read may lapse. `line` is the grant of the
-    credit line. `launches` are the entries that launched runs, by number; `runs` the holds of runs.
+    `page_end` is the place in the burn order up to which live grants were read; None where all were. `hold_due_after`
+    is the earliest moment at which a hold that was not read may lapse. `line` is the credit line's grant. `runs` are
+    the numbers of runs' holds by dataset and start, `active` those of active runs by dataset. `launches` are the
+    entries that launched runs, by number.
     """
 
     grants: dict[int, GrantState] = field(default_factory=dict)
@@ -186,9 +187,10 @@ class AccountRows(AccountFigures):
 class AccountState(AccountRows):
     """One account as a batch sees and changes it: what was read, and what the batch decided.
 
-    `advanced` is a moment, and this account with all that has come due by it recorded, for the next command of that
-    moment. `starts_new` are the runs to be started: the launch's number, its moment, and when to deliver it first.
-    `is_accepted` tells that a command changed the account, `is_retermed` that its terms changed.
+    `advanced` is a copy of this account for the next command of the same moment: that moment, the account with all that
+    has come due by it recorded, and the entries that recorded it. `starts_new` are the runs to start: the launch's
+    number, its moment, and when to deliver it first. `is_accepted`: a command was accepted. `is_retermed`: the credit
+    limit or a count changed.
     """
 
     is_opened_here: bool = False
@@ -201,7 +203,7 @@ class AccountState(AccountRows):
     _burn_order: list[GrantState] | None = None
 
     def fork(self) -> AccountState:
-        """A copy that changes independently, for what may have to be undone: a tenth of the time of a deep copy."""
+        """A copy that changes independently, in a tenth of the time of a deep copy."""
         grants = {number: grant.fork() for number, grant in self.grants.items()}
         return replace(
             self,
@@ -225,17 +227,17 @@ class AccountState(AccountRows):
         )
 
     def lendable(self) -> int:
-        """What the credit line may still lend."""
+        """Micro-credits that the credit line may still lend."""
         return max(0, min(self.credit_limit - self.buckets[OWED], 2**63 - 1 - self.buckets[ISSUED]))
 
     def add_grant(self, grant: GrantState) -> None:
-        """Put a grant in its place."""
+        """Add a grant, and note it where it is the credit line."""
         self.grants[grant.number] = grant
         if grant.kind == CREDIT_LINE:
             self.line = grant
 
     def usage_of(self, key: UsageKey) -> UsageState:
-        """What counts under a key, 0 to begin with."""
+        """The counter of a key; a new one is 0."""
         usage = self.usage.get(key)
         if usage is None:
             usage = self.usage[key] = UsageState(is_new=True)
@@ -261,7 +263,7 @@ class AccountState(AccountRows):
         reservation: int | None = None,
         binding: tuple[str, str, bytes] | None = None,
     ) -> Posting:
-        """Append an entry and carry out its transfers: the one place where a balance changes."""
+        """Append an entry and carry out its transfers. No other code changes a balance."""
         buckets = self.buckets
         for number, source, target, amount in transfers:
             grant = self.grants[number]
@@ -297,6 +299,6 @@ class AccountState(AccountRows):
         return posting
 
     def due_from(self, moment: int | None) -> None:
-        """Note that something comes due at a moment."""
+        """Note that something comes due at a moment; None for never."""
         if moment is not None and (self.due_at is None or moment < self.due_at):
             self.due_at = moment

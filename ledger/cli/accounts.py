@@ -83,7 +83,7 @@ def list_command(database_url: DatabaseOption = "", as_json: JsonOption = False)
 
 @account_app.command("show", epilog=EPILOG)
 def show_command(account: AccountArgument, database_url: DatabaseOption = "", as_json: JsonOption = False) -> None:
-    """Show an account's balance and what is held of it (the oldest 100 holds)."""
+    """Show an account's balance and its open holds (the oldest 100)."""
 
     def look_up(session: Session) -> tuple[Balance, list[Reservation]]:
         held = list_reservations(session, account, state=ReservationState.HELD)
@@ -111,7 +111,7 @@ def reservations(
     account: AccountArgument,
     state: Annotated[ReservationState | None, typer.Option("--state", help="Only those in this state.")] = None,
     after: Annotated[
-        str | None, typer.Option("--after", metavar="RESERVATION", help="Continue behind this one.")
+        str | None, typer.Option("--after", metavar="RESERVATION", help="Continue after this one.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="The most to list.")] = 100,
     at: AtOption = None,
@@ -130,15 +130,12 @@ def reservations(
 
 @app.command(epilog=EPILOG)
 def expire(
-    account: AccountOption = None,
-    at: AtOption = None,
-    database_url: DatabaseOption = "",
-    as_json: JsonOption = False,
+    account: AccountOption = None, at: AtOption = None, database_url: DatabaseOption = "", as_json: JsonOption = False
 ) -> None:
-    """Record what has come due: lapses, grants that take effect, periods. Balances count it at once in any case."""
+    """Record what has come due: lapses, grants that take effect, new periods. Balances count it in any case."""
     moment = parse_moment(at)
     expiries: list[Expiry] = []
-    # Each page is a transaction of its own, so that writers of other accounts wait for a page at most.
+    # Each page is a transaction of its own: writers of other accounts wait for one page at most.
     while page := in_database(database_url, lambda session: expire_due(session, account_id=account, at=moment)):
         expiries += page
         if account is not None:

@@ -20,14 +20,16 @@ ReservationArgument = Annotated[
 ]
 KeyOption = Annotated[
     str | None,
-    typer.Option("--key", metavar="KEY", help="Makes a retry safe: the same key and command are answered once."),
+    typer.Option(
+        "--key", metavar="KEY", help="Makes a retry safe: the same command with the same key takes effect once."
+    ),
 ]
 AtOption = Annotated[
     str | None,
     typer.Option("--at", metavar="MOMENT", help="ISO 8601 with a zone, such as 2026-01-31T09:00:00Z; now if left out."),
 ]
 ZoneOption = Annotated[
-    str, typer.Option("--zone", metavar="NAME", help="Whose days and months, such as Europe/Berlin.")
+    str, typer.Option("--zone", metavar="NAME", help="The time zone of days and months, such as Europe/Berlin.")
 ]
 ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, in words; kept in the entry.")]
 

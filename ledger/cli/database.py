@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from estimator.cli.terminal import CommandFailed, ExitStatus
 from ledger.schema.migrations import check_schema
 from ledger.storage.engines import create_engine
+from ledger.storage.failures import Failure, code_of, kind_of_code
 from ledger.storage.transactions import Answer, run_transaction
 
 DatabaseOption = Annotated[
@@ -30,23 +31,22 @@ DatabaseOption = Annotated[
 ]
 
 LOCK_SECONDS = 5
-"""How long a command waits for another process to let go of a SQLite file."""
+"""How long a command waits for another process to unlock a SQLite file."""
 
 _EXAMPLES = "Give one such as sqlite:///credits.sqlite or postgresql+psycopg://user@host/name"
 _DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgres", "postgresql+psycopg"})
-_SQLITE_REASONS = {
-    "SQLITE_BUSY": "is locked by another process. Try again when that process is done",
-    "SQLITE_LOCKED": "is locked by another process. Try again when that process is done",
-    "SQLITE_NOTADB": "is not a SQLite database. Name another file",
-    "SQLITE_CORRUPT": "is damaged. Restore it from a backup",
-    "SQLITE_CANTOPEN": "cannot be opened. Check that its folder exists and that you may write there",
-    "SQLITE_READONLY": "cannot be written. Check your rights to it",
-    "SQLITE_FULL": "has no room to grow. Free some disk space",
+_SENTENCES_OF_SQLITE = {
+    Failure.LOCKED: "is locked by another process. Try again when that process is done",
+    Failure.NO_DATABASE: "is not a SQLite database. Name another file",
+    Failure.DAMAGED: "is damaged. Restore it from a backup",
+    Failure.UNOPENED: "cannot be opened. Check that its folder exists and that you may write there",
+    Failure.READ_ONLY: "cannot be written. Check your rights to it",
+    Failure.FULL: "has no room to grow. Free some disk space",
 }
 
 
 def parse_url(text: str) -> URL:
-    """The URL that a person gave. Raises `CommandFailed` for none, or for what no driver understands."""
+    """The URL of a text. Raises `CommandFailed` for an empty one, and for one that no driver understands."""
     if not text.strip():
         message = f"No database is named. {_EXAMPLES} with --database-url, or set CREDITS_DATABASE_URL."
         raise CommandFailed("database_url_missing", message)
@@ -110,23 +110,22 @@ def _wait_less(connection: Any, _record: Any) -> None:
 
 
 def in_database(text: str, work: Callable[[Session], Answer]) -> Answer:
-    """Do `work` in a transaction of its own on the database of a URL, once its tables are known to be up to date."""
+    """Do `work` in a transaction on the database of a URL, after checking that its tables are up to date."""
     with opened(text) as engine:
         check_schema(engine)
-        # SQLite has waited for its lock already; asking again would only make a person wait longer.
+        # SQLite has waited for its lock already; another attempt would only make a person wait longer.
         return run_transaction(engine, work, attempts=1 if engine.dialect.name == "sqlite" else 5)
 
 
 def explain_database(error: SQLAlchemyError, url: URL) -> CommandFailed:
-    """The failure that a database error stands for."""
+    """The failure for a database error."""
     original = getattr(error, "orig", None) or error
     name = f"The database {shown_url(url)}"
-    reason = str(getattr(original, "sqlite_errorname", ""))
-    for prefix, sentence in _SQLITE_REASONS.items():
-        if reason.startswith(prefix):
-            return CommandFailed("database_unavailable", f"{name} {sentence}.", ExitStatus.UNAVAILABLE)
+    code = code_of(error)
+    if code is not None and code.startswith("SQLITE") and (kind := kind_of_code(code)) in _SENTENCES_OF_SQLITE:
+        return CommandFailed("database_unavailable", f"{name} {_SENTENCES_OF_SQLITE[kind]}.", ExitStatus.UNAVAILABLE)
     said = " ".join(str(original).split()).rstrip(".") or type(original).__name__
-    if getattr(original, "sqlstate", None) is None and not reason:
+    if code is None:
         message = f"{name} cannot be reached ({said}). Check that it is running and that the URL is right."
     else:
         message = f"{name} refused the command ({said}). Check your rights to it, then try again."

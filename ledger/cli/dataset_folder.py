@@ -1,4 +1,4 @@
-"""The reference server's datasets: every file of a folder is one, under its name without what its kind adds."""
+"""The reference server's datasets: every file of a folder, under its name without its endings."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ledger.cli.runs import dataset_id_of
 
 
 def read_folder(folder: Path, *, tell: Callable[[Path], None] = lambda _: None) -> Mapping[str, DatasetProfile]:
-    """The profile of each dataset by its id, every file being read once; `tell` hears of each before it is read.
+    """The profile of each dataset by its id; every file is read once, and `tell` is called before each.
 
-    Raises `CommandFailed` for a folder without files, and for two files of one id; `DatasetError` for one that is no
+    Raises `CommandFailed` for a folder without files, and for two files of one id; `DatasetError` for a file that is no
     dataset.
     """
     if not folder.is_dir():

@@ -14,9 +14,9 @@ from rich.table import Table
 from sqlalchemy.orm import Session
 
 from estimator.cli.options import JsonOption, parse_moment
-from estimator.cli.tables import amount_cell, cell, facts, line, shown
+from estimator.cli.tables import amount_cell, cell, facts, line
 from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, emit
-from estimator.credits import format_credits, parse_credits
+from estimator.credits import grouped_credits, parse_credits
 from estimator.errors import AmountInvalid
 from estimator.sentences import nearest
 from ledger.cli.arguments import AccountArgument
@@ -101,30 +101,31 @@ def _run(path: Path, number: int, row: dict[Any, Any], account: str) -> PlannedR
 
 
 def _document(found: Forecast) -> dict[str, Any]:
-    return {
-        "account_id": found.account_id,
-        "opening": plain(found.opening),
-        "closing": plain(found.closing),
-        "dry_at": plain(found.dry_at),
-        "shortfall": None if found.shortfall is None else format_credits(found.shortfall),
-        "consumed": {grant: format_credits(amount) for grant, amount in found.consumed.items()},
-        "expired": [
-            {"at": plain(at), "grant_id": grant, "credits": format_credits(amount)}
-            for at, grant, amount in _lapses(found)
-        ],
-        "steps": [_step(step) for step in found.steps],
-        "entries": [plain(entry) for entry in found.entries],
-    }
+    lapses = [{"at": at, "grant_id": grant, "credits": amount} for at, grant, amount in _lapses(found)]
+    document: dict[str, Any] = plain(
+        {
+            "account_id": found.account_id,
+            "opening": found.opening,
+            "closing": found.closing,
+            "dry_at": found.dry_at,
+            "shortfall": found.shortfall,
+            "consumed": found.consumed,
+            "expired": lapses,
+            "steps": [_step(step) for step in found.steps],
+            "entries": found.entries,
+        }
+    )
+    return document
 
 
 def _step(step: ForecastStep) -> dict[str, Any]:
     return {
-        "at": plain(step.run.at),
-        "credits": format_credits(step.run.credits),
+        "at": step.run.at,
+        "credits": Decimal(step.run.credits),
         "labels": dict(step.run.labels or {}),
         "accepted": step.is_accepted,
         "refusal": None if step.refusal is None else step.refusal.to_dict(),
-        "available": format_credits(step.balance.available),
+        "available": step.balance.available,
     }
 
 
@@ -139,10 +140,10 @@ def _lapses(found: Forecast) -> Iterator[tuple[datetime, str, Decimal]]:
 def _shown(found: Forecast) -> list[Any]:
     lapses = list(_lapses(found))
     fields: list[tuple[str, object]] = [
-        ("Available now", shown(found.opening.available)),
-        ("At the end", shown(found.closing.available)),
-        ("Expires unused", shown(sum((amount for _, _, amount in lapses), Decimal(0)))),
-        *((f"Burnt of {grant}", shown(amount)) for grant, amount in found.consumed.items()),
+        ("Available now", grouped_credits(found.opening.available)),
+        ("At the end", grouped_credits(found.closing.available)),
+        ("Expires unused", grouped_credits(sum((amount for _, _, amount in lapses), Decimal(0)))),
+        *((f"Burnt of {grant}", grouped_credits(amount)) for grant, amount in found.consumed.items()),
     ]
     tables: list[Any] = [facts(fields)]
     if found.steps:
@@ -178,4 +179,4 @@ def _verdict(found: Forecast) -> str:
     count = f"{refused:,} of {len(found.steps):,} runs would be refused."
     if found.dry_at is None or found.shortfall is None:
         return f"The credits would do, but {count}"
-    return f"Runs dry at {moment_text(found.dry_at)}: {shown(found.shortfall)} credits short. {count}"
+    return f"Runs dry at {moment_text(found.dry_at)}: {grouped_credits(found.shortfall)} credits short. {count}"

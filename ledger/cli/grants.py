@@ -36,25 +36,23 @@ def grant(
         str | None, typer.Option("--effective-at", metavar="MOMENT", help="When it can be spent; at once if left out.")
     ] = None,
     cost: Annotated[
-        str | None,
-        typer.Option("--cost", metavar="MONEY", help="What one credit was paid with, such as '0.012 EUR'."),
+        str | None, typer.Option("--cost", metavar="MONEY", help="What one credit was paid with, such as '0.012 EUR'.")
     ] = None,
     scope: Annotated[
         list[str] | None,
-        typer.Option("--scope", metavar="LABEL=VALUE", help="What alone it may pay for; may be given again."),
+        typer.Option("--scope", metavar="LABEL=VALUE", help="It pays only for holds with this label; repeatable."),
     ] = None,
     external_ref: Annotated[
         str | None, typer.Option("--ref", metavar="TEXT", help="A reference of your own, such as an invoice.")
     ] = None,
     every: Annotated[
-        str | None,
-        typer.Option("--every", metavar="UNIT", help="Grant it again every hour, day, week, month or year."),
+        str | None, typer.Option("--every", metavar="UNIT", help="Grant it again every hour, day, week, month or year.")
     ] = None,
     rollover_min: Annotated[
-        str, typer.Option("--rollover-min", metavar="CREDITS", help="What a new period begins with at the least.")
+        str, typer.Option("--rollover-min", metavar="CREDITS", help="The least that a new period begins with.")
     ] = "0",
     rollover_max: Annotated[
-        str, typer.Option("--rollover-max", metavar="CREDITS", help="What of a period may be carried over at most.")
+        str, typer.Option("--rollover-max", metavar="CREDITS", help="The most that is carried over from a period.")
     ] = "0",
     key: KeyOption = None,
     at: AtOption = None,
@@ -67,7 +65,9 @@ def grant(
     effect = parse_moment(effective_at, "--effective-at")
     least, most = parse_credits(rollover_min), parse_credits(rollover_max)
     if every is None and (least or most):
-        raise CommandFailed("option_missing", "A rollover is of a recurrence. Give --every too, or leave it out.")
+        raise CommandFailed(
+            "option_missing", "Only a recurring grant has a rollover. Give --every too, or leave it out."
+        )
     recurrence = None if every is None else Recurrence(every, rollover_min=least, rollover_max=most)
     answer(
         database_url,
@@ -98,14 +98,14 @@ def _parse_cost(text: str | None) -> CostBasis | None:
         amount, currency = text.split()
         return CostBasis(Decimal(amount), currency)
     except (ValueError, InvalidOperation):
-        message = f"--cost: {text!r} is no money per credit. Write an amount and a currency, such as '0.012 EUR'."
+        message = f"--cost: {text!r} is no cost of a credit. Write an amount and a currency, such as '0.012 EUR'."
         raise CommandFailed("cost_invalid", message) from None
 
 
 @app.command("grants", epilog=EPILOG)
 def grants_command(
     account: AccountArgument,
-    ended: Annotated[bool, typer.Option("--ended", help="With those of which nothing is left.")] = False,
+    ended: Annotated[bool, typer.Option("--ended", help="List grants with nothing left, too.")] = False,
     at: AtOption = None,
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,
@@ -125,7 +125,7 @@ def revoke(
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Take back what is left of a grant; of a recurring one, of all its periods, and end it. Holds stay good."""
+    """Take back what is left of a grant. A recurring grant ends, with all its periods. Holds stay valid."""
     moment = parse_moment(at)
     answer(
         database_url,

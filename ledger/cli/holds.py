@@ -40,9 +40,9 @@ def reserve_command(
     ] = None,
     labels: Annotated[
         list[str] | None,
-        typer.Option("--label", metavar="NAME=VALUE", help="What limits count by; may be given again."),
+        typer.Option("--label", metavar="NAME=VALUE", help="A label that limits count by; repeatable."),
     ] = None,
-    at_most: Annotated[bool, typer.Option("--at-most", help="Hold what there is, up to the amount.")] = False,
+    at_most: Annotated[bool, typer.Option("--at-most", help="Hold what is available, up to the amount.")] = False,
     key: KeyOption = None,
     at: AtOption = None,
     database_url: DatabaseOption = "",
@@ -70,7 +70,7 @@ def capture_command(
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the rest held, for captures to come.")] = False,
     over: Annotated[
-        OverCapture, typer.Option("--over", help="What becomes of an amount above what is held.")
+        OverCapture, typer.Option("--over", help="What to do with an amount above what is held.")
     ] = OverCapture.REJECT,
     key: KeyOption = None,
     at: AtOption = None,

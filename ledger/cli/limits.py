@@ -1,4 +1,4 @@
-"""The commands of what an account may owe and spend."""
+"""The commands of credit lines and limits."""
 
 from __future__ import annotations
 
@@ -17,14 +17,7 @@ from ledger.cli.database import DatabaseOption, in_database
 from ledger.cli.frame import answer
 from ledger.cli.tables import limits_table
 from ledger.documents import plain
-from ledger.limits import (
-    LimitUsage,
-    get_credit_line,
-    list_limit_usage,
-    list_limits,
-    set_credit_line,
-    set_limit,
-)
+from ledger.limits import LimitUsage, get_credit_line, list_limit_usage, list_limits, set_credit_line, set_limit
 from ledger.model.cycles import LimitPeriod
 from ledger.model.values import CreditLine, Limit
 
@@ -66,7 +59,7 @@ def limit_command(
         str, typer.Option("--label", metavar="NAME", help="Only holds with this label; all if left out.")
     ] = "",
     value: Annotated[
-        str, typer.Option("--value", metavar="VALUE", help="One value of the label; each for itself if left out.")
+        str, typer.Option("--value", metavar="VALUE", help="One value of the label; each value by itself if left out.")
     ] = "*",
     key: KeyOption = None,
     at: AtOption = None,

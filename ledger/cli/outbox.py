@@ -1,4 +1,4 @@
-"""The command of the outbox: the runs whose start waits to be handed to the pipeline, and what went wrong so far."""
+"""The command `outbox`: the runs whose start waits to be handed to the pipeline, and what failed so far."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ app = typer.Typer(cls=CommandGroup)
 def outbox(
     account: AccountOption = None,
     state: Annotated[StartState, typer.Option("--state", help="Only those in this state.")] = StartState.WAITING,
-    failed: Annotated[bool, typer.Option("--failed", help="Only those that could not be handed over once.")] = False,
-    after: Annotated[str | None, typer.Option("--after", metavar="START", help="Continue behind this one.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those whose handing over has failed.")] = False,
+    after: Annotated[str | None, typer.Option("--after", metavar="START", help="Continue after this one.")] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=LIMIT_MAX, help="The most to list.")] = 100,
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,

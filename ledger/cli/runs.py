@@ -38,7 +38,7 @@ app = typer.Typer(cls=CommandGroup)
 
 
 def dataset_id_of(path: Path) -> str:
-    """A dataset's id where none was given: its file's name without what its kind adds."""
+    """A dataset's id where none was given: its file's name without its endings."""
     return path.name.split(".")[0] or path.name
 
 
@@ -67,9 +67,9 @@ def launch_command(
 ) -> None:
     """Hold what a run over a dataset is estimated to cost, and answer as the augmentation API would.
 
-    Options override the same parts of --request; --key is its idempotency key. A run needs a column mapping, and
-    a rate card that you name: nothing is charged under prices that nobody chose. The start of the run waits in the
-    outbox, for a service to hand it to the pipeline.
+    Options override the same parts of --request; --key is its idempotency key. A run needs a column mapping and a
+    rate card: nothing is charged under prices that you did not choose. The start of the run waits in the outbox, for a
+    service to hand it to the pipeline.
     """
     moment = parse_moment(at)
     options = RequestOptions(request, mapping, length, grounding, safety, max_rows, recipe, no_recipe, key)

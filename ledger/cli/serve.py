@@ -1,4 +1,4 @@
-"""The command `serve`: the reference server, to point the public client at."""
+"""The command `serve`: the reference server for the public client."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 app = typer.Typer(cls=CommandGroup)
 
 GRANT_KEY = "credits-serve"
-"""The key of what `--grant` grants, so that it is granted once for ever."""
+"""The idempotency key of every `--grant`: it is granted once, however often the server starts."""
 
 _IN_HEADER = re.compile(r"[!-~]+")
 _RUN_SECONDS_MAX = 10 * 365 * 86_400
@@ -55,7 +55,7 @@ def serve(
             "--token",
             metavar="TOKEN=ACCOUNT",
             envvar="CREDITS_TOKENS",
-            help="A client's key and its account; may be given again.",
+            help="A client's key and its account; repeatable.",
             show_default=False,
         ),
     ],
@@ -71,7 +71,9 @@ def serve(
     ] = None,
     run_seconds: Annotated[
         float | None,
-        typer.Option("--run-seconds", metavar="N", min=0, help="Let runs succeed after so long; else use `settle`."),
+        typer.Option(
+            "--run-seconds", metavar="N", min=0, help="Let runs succeed after so many seconds; else use `settle`."
+        ),
     ] = None,
     database_url: Annotated[
         str,
@@ -81,20 +83,20 @@ def serve(
 ) -> None:
     """Serve the augmentation API over a folder of datasets, until it is interrupted.
 
-    Point the public client at it, or read /docs. /health and /ready are for supervisors. Tokens are better given in
-    CREDITS_TOKENS, separated by spaces, than where other users of the machine see them.
+    Point the public client at it, or read /docs. /health and /ready are for supervisors. Give tokens in
+    CREDITS_TOKENS, separated by spaces: other users of the machine can see options.
     """
     try:
         from ledger.fastapi.reference_server import Reference
     except ImportError:
         raise CommandFailed("server_missing", _MISSING, ExitStatus.UNAVAILABLE) from None
-    if run_seconds is not None and not run_seconds <= _RUN_SECONDS_MAX:  # nor is it what no comparison holds of
+    if run_seconds is not None and not run_seconds <= _RUN_SECONDS_MAX:  # refuses NaN too
         message = f"--run-seconds: {run_seconds} is no number of seconds up to ten years. Give one such as 2.5."
         raise CommandFailed("run_seconds_invalid", message)
     tokens, grants, cards = _parse_tokens(token), _parse_grants(grant or []), read_book(card)
     profiles = read_folder(datasets)
     with opened(database_url, create=True) as engine:
-        # What a failing statement was given is the clients' own and belongs in no log.
+        # The parameters of a failing statement are the clients' data, and belong in no log.
         engine.hide_parameters = True
         _prepare(engine, sorted({*tokens.values(), *grants}), grants)
         with _bind(host, port) as listener:
@@ -105,7 +107,7 @@ def serve(
 
 
 def _parse_tokens(pairs: list[str]) -> dict[str, str]:
-    """Account by token. What was given is not repeated: it is a secret."""
+    """Account by token. Messages do not repeat a token: it is a secret."""
     tokens: dict[str, str] = {}
     for pair in pairs:
         token, equals, account_id = pair.rpartition("=")
@@ -132,7 +134,7 @@ def _parse_grants(pairs: list[str]) -> dict[str, Decimal]:
 
 
 def _prepare(engine: Engine, accounts: list[str], grants: dict[str, Decimal]) -> None:
-    """Bring the database up to date, open the accounts, and grant what was never granted."""
+    """Bring the database up to date, open the accounts, and make the grants that were not made yet."""
     try:
         check_schema(engine)
     except SchemaMismatch:
@@ -170,14 +172,14 @@ def _bind(host: str, port: int) -> socket.socket:
         reason = getattr(error, "strerror", None) or "it is no name of a host"
         message = f"Nothing can listen at {host}, port {port} ({reason}). Choose another with --host or --port."
         raise CommandFailed("port_unavailable", message, ExitStatus.UNAVAILABLE) from None
-    # Connections inherit it. Without it the second part of every answer waits 40 ms for the client's late word on the
-    # first: the event loop itself sees to it only on sockets that name their protocol, which this one does not.
+    # Connections inherit it. Without it the second part of every answer waits 40 ms for the client's delayed
+    # acknowledgement of the first. The event loop sets it only on sockets that name their protocol, unlike this one.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 
 def _run(reference: Reference, listener: socket.socket, as_json: bool) -> None:
-    """Serve until a signal comes; then answer what was begun, and end."""
+    """Serve until a signal comes; then answer open requests, and end."""
     try:
         import uvicorn
     except ImportError:
@@ -198,7 +200,7 @@ def _run(reference: Reference, listener: socket.socket, as_json: bool) -> None:
     def stop(number: int, frame: Any) -> None:
         server.should_exit = True
 
-    # The server raises the signal that ended it once more when it is done: that is then no failure.
+    # When it is done, the server raises the signal that ended it again: with this handler that is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     server.run(sockets=[listener])

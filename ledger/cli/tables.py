@@ -12,7 +12,8 @@ from rich import box
 from rich.table import Column, Table
 from rich.text import Text
 
-from estimator.cli.tables import aligned, amount_cell, cell, facts, shown
+from estimator.cli.tables import aligned, amount_cell, cell, facts
+from estimator.credits import grouped_credits
 from ledger.documents import moment_text, seconds_text
 from ledger.errors import Finding
 from ledger.limits import LimitUsage
@@ -73,7 +74,7 @@ def value_table(value: Any) -> Table:
 
 def _shown(value: Any) -> object:
     if isinstance(value, Decimal):
-        return shown(value)
+        return grouped_credits(value)
     if isinstance(value, datetime):
         return moment_text(value)
     if isinstance(value, bool):
@@ -118,9 +119,9 @@ def launch_table(launch: Launch) -> Table:
         [
             ("Run", launch.run_id or "none: the request asks for an estimate only"),
             ("Reservation", launch.reservation_id),
-            ("Credits", shown(response.credits)),
-            ("Minutes", shown(response.minutes)),
-            ("Available", None if response.available_credits is None else shown(response.available_credits)),
+            ("Credits", grouped_credits(response.credits)),
+            ("Minutes", grouped_credits(response.minutes)),
+            ("Available", None if response.available_credits is None else grouped_credits(response.available_credits)),
             ("Replay", _replay(launch.replayed)),
         ]
     )
@@ -133,8 +134,8 @@ def settlement_table(settlement: RunSettlement) -> Table:
             ("Run", settlement.run_id),
             ("Status", settlement.status),
             ("Reservation", settlement.reservation_id),
-            ("Charged", shown(settlement.captured)),
-            ("Freed", shown(settlement.freed)),
+            ("Charged", grouped_credits(settlement.captured)),
+            ("Freed", grouped_credits(settlement.freed)),
             ("Replay", _replay(settlement.replayed)),
         ]
     )
@@ -209,11 +210,11 @@ def limits_table(limits: Sequence[Limit], usage: Sequence[LimitUsage]) -> Table:
     """Limits, one a line, each followed by what counts against it."""
     table = listing(*folded("Label", "Value", "Period"), *numbers("Maximum", "Used", "Left"))
     for limit in limits:
-        maximum = "lifted" if limit.maximum is None else shown(limit.maximum)
+        maximum = "lifted" if limit.maximum is None else grouped_credits(limit.maximum)
         table.add_row(cell(limit.label or "(account)"), cell(limit.value), limit.period, maximum, "", "")
         for used in usage:
             if used.limit == limit:
-                table.add_row("", cell(used.value), "", "", shown(used.used), shown(used.left))
+                table.add_row("", cell(used.value), "", "", grouped_credits(used.used), grouped_credits(used.left))
     return table
 
 

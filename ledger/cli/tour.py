@@ -1,4 +1,4 @@
-"""The command `tour`: where it keeps its book, and how its steps are shown."""
+"""The command `tour`: its database, and how its steps are shown."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def tour(
     with _book(keep, database_url) as engine:
         account_id = "tour" if database_url is None else f"tour-{int(now.timestamp() * 1000)}"
         name = path.name if dataset is None else str(path)
-        # Any file's name will do, however long it is and whatever bytes it has.
+        # A file's name may be longer than an id, and may have bytes that are no text.
         dataset_id = dataset_id_of(path).encode("utf-8", "replace").decode()[:200]
         walk = Tour(engine, name, dataset_id, profile, shipped_card("example"), now, account_id)
         steps = []

@@ -27,8 +27,9 @@ from estimator import (
     price_micro,
     to_micro,
 )
-from estimator.cli.tables import estimate_summary, items_table, line, profile_table, shown
+from estimator.cli.tables import estimate_summary, items_table, line, profile_table
 from estimator.cli.terminal import CommandFailed, ExitStatus
+from estimator.credits import grouped_credits
 from ledger.accounts import get_balance, open_account
 from ledger.auditing.book import audit
 from ledger.cli.tables import balances_table, launch_table, settlement_table, statement_table
@@ -77,7 +78,7 @@ def choose_mapping(columns: Sequence[str]) -> dict[str, str]:
 
 
 def _first_like(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    """The first column that is called by a name; failing that, the first that has one in its name."""
+    """The first column that has one of the names; failing that, the first whose name contains one."""
     fits: tuple[Callable[[str, str], bool], ...] = (
         lambda column, name: column.lower() == name,
         lambda column, name: name in column.lower(),
@@ -91,7 +92,7 @@ def _first_like(columns: Sequence[str], names: Sequence[str]) -> str | None:
 
 
 def _prove(holds: bool, claim: str) -> None:
-    """Every sentence of the tour is checked before it is said."""
+    """Check a claim of the tour before it is printed."""
     if not holds:
         message = f"The tour's claim that {claim} does not hold. Do not rely on this installation, and report this."
         raise CommandFailed("tour_broken", message, ExitStatus.FOUND)
@@ -99,7 +100,7 @@ def _prove(holds: bool, claim: str) -> None:
 
 @dataclass(slots=True)
 class Tour:
-    """A walk of one account on one dataset. `now` is when it ends; it began some minutes before."""
+    """The tour of one account with one dataset. It ends at `now`, and began some minutes before."""
 
     engine: Engine
     dataset: str
@@ -196,7 +197,7 @@ class Tour:
         return Step(
             "grant",
             "Grant credits",
-            f"Account {self.account_id} is opened and {shown(amount)} credits are issued to it.",
+            f"Account {self.account_id} is opened and {grouped_credits(amount)} credits are issued to it.",
             {"grant": plain(granted), "balance": plain(balance)},
             [balances_table([("after the grant", balance)])],
         )
@@ -222,7 +223,7 @@ class Tour:
         return Step(
             "launch",
             "Launch the run",
-            f"{shown(quote.credits)} credits move from available to held, before any work is done.",
+            f"{grouped_credits(quote.credits)} credits move from available to held, before any work is done.",
             {"launch": plain(first), "balance": plain(balance)},
             [launch_table(first), balances_table([("after the launch", balance)])],
         )
@@ -260,7 +261,8 @@ class Tour:
         return Step(
             "refusal",
             "Launch what the balance cannot pay",
-            f"Extensive, grounded preference pairs cost {shown(refused.requested)} and {shown(refused.available)} "
+            f"Extensive, grounded preference pairs cost {grouped_credits(refused.requested)} and"
+            f" {grouped_credits(refused.available)} "
             f"is available: refused, nothing moves. It would pay for {rows:,} of {plan.rows:,} rows.",
             {"error": refused.to_dict(), "balance": plain(before)},
             [line(refused.message, style="red"), balances_table([("before and after", before)])],
@@ -279,8 +281,8 @@ class Tour:
         return Step(
             "settle",
             "Settle the run",
-            f"{delivered:,} of {plan.rows_output:,} rows were delivered: {shown(settled.captured)} credits are "
-            f"charged and {shown(settled.freed)} of the hold are available again.",
+            f"{delivered:,} of {plan.rows_output:,} rows were delivered: {grouped_credits(settled.captured)} credits"
+            f" are charged and {grouped_credits(settled.freed)} of the hold are available again.",
             {"settlement": plain(settled), "balance": plain(balance)},
             [settlement_table(settled), balances_table([("before", before), ("after", balance)])],
         )
@@ -306,16 +308,17 @@ class Tour:
         return Step(
             "audit",
             "Audit the book",
-            f"Worked out again from the chained entries: {shown(balance.issued)} credits issued = "
-            f"{shown(balance.available)} available + {shown(balance.consumed)} consumed. No finding.",
+            f"Worked out again from the chained entries: {grouped_credits(balance.issued)} credits issued = "
+            f"{grouped_credits(balance.available)} available + {grouped_credits(balance.consumed)} consumed."
+            " No finding.",
             {"clean": True, "findings": [], "balance": plain(balance)},
         )
 
 
 def left_over(dearer: RunPlan, card: RateCard, price: Decimal) -> Decimal:
-    """What to leave available beside a hold of `price`: too little for a plan, and enough for half of it if it can be.
+    """The credits to leave available beside a hold of `price`: too few for a plan, enough for half of it if possible.
 
-    Rounded up to make the grant a whole number of credits, where that is still too little.
+    Rounded up so that the grant is a whole number of credits, where that is still too few.
     """
     whole, half = price_micro(dearer, card), price_micro(dearer._replace(rows=max(1, dearer.rows // 2)), card)
     micro = half if half < whole else whole - 1

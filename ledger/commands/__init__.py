@@ -1,9 +1,11 @@
-"""What a caller asks of the ledger: frozen commands that check their own values when they are made.
+"""What a caller asks of the ledger: frozen commands that check their own values when they are made. Pure.
 
-Amounts are `Decimal` or `int` credits with at most six decimals. `at` is when the operation takes effect (the
-machine's clock when None); it is not part of what a key binds, nor is anything that the ledger computes, so an
-honest retry is never a conflict. What a command says beyond its defaults is bound by name, so that a key bound
-before a field existed still matches.
+May import `model` and `ledger.errors`.
+
+Amounts are `Decimal` or `int` credits with at most six decimals. `at` is when the operation takes effect; None means
+the machine's clock. A command's key binds what the caller asked for. It binds neither `at` nor anything that the
+ledger computes, so an honest retry is never a conflict. A field that differs from its default is bound together with
+its name, so a key that was bound before the field existed still matches.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ Command = (
 
 
 def key_scope(command: Command) -> str:
-    """The name space of a command's key: a run's key is its dataset's own."""
+    """The name space of a command's key. A launch has one for each dataset, settlements have one of their own."""
     if isinstance(command, LaunchRun):
         return launch_scope(command.dataset_id)
     return "settle" if isinstance(command, SettleRun) else ""

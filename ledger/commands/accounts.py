@@ -1,4 +1,4 @@
-"""Commands on an account as a whole: opening, reading, correcting, and what it may owe and spend."""
+"""Commands on an account as a whole: open it, read it, correct it, set what it may owe and spend."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOLDS_MAX = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class OpenAccount:
-    """Open an account; one that is open already is answered as a replay."""
+    """Open an account. For one that is open already the answer is a replay."""
 
     account_id: str
     at: datetime | None = None
@@ -29,7 +29,7 @@ class OpenAccount:
 
 @dataclass(frozen=True, slots=True)
 class ExpireDue:
-    """Record what has come due in an account by `at`. Reads and writes see it without this having run."""
+    """Record what has come due in an account by `at`. Reads and writes count it whether or not it is recorded."""
 
     account_id: str
     at: datetime | None = None
@@ -53,7 +53,7 @@ class GetBalance:
 
 @dataclass(frozen=True, slots=True)
 class SetCreditLine:
-    """Let an account owe up to `limit` credits: lent when nothing else is left, repaid first by new grants."""
+    """Let an account owe up to `limit` credits. They are lent after all grants are spent, and new grants repay them."""
 
     account_id: str
     limit: Decimal | int
@@ -73,10 +73,10 @@ class SetCreditLine:
 
 @dataclass(frozen=True, slots=True)
 class SetLimit:
-    """Limit what holds with a label may take in a period; with `maximum` None, limit it no longer.
+    """Limit what holds with a label may take in a period. `maximum` None lifts the limit.
 
-    `label` "" is the whole account, `value` "*" each value of the label for itself. `maximum` is credits, or for
-    the period `concurrent` a number of holds.
+    `label` "" limits the whole account; `value` "*" limits each value of the label apart. `maximum` is credits, or a
+    number of holds where the period is `concurrent`.
     """
 
     account_id: str
@@ -119,7 +119,7 @@ class SetLimit:
 
 @dataclass(frozen=True, slots=True)
 class Adjust:
-    """Correct a balance, with a reason: an amount above 0 is granted, one below 0 is taken and counted as consumed."""
+    """Correct a balance, with a reason. An amount above 0 is granted, one below 0 is consumed."""
 
     account_id: str
     amount: Decimal | int

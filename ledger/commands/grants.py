@@ -29,7 +29,7 @@ _SCOPE_VALUES_MAX = 100
 
 
 class GrantKind(StrEnum):
-    """What a grant is: given, bought, or lent. Where all else is equal, promotional credits burn before paid ones."""
+    """A grant is given, bought, or lent. At equal priority and expiry, promotional credits burn before paid ones."""
 
     PROMOTIONAL = "promotional"
     PAID = "paid"
@@ -38,7 +38,7 @@ class GrantKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CostBasis:
-    """What a credit of a grant was paid with: an exact amount of money per credit, in a currency (ISO 4217)."""
+    """The price that was paid for a credit of a grant: an exact amount of money, in a currency (ISO 4217)."""
 
     per_credit: Decimal | int
     currency: str
@@ -56,18 +56,19 @@ class CostBasis:
             raise CommandInvalid("cost_basis", f"has currency {self.currency!r}; give three capital letters.")
 
     def to_dict(self) -> dict[str, str]:
-        """As an entry keeps it: the amount as exact text, without trailing zeros."""
+        """The values stored in the entry; the amount is exact text without trailing zeros."""
         plain = format(Decimal(self.per_credit), "f")
         return {"per_credit": plain.rstrip("0").rstrip(".") if "." in plain else plain, "currency": self.currency}
 
 
 @dataclass(frozen=True, slots=True)
 class Recurrence:
-    """Grant again every `count` units (hour, day, week, month, year) from `anchor` on, the grant's effect by default.
+    """Grant again every `count` units (hour, day, week, month, year), counted from `anchor`.
 
-    At each boundary `amount` (the grant's own by default) is granted as a lot of its own that lapses at the next.
-    What the period before left is carried over up to `rollover_max`, and the carried part is filled up to
-    `rollover_min`; the rest expires.
+    `anchor` is by default the moment at which the grant takes effect. At each boundary `amount` (by default the grant's
+    own) is granted as a lot that lapses at the next boundary. Of what the period before left, up to `rollover_max` is
+    carried over and the rest expires. Where less than `rollover_min` was carried over, the lot is larger by the
+    difference.
     """
 
     every: str
@@ -97,7 +98,7 @@ class Recurrence:
         object.__setattr__(self, "rollover_micro", (least, most))
 
     def bound(self) -> tuple[object, ...]:
-        """What a key binds of it."""
+        """The part of the terms that a key binds."""
         anchor = None if self.anchor is None else to_moment(self.anchor)
         return (self.every, self.count, self.amount_micro, anchor, *self.rollover_micro)
 
@@ -106,8 +107,9 @@ class Recurrence:
 class GrantCredits:
     """Issue credits to an account.
 
-    `priority`: lower burns first. `effective_at` in the future: scheduled until then. `expires_at`: None is never;
-    of a recurrence, when it ends. `scope`: label -> values, the only holds that it may pay for.
+    `priority`: the lowest burns first. `effective_at`: until this moment the credits are scheduled. `expires_at`: when
+    the credits expire, or when the recurrence ends; None for never. `scope`: label -> values; the grant pays only for
+    holds that carry each label with one of its values.
     """
 
     account_id: str
@@ -183,7 +185,7 @@ def _check_scope(scope: object) -> dict[str, list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class RevokeGrant:
-    """Take back what is left of a grant; what holds free of it later is taken back then. Ends its recurrence."""
+    """Take back what is left of a grant, and later what holds free of it. Ends its recurrence."""
 
     grant_id: str
     key: str | None = None

@@ -1,4 +1,4 @@
-"""Commands that hold credits, consume or free a hold, prolong it, and give back what it consumed."""
+"""Commands on holds: hold credits, capture or release a hold, extend it, refund what it captured."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class OverCapture(StrEnum):
-    """What a capture does that asks for more than is held.
+    """What happens to a capture of more than is held.
 
-    `reject` refuses it; `if_available` takes the excess from what is available, as far as that goes; `credit_line`
-    takes all of it, from what is available and then from the credit line, or refuses.
+    `reject` refuses it. `if_available` takes as much of the excess as is available. `credit_line` takes all of the
+    excess, first from what is available and then from the credit line; where these do not suffice, it refuses.
     """
 
     REJECT = "reject"
@@ -31,10 +31,11 @@ class OverCapture(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Hold credits, for `expires_in` or until settled. `expires_in` counts from `at`, so that a retry is the same.
+    """Hold credits, for `expires_in` (counted from `at`) or until the hold is captured or released.
 
-    `grace`: how long after its expiry it may still be settled. `labels`: what limits and grants' scopes look at.
-    `at_most`: hold what there is, up to the amount; with `plan` and `card`, say how many rows that pays.
+    `grace`: how long after its expiry the hold may still be captured or released. `labels`: what limits and scopes of
+    grants look at. `at_most`: hold what there is, up to the amount; with `plan` and `card` the answer says how many
+    rows that pays.
     """
 
     account_id: str
@@ -83,10 +84,10 @@ def check_grace(grace: timedelta | None, expires_in: timedelta | None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """Consume part (or, with no amount, all that is left) of a hold. 0 consumes nothing.
+    """Consume part of a hold, or all that is left of it where `amount` is None. 0 consumes nothing.
 
-    `final` frees what the capture leaves; otherwise it stays held, and further captures may follow. `over` says
-    what becomes of an amount above what is held.
+    A `final` capture frees the rest. After one that is not final the rest stays held, for further captures. `over`
+    says what happens to an amount above what is held.
     """
 
     reservation_id: str
@@ -138,7 +139,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Extend:
-    """Let a hold last longer, by a duration added to its expiry. Not once it has expired, grace or no grace."""
+    """Add a duration to the expiry of a hold. Refused once the hold has expired, also within its grace."""
 
     reservation_id: str
     by: timedelta
@@ -163,7 +164,7 @@ class Extend:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Give captured credits back to the grants they came from, last consumed first; with no amount, all of them."""
+    """Give captured credits back to the grants that they came from, last consumed first. None is all of them."""
 
     reservation_id: str
     amount: Decimal | int | None = None
@@ -188,7 +189,7 @@ class Refund:
 
 
 def _set_owner(command: Capture | Release | Extend | Refund, reservation_id: str, account_id: str) -> None:
-    """Take the account from the reservation's id; an account named beside it must be the same one."""
+    """Set account and number from the reservation's id. An `account_id` given with it must be the same."""
     owner, number = parse_reservation_id(reservation_id)
     if account_id not in ("", owner):
         raise ReservationNotFound(reservation_id)

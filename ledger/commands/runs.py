@@ -1,4 +1,4 @@
-"""Commands of runs: launching one, and settling it by what it delivered."""
+"""Commands of runs: launch one, and settle it by what it delivered."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from estimator import Estimate, RateCard, RunOutcome, RunPlan, RunRequest
 
 OWN_LABELS = frozenset({"dataset", "run"})
-"""Labels that every launch's hold has."""
+"""The labels that the hold of every launch has; a caller may not give them."""
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchRun:
-    """Hold what a run is estimated to cost and bind its key, at most one active run a dataset.
+    """Hold what a run is estimated to cost and bind its key. A dataset has at most one active run.
 
-    The hold's labels are `dataset` and `run`, and whatever `labels` adds. With `outbox`, the start of the run is put
-    down for `deliver_outbox` in the same transaction.
+    The hold's labels are `dataset`, `run` and those of `labels`. With `outbox`, the start of the run is written for
+    `deliver_outbox` in the same transaction.
     """
 
     account_id: str
@@ -58,7 +58,7 @@ class LaunchRun:
         return request_key(self.request)
 
     def digest(self) -> Digest:
-        """What the key binds: the request, not its price."""
+        """What the key binds: the request, but not its price."""
         return Digest.made(bytes.fromhex(self.request.digest()))
 
 
@@ -70,7 +70,7 @@ def request_key(request: RunRequest) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class SettleRun:
-    """Charge a finished run for what it delivered and free the rest. The same outcome again is a replay."""
+    """Charge a finished run for its outcome and free the rest of its hold. The same outcome again is a replay."""
 
     account_id: str
     run_id: str
@@ -88,7 +88,7 @@ class SettleRun:
 
     @property
     def key(self) -> str:
-        """A run ends once, so its id is the key."""
+        """The run's id: a run ends once."""
         return self.run_id
 
     def digest(self) -> Digest:
@@ -98,5 +98,5 @@ class SettleRun:
 
 
 def launch_scope(dataset_id: str) -> str:
-    """The name space of the keys of a dataset's launches."""
+    """The name space of the keys that launches of a dataset bind."""
     return f"launch:{dataset_id}"

@@ -1,4 +1,4 @@
-"""Request bodies: read whole, within limits, before anything else is done; then decoded exactly."""
+"""Request bodies: read whole and within limits before a transaction begins, then decoded exactly."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from estimator.sentences import shown
 from ledger.fastapi.refusals import BodyTooLarge, BodyTooSlow
 
 VALUES_MAX = 4096
-"""The most values that a body holds: many more than a request needs, and few enough to say of each what is wrong."""
+"""The most values that a body may hold: many more than a request needs, few enough to report a problem with each."""
 
 _AT_ONCE_BYTES = 16 * 1024
 
 
 async def read_body(request: Request, bytes_max: int, seconds: float) -> bytes:
-    """All bytes of a body. While they come, nothing but memory of at most the limit is held.
+    """All bytes of a body, at most `bytes_max` of them, within `seconds`. No connection or lock is held meanwhile.
 
-    Raises `BodyTooLarge`, as soon as that is certain, and `BodyTooSlow`.
+    Raises `BodyTooLarge` as soon as the limit is certainly exceeded, `BodyTooSlow`, and `RequestRejected` for a
+    compressed body.
     """
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > bytes_max:
@@ -50,22 +51,22 @@ async def _read(request: Request, bytes_max: int) -> bytes:
 
 
 async def parse_body(body: bytes) -> RunRequest:
-    """As `parse_request`, where a large body keeps nobody else waiting."""
+    """`parse_request`, in a thread for a large body, so that the event loop goes on."""
     if len(body) > _AT_ONCE_BYTES:
         return await to_thread.run_sync(parse_request, body)
     return parse_request(body)
 
 
 def parse_request(body: bytes) -> RunRequest:
-    """The run request that a body holds; an empty body asks for everything's default.
+    """The run request of a body; an empty body is a request of defaults.
 
-    Raises `RequestRejected`, for whatever bytes.
+    Raises `RequestRejected` for any bytes that are no request, and nothing else.
     """
     return RunRequest.from_wire(_decode(body) if body.strip() else {})
 
 
 def _decode(body: bytes) -> Any:
-    # Each value but the first of a list or an object stands behind a comma.
+    # An upper bound without decoding: each value follows a comma, or opens a list or an object.
     if body.count(b",") + body.count(b"[") + body.count(b"{") >= VALUES_MAX:
         decoded = _decode_text(body)
         if not _has_at_most(decoded, VALUES_MAX):
@@ -95,7 +96,7 @@ def _unreadable(problem: str) -> RequestRejected:
 
 
 def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names are all different: of two, another reader would take the other."""
+    """An object with distinct names. A name twice is refused: parsers differ in which of the two values they take."""
     named = dict(pairs)
     if len(named) < len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
@@ -104,7 +105,7 @@ def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _has_at_most(decoded: Any, most: int) -> bool:
-    """Whether there are at most so many values, of which lists and objects are some."""
+    """Whether there are at most `most` values, lists and objects counted as values too."""
     waiting, count = [decoded], 0
     while waiting and count <= most:
         value = waiting.pop()

@@ -1,8 +1,8 @@
 """The outbox, delivered by the service itself: each launched run is handed to the host's pipeline, at least once.
 
-A task of the service hands starts over as soon as a launch has committed, and looks for others (those that failed,
-and those that another process left when it died) every so often. Each is handed over in a transaction of its own, so
-that on SQLite nobody waits for more than one handler. Where the service only answers requests, leave this out and call
+A task of the service delivers a start as soon as its launch has committed, and looks for others at an interval: starts
+that failed, and starts of a process that died. Each is delivered in a transaction of its own, so that on SQLite other
+writers wait for one handler at most. Where the service only answers requests, leave this out and call
 `ledger.deliver_outbox` from a worker.
 """
 
@@ -25,7 +25,7 @@ from ledger.outbox import DeliveryReport, Handler, deliver_outbox
 
 
 class StartDelivery:
-    """Hands the starts of runs to a handler for as long as its `running` lasts."""
+    """Delivers the starts of runs to a handler while its context `running` is open."""
 
     def __init__(self, transactions: Transactions, handler: Handler, interval: timedelta) -> None:
         self._transactions = transactions
@@ -34,13 +34,13 @@ class StartDelivery:
         self._due: anyio.Event | None = None
 
     def wake(self) -> None:
-        """Say that a launch has committed. From the event loop; nothing happens while it is not running."""
+        """Tell the running task, if there is one, that a launch has committed. Call it on the event loop."""
         if self._due is not None:
             self._due.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Deliver in the background; a handler that is at work at the end is waited for."""
+        """Deliver in the background. On exit, a handler that is still at work is waited for."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._run)
             yield
@@ -54,18 +54,18 @@ class StartDelivery:
                 await self._due.wait()
 
     async def drain(self) -> None:
-        """Hand over what is due now."""
+        """Deliver every start that is due now."""
         try:
             while await self._deliver_one():
                 await anyio.lowlevel.checkpoint_if_cancelled()
         except (SQLAlchemyError, LedgerError) as error:
-            # What was not handed over is still there, and is handed over later.
+            # A start that was not delivered stays in the outbox and is delivered later.
             warn("delivery", "database_unavailable", cause=cause_of(error))
-        except Exception as error:  # noqa: BLE001  # whatever it is, it must not end the application, nor later deliveries
+        except Exception as error:  # noqa: BLE001  # no exception may end the application or later deliveries
             warn("delivery", "defect", cause=cause_of(error), places=places_of(error))
 
     async def _deliver_one(self) -> int:
-        # A start that the handler has is also to be written down as delivered, whoever ends the application meanwhile.
+        # Once the handler has the start, the delivery is recorded even if the application is ended meanwhile.
         with anyio.CancelScope(shield=True):
             report = await self._transactions.run(self._deliver, keyed=False)
         return report.count

@@ -1,4 +1,4 @@
-"""What the host of the routes supplies: who asks, which dataset, at what prices, and what else belongs to a launch."""
+"""What the host of the routes supplies: accounts of tokens, profiles of datasets, rate cards, and terms of a launch."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from estimator import DatasetProfile, RateCardBook, RunRequest
 from ledger.model.values import Launch
 
 AccountResolver = Callable[[str], str | Awaitable[str | None] | None]
-"""From a bearer token to the id of its account, None for nobody's. A plain function runs in a thread."""
+"""From a bearer token to the id of its account; None for an unknown token. A plain function runs in a thread."""
 
 ProfileLookup = Callable[[Session, str, str], DatasetProfile | None]
 """From account id and dataset id to the dataset's profile, None where the account has no such dataset.
 
-It runs within the transaction of the launch, on the same session, so that it may read the host's own tables. What is
-not counted yet has a `row_count` of None, or raises `RowCountUnknown`. It must look at the account: one account's
-dataset is unknown to another.
+It runs in the transaction of the launch, on the same session, so it may read the host's own tables. For a dataset
+whose rows are not counted yet it returns a profile with a `row_count` of None, or raises `RowCountUnknown`. It must
+check the account: a dataset of another account is unknown.
 """
 
 LaunchHook = Callable[[Session, Launch, RunRequest], object]
-"""Is told of each run that is launched, not of replays and estimates, within the transaction that holds its credits:
-what it writes commits with the hold, or not at all. What it raises undoes the launch.
+"""Called for each launched run, not for replays and estimates, in the transaction that holds its credits: what it
+writes commits with the hold, or not at all. An exception that it raises undoes the launch.
 
-The place to keep a `language_expansion` that the request sets or clears. Not the place to start a pipeline.
+Keep a `language_expansion` here that the request sets or clears. Do not start a pipeline here: the hold may not commit.
 """
 
 ProgressLookup = Callable[[Session, str, str], int | None]
-"""From account id and run id to how many rows the run has processed so far, None where nobody counts."""
+"""From account id and run id to the number of rows processed so far; None where it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ TermsLookup = Callable[[Session, str, str], LaunchTerms]
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Everything that the routes ask of their host."""
+    """Everything that the routes need from their host."""
 
     profiles: ProfileLookup
     cards: RateCardBook | Callable[[], RateCardBook]

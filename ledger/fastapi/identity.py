@@ -1,4 +1,4 @@
-"""Who asks: from the bearer token of a request to its account."""
+"""Authentication: from the bearer token of a request to its account."""
 
 import hmac
 import inspect
@@ -19,13 +19,13 @@ _BEARER = HTTPBearer(auto_error=False, description="The account's token.")
 
 def authenticator(accounts: AccountResolver) -> Callable[..., Any]:
     """A dependency that answers the account id of a request. Raises `NotAuthenticated`."""
-    # A dictionary's own `get` waits for nothing: a thread would take longer to call it than it takes.
+    # The `get` of a dictionary does not block, and handing it to a thread would cost more than the call.
     at_once = inspect.iscoroutinefunction(accounts) or isinstance(getattr(accounts, "__self__", None), dict)
 
     async def authenticated(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
     ) -> str:
-        # Of several, a proxy in front may have looked at another one than this would.
+        # Several headers are refused: a proxy in front may have checked another one than this function reads.
         if credentials is None or not credentials.credentials or len(request.headers.getlist("authorization")) > 1:
             raise NotAuthenticated
         token = credentials.credentials
@@ -40,19 +40,19 @@ def authenticator(accounts: AccountResolver) -> Callable[..., Any]:
 
 
 class Tokens:
-    """A resolver over a few tokens that are known beforehand, which takes as long for a wrong one as for a right one.
+    """A resolver over a fixed set of tokens, in constant time: a wrong token takes as long as a right one.
 
-    Only digests of them are kept.
+    It keeps digests of the tokens only.
     """
 
     def __init__(self, accounts: Mapping[str, str]) -> None:
         self._accounts = [(_digest(token), account_id) for token, account_id in accounts.items()]
 
     async def __call__(self, token: str) -> str | None:
-        """The account of a token, None for nobody's."""
+        """The account of a token; None for an unknown token."""
         given, found = _digest(token), None
         for known, account_id in self._accounts:
-            # No early end: how long it takes says nothing about which was nearly right.
+            # No early exit, so that the time taken says nothing about which token was nearly right.
             if hmac.compare_digest(known, given):
                 found = account_id
         return found

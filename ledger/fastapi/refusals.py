@@ -24,30 +24,18 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import SQLAlchemyError
 
 from estimator import EstimatorError, Issue, RateCardNotFound, RequestRejected
 from estimator.credits import number
 from ledger.errors import CommandInvalid, LedgerError
-from ledger.storage.transactions import is_lost, is_retryable
+from ledger.storage.failures import UNAVAILABLE, code_of, kind_of
 
 RETRY_SECONDS = 1
 """What `Retry-After` says."""
 
 ISSUES_MAX = 100
 """The most issues that one answer lists."""
-
-_UNAVAILABLE_SQLSTATES = ("08", "40", "53", "57", "58", "25006", "55P03")
-_UNAVAILABLE_SQLITE = (
-    "SQLITE_BUSY",
-    "SQLITE_LOCKED",
-    "SQLITE_FULL",
-    "SQLITE_IOERR",
-    "SQLITE_CANTOPEN",
-    "SQLITE_READONLY",
-)
-
 
 # Python's own words for these differ from release to release.
 _PHRASES = {413: "Payload Too Large", 422: "Unprocessable Entity"}
@@ -66,7 +54,7 @@ class RequestRefused(Exception):
 
 
 class NotAuthenticated(RequestRefused):
-    """The request names no account: its bearer token is missing, or nobody's."""
+    """The request names no account: its bearer token is missing or unknown."""
 
     status = 401
     code = "not_authenticated"
@@ -109,7 +97,7 @@ class BodyTooSlow(RequestRefused):
 
 
 class LaunchInFlight(RequestRefused):
-    """Another request has held the account for as long as this one could wait; what it does is not known yet."""
+    """Another request held the account for longer than this one could wait; the outcome of that one is unknown yet."""
 
     status = 409
     code = "launch_in_flight"
@@ -173,7 +161,7 @@ class JSONBody(Response):
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """The refusal that an exception stands for; None for a defect, which is nobody's refusal."""
+    """The refusal that an exception stands for; None for a defect."""
     if isinstance(error, RequestRefused):
         return _of_service(error)
     if isinstance(error, EstimatorError):
@@ -201,7 +189,7 @@ def _of_service(error: RequestRefused) -> Refusal:
 
 def _of_estimator(error: EstimatorError) -> Refusal:
     if isinstance(error, RateCardNotFound):
-        # Not the client's mistake, and no dataset is missing: there is nothing to price with yet.
+        # Neither a mistake of the client nor a missing dataset: the host has no card in force.
         return Refusal(503, error.code, error.message, {})
     issues = getattr(error, "issues", None)
     if issues is not None:
@@ -234,38 +222,20 @@ def _plain(value: Any) -> Any:
 
 def is_unavailable(error: SQLAlchemyError) -> bool:
     """True when the database could not be used, for a reason that lies neither in the request nor in the code."""
-    if isinstance(error, PoolTimeout):
-        return True
-    if not isinstance(error, DBAPIError):
-        return False
-    if is_lost(error) or is_retryable(error):
-        return True
-    sqlstate = str(getattr(error.orig, "sqlstate", None) or "")
-    if sqlstate:
-        return sqlstate.startswith(_UNAVAILABLE_SQLSTATES)
-    return str(getattr(error.orig, "sqlite_errorname", "")).startswith(_UNAVAILABLE_SQLITE)
-
-
-def is_waiting_over(error: BaseException | None) -> bool:
-    """True when a statement was ended because it waited, or ran, for as long as it may."""
-    original = getattr(error, "orig", None)
-    if getattr(original, "sqlstate", None) in ("57014", "55P03"):
-        return True
-    return str(getattr(original, "sqlite_errorname", "")).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+    return kind_of(error) in UNAVAILABLE
 
 
 def cause_of(error: BaseException) -> str:
     """What a log may say of a database's error: its class and code, never its text, which holds values."""
-    original = getattr(error, "orig", None)
-    code = getattr(original, "sqlstate", None) or getattr(original, "sqlite_errorname", None)
-    return type(original or error).__name__ + (f" {code}" if code else "")
+    code = code_of(error)
+    return type(getattr(error, "orig", None) or error).__name__ + (f" {code}" if code else "")
 
 
 def install_error_handlers(app: FastAPI) -> None:
     """Let an application of yours answer what ledger and estimator raise as the router of this package does.
 
-    For routes of your own that call `ledger.launch` and the like; the router needs no handlers. An exception that
-    says nothing about the request goes on being yours.
+    For routes of your own that call `ledger.launch` and the like; the router needs no handlers. An exception that is no
+    refusal is raised again, for the handlers of the application.
     """
     for kind in (RequestRefused, EstimatorError, LedgerError, SQLAlchemyError):
         app.add_exception_handler(kind, answer_error)

@@ -29,12 +29,13 @@ from ledger.fastapi.hosts import (
     TermsLookup,
 )
 from ledger.fastapi.identity import authenticator
-from ledger.fastapi.refusals import JSONBody, LaunchInFlight, is_waiting_over
+from ledger.fastapi.refusals import JSONBody, LaunchInFlight
 from ledger.fastapi.routing import WireRoute, facts_of
 from ledger.fastapi.runs import describe_dataset, launch_run
 from ledger.fastapi.transactions import Transactions, Work, delivering, opener
 from ledger.model.values import ReservationState
 from ledger.outbox import Handler
+from ledger.storage.failures import is_waiting_over
 
 BODY_BYTES_MAX = 256 * 1024
 """The largest body that is read by default."""
@@ -49,7 +50,7 @@ _BEGINS_WITH_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def _refuse_number(value: Any) -> Any:
-    """A bare number is no moment, though the framework would read one as seconds or milliseconds since 1970."""
+    """Refuse a bare number, which the framework would read as seconds or milliseconds since 1970."""
     if isinstance(value, str) and not _BEGINS_WITH_DAY.match(value):
         raise ValueError("give a moment in ISO 8601 with a time zone, such as 2026-01-31T09:00:00Z")
     return value
@@ -90,18 +91,18 @@ def create_router(
         profiles: what is known of an account's dataset, looked up within the launch's transaction.
         cards: the rate cards, or a function that gives them.
         on_launch: writes what of yours belongs to a launch, within its transaction.
-        start: is handed each launched run after its commit, at least once, by a task that runs as long as the
-            application (its lifespan) does, in a thread: see `ledger.deliver_outbox`. Needs an engine. Left out,
-            deliver the outbox in a worker of your own.
+        start: called with each launched run after its commit, at least once, in a thread, by a task of the
+            application's lifespan: see `ledger.deliver_outbox`. Needs an engine. Without it, deliver the outbox in a
+            worker of your own.
         progress: how many rows a run has processed.
         terms: discount, voucher, labels and expiry of an account's launches.
-        outbox: whether launches write their start to the outbox. Say no only where you start runs in another way.
+        outbox: whether a launch writes its start to the outbox. False only where you start runs in another way.
         prefix: the path before `/datasets`.
         body_bytes_max: a larger body is refused with 413.
-        body_seconds: one that has not come whole after so long is refused with 408.
+        body_seconds: a body that is not complete after this time is refused with 408.
         statement_seconds: the longest that one statement may take or wait on PostgreSQL.
-        threads: the most transactions at once on an engine or with plain sessions; at most what your pool gives.
-        delivery_interval: how often starts that failed are looked for.
+        threads: the most transactions at once, on an engine or with plain sessions; no more than your pool has.
+        delivery_interval: the time between two searches for starts that failed.
 
     Raises `ValueError` for `start` without an engine or without the outbox.
     """
@@ -122,6 +123,7 @@ def create_router(
         delivery,
         partial(read_body, bytes_max=body_bytes_max, seconds=body_seconds),
     )
+    _add_status(router, host, authenticated, opened)
     _add_book(router, authenticated, opened)
     return router
 
@@ -143,7 +145,7 @@ def _running(delivery: StartDelivery) -> Any:
 
 
 async def _read(transactions: Transactions, work: Work[dict[str, Any]]) -> Response:
-    """Answer what some work found; reading twice has no second effect."""
+    """Answer with what `work` read. It may be run twice: reading has no effect."""
     return JSONBody(await transactions.run(work, keyed=True))
 
 
@@ -158,7 +160,8 @@ def _add_runs(
     async def sent(request: Request, account_id: Annotated[str, Depends(authenticated)]) -> bytes:
         return await read(request)
 
-    # The body before the session: a dependency that opens a transaction at once must not wait for a slow client.
+    # The body is read before the session is opened: a dependency that opens a transaction at once must not hold it
+    # while a slow client sends.
     async def launch(
         request: Request,
         dataset_id: DatasetId,
@@ -187,17 +190,6 @@ def _add_runs(
             delivery.wake()
         return JSONBody(launched.response.to_wire())
 
-    async def status(
-        request: Request,
-        dataset_id: DatasetId,
-        account_id: Annotated[str, Depends(authenticated)],
-        transactions: Annotated[Transactions, Depends(opened)],
-    ) -> Response:
-        """Tell where a dataset and its last run stand."""
-        facts_of(request).dataset_id = dataset_id
-        work = partial(describe_dataset, host=host, account_id=account_id, dataset_id=dataset_id)
-        return await _read(transactions, work)
-
     body = {"application/json": {"schema": models.request_schema(), "examples": models.REQUEST_EXAMPLES}}
     for name, summary in (("run", "Start a run, or estimate it"), ("adapt", "The newer name of run")):
         router.add_api_route(
@@ -210,6 +202,20 @@ def _add_runs(
             openapi_extra={"requestBody": {"required": True, "content": body}},
             tags=["runs"],
         )
+
+
+def _add_status(router: APIRouter, host: Host, authenticated: Callable[..., Any], opened: Callable[..., Any]) -> None:
+    async def status(
+        request: Request,
+        dataset_id: DatasetId,
+        account_id: Annotated[str, Depends(authenticated)],
+        transactions: Annotated[Transactions, Depends(opened)],
+    ) -> Response:
+        """Tell where a dataset and its last run stand."""
+        facts_of(request).dataset_id = dataset_id
+        work = partial(describe_dataset, host=host, account_id=account_id, dataset_id=dataset_id)
+        return await _read(transactions, work)
+
     router.add_api_route(
         "/datasets/{dataset_id}/status",
         status,

@@ -1,4 +1,4 @@
-"""A route that answers every refusal as the wire has it, and tells of each request once."""
+"""A route that answers every refusal in the wire's form, and reports each request once: span, metrics, log line."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def facts_of(request: Request) -> Facts:
 
 
 class WireRoute(APIRoute):
-    """Refusals become answers here and not in the application's handlers, which stay the host's own."""
+    """Turns refusals into answers itself; the exception handlers of the application stay the host's."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler of the framework, with refusals answered and requests told of."""
+        """The handler of the framework, with refusals answered and requests reported."""
         handle = super().get_route_handler()
         name = self.name
 
@@ -36,7 +36,7 @@ class WireRoute(APIRoute):
                     response = await handle(request)
                 except ClientDisconnect:
                     facts.status, facts.code = 400, "client_disconnected"
-                    return Response(status_code=400)  # nobody reads it
+                    return Response(status_code=400)  # the client is gone: nothing reads it
                 except Exception as error:
                     refusal = refusal_of(error)
                     if refusal is None:

@@ -33,7 +33,7 @@ def launch_run(session: Session, host: Host, account_id: str, dataset_id: str, r
     check_id(dataset_id, "dataset_id")
     profile = host.profiles(session, account_id, dataset_id)
     if profile is None:
-        # The dataset may be gone since; the first answer to a key never is.
+        # A dataset may be deleted; the first answer to a key stays.
         first = None if request.estimate else find_launch(session, account_id, dataset_id, request)
         if first is None:
             raise DatasetNotFound(dataset_id)

@@ -1,4 +1,4 @@
-"""Transactions of the routes: opened once the request is read, committed before the answer is written.
+"""Transactions of the routes: begun after the request is read, committed before the answer is written.
 
     given a database of          work runs                        and is tried again
     an `Engine`                  in a thread                      when the database certainly undid it
@@ -6,11 +6,11 @@
     a dependency that gives a    in a thread, or for an           by the client, which is answered 503
     `Session`, `AsyncSession`    `AsyncSession` on the loop
 
-A session of the host's is committed here, before the answer: a dependency that commits after its `yield` finds nothing
-left to commit, so that no answer can be sent ahead of a commit that fails.
+A session of the host is committed here, before the answer. A dependency that commits after its `yield` then has nothing
+left to commit, so no answer is sent before a commit that fails.
 """
 
-# Without postponed annotations: the framework could not find what the function within `opener` names.
+# Without postponed annotations: the framework could not resolve the names in the annotations of nested functions.
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
@@ -23,7 +23,8 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import CommitUnknown
 from ledger.outbox import Handler, RunStart
-from ledger.storage.transactions import run_transaction, run_transaction_async, was_rolled_back
+from ledger.storage.failures import was_rolled_back
+from ledger.storage.transactions import run_transaction, run_transaction_async
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 Work = Callable[[Session], Answer]
 
-# One statement, as not every driver sends two at once, and one that needs nothing compiled.
+# Both settings in one statement: not every driver sends two at once.
 _LIMITS = (
     "SELECT set_config('statement_timeout', '{0}', true),"
     " set_config('idle_in_transaction_session_timeout', '{0}', true)"
@@ -47,10 +48,10 @@ class Transactions(Protocol):
 
 
 def limited(work: Work[Answer], seconds: int | None) -> Work[Answer]:
-    """The work within limits of time that the database keeps, so that nobody holds an account for longer.
+    """The work with limits of time that the database enforces, so that no request holds an account for longer.
 
-    On PostgreSQL a statement that takes, or waits, longer than `seconds` is ended, and so is a transaction whose
-    process does nothing for as long. On SQLite the engine's own patience decides how long it waits for the file.
+    PostgreSQL ends a statement that runs or waits for more than `seconds`, and a transaction that is idle for as long.
+    On SQLite the timeout of the engine decides how long a statement waits for the file.
     """
 
     limits = "" if seconds is None else _LIMITS.format(int(seconds * 1000))
@@ -97,7 +98,7 @@ class AsyncEngineTransactions:
 
 
 def _attempts(engine: Engine) -> int:
-    """SQLite has waited for its file already; waiting again would only keep the client from asking again."""
+    """How often a transaction is tried: once on SQLite, which has waited for its file already."""
     return 1 if engine.dialect.name == "sqlite" else 5
 
 
@@ -157,7 +158,7 @@ def opener(database: Any, threads: int, seconds: int) -> Callable[..., Any]:
 
 
 def delivering(database: Any, handler: Handler) -> tuple[Transactions, Handler]:
-    """Transactions for a handler, which may take its time, and the handler as it is called within them.
+    """Transactions without a limit of time for a handler, and the handler as it is called within them.
 
     Raises `ValueError` without an engine.
     """
@@ -172,7 +173,7 @@ def delivering(database: Any, handler: Handler) -> tuple[Transactions, Handler]:
 
 def _in_a_thread(handler: Handler) -> Handler:
     """The handler in a thread, for work on the event loop's greenlets: the loop goes on meanwhile."""
-    # Needs greenlet, which only those have who use an async engine.
+    # Imported here: it needs greenlet, which is installed with async engines only.
     from sqlalchemy.util import await_only
 
     def handed(run: RunStart) -> object:
@@ -184,7 +185,7 @@ def _in_a_thread(handler: Handler) -> Handler:
 def _of_engine(database: Any, threads: int, seconds: int | None) -> Transactions | None:
     if isinstance(database, Engine):
         return EngineTransactions(database, threads, seconds)
-    # Told by what it wraps, so that nobody needs what only async engines need.
+    # An AsyncEngine, recognised by what it wraps: importing its class needs greenlet.
     if isinstance(getattr(database, "sync_engine", None), Engine):
         return AsyncEngineTransactions(database, seconds)
     return None

@@ -1,11 +1,13 @@
-"""What finance takes out of the book: everything here reads, and nothing changes it; closings are kept beside it.
+"""Readings of the whole book for finance, and closings, which are the only thing that it stores.
 
-`stream_book` reads all entries in order, and `entries_since` gives a warehouse what is new. `read_statement` and
-`PeriodStatements` are statements that prove themselves and tie to the book; `stream_revenue` says what of a period's
-sales was recognised, and `close_period` keeps it for good; `measure_accuracy` holds what runs were charged against
-their estimates; `reprice` computes every charge again, and `reconcile` holds outside records against the book.
-`export_book`, `write_beancount`, `write_hledger`, `write_journal` and the writers of statements make files that other
-tools, and people, accept.
+`stream_book` reads all entries in order; `entries_since` gives a warehouse the new ones. `read_statement` and
+`PeriodStatements` are statements that prove themselves and tie to the book. `stream_revenue` says how much of a
+period's sales was recognised, and `close_period` keeps the figures for good. `measure_accuracy` compares what runs were
+charged with their estimates, `reprice` computes every charge again, and `reconcile` compares outside records with the
+book. `export_book`, `write_beancount`, `write_hledger`, `write_journal` and the writers of statements make files for
+other tools and for people.
+
+Imports the verbs, auditing, accounting, storage and documents, and what they import; not the terminal, nor the routes.
 """
 
 from __future__ import annotations

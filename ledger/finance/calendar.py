@@ -1,4 +1,4 @@
-"""Accounting periods: calendar years, quarters, months and days of a time zone that is always named."""
+"""Accounting periods: calendar years, quarters, months and days of a named time zone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXAMPLES = "Give one such as 2026, 2026-Q4, 2026-11, 2026-11-05, or 2026-01..20
 
 @dataclass(frozen=True, slots=True)
 class AccountingPeriod:
-    """The moments from `since` on and before `until`, under the name by which it was asked for."""
+    """The moments in `[since, until)`, under the name by which the period was asked for."""
 
     name: str
     since: datetime
@@ -30,6 +30,9 @@ class AccountingPeriod:
 
         `2026`, `2026-Q4`, `2026-11` and `2026-11-05` are a year, a quarter, a month and a day; `A..B` is from the
         beginning of A to the end of B.
+
+        >>> AccountingPeriod.parse("2026-Q4").since
+        datetime.datetime(2026, 10, 1, 0, 0, tzinfo=datetime.timezone.utc)
         """
         first, dots, last = name.partition("..")
         try:
@@ -43,7 +46,7 @@ class AccountingPeriod:
 
 
 def _span(name: str) -> tuple[date, date]:
-    """The first day of a shorthand, and the first one after it."""
+    """The first day of a shorthand, and the first day after it."""
     if found := _DAY.fullmatch(name):
         day = date(*map(int, found.groups()))
         return day, day + timedelta(days=1)

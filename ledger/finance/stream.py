@@ -1,7 +1,7 @@
 """The whole book as one stream: entries of all accounts with their transfers, by account and sequence.
 
-One statement reads it, so that it is the book of one moment whatever is written meanwhile, and the database sends it
-bit by bit, so that no more than a few thousand rows are in memory.
+One statement reads it: it is the book of one moment, whatever is written meanwhile. The database sends it in parts, so
+that a few thousand rows are in memory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 5_000
 
 
 class BookTransfer(NamedTuple):
-    """Micro-credits of one grant moving from a bucket to another."""
+    """Micro-credits of one grant, from one bucket to another."""
 
     grant: int
     source: str
@@ -36,7 +36,8 @@ class BookTransfer(NamedTuple):
 class BookEntry(NamedTuple):
     """One entry as it is stored. Amounts are micro-credits, moments microseconds since 1970 UTC.
 
-    `balances` are what it left in each of `ledger.states.BUCKETS`.
+    `moves` are its transfers. `balances` are the credits in each bucket after it, in the order issued, available,
+    held, consumed, expired, revoked, scheduled.
     """
 
     account_id: str
@@ -49,7 +50,7 @@ class BookEntry(NamedTuple):
     balances: tuple[int, ...]
     moves: tuple[BookTransfer, ...]
     details: str | None
-    """JSON as it is stored, where it was asked for."""
+    """The entry's details as the JSON that is stored; None where they were not asked for."""
 
 
 _HEAD = ("account_id", "sequence", "kind", "at", "recorded_at", "key", "reservation")
@@ -61,7 +62,7 @@ _BOOK = (
 )
 _OF_ONE = "e.account_id = {}"
 _BY_THEN = "e.at <= {}"
-_MOVES_FROM = len(_HEAD) + len(BUCKETS)
+_TRANSFERS_AT = len(_HEAD) + len(BUCKETS)
 
 
 def stream_book(
@@ -69,8 +70,8 @@ def stream_book(
 ) -> Iterator[BookEntry]:
     """Every recorded entry, of one account or of all, in the order of account and sequence.
 
-    What has lapsed and has not been recorded yet is no entry: run `ledger.expire_due` first to have it in the book.
-    With `at` only what had taken effect by then; `details` adds each entry's own. Raises `AccountNotFound`.
+    A lapse that is due and not recorded yet is not among them: run `ledger.expire_due` first. With `at` only entries
+    that had taken effect by then; `details` adds the details of each. Raises `AccountNotFound`.
     """
     conditions: dict[str, str | int] = {}
     if account_id is not None:
@@ -85,10 +86,15 @@ def stream_book(
         yield _entry(list(group))
 
 
-def read_one_moment(session: Session) -> None:
-    """Have a transaction that has not begun yet see the book of one moment in all that it reads.
+def moved_into(entry: BookEntry, bucket: str) -> int:
+    """The micro-credits that an entry's transfers put into a bucket."""
+    return sum(transfer.amount for transfer in entry.moves if transfer.target == bucket)
 
-    On PostgreSQL it is made `REPEATABLE READ`; on SQLite nobody else writes while it lasts.
+
+def read_one_moment(session: Session) -> None:
+    """Make every read of a transaction that has not begun yet see the book of the same moment.
+
+    On PostgreSQL the transaction becomes `REPEATABLE READ`; on SQLite no other transaction writes while it lasts.
     """
     if session.get_bind().dialect.name == "postgresql":
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
@@ -96,5 +102,6 @@ def read_one_moment(session: Session) -> None:
 
 def _entry(rows: list[Any]) -> BookEntry:
     first = rows[0]
-    moves = () if first[_MOVES_FROM] is None else tuple([BookTransfer._make(row[_MOVES_FROM:-1]) for row in rows])
-    return BookEntry._make((*first[: len(_HEAD)], first[len(_HEAD) : _MOVES_FROM], moves, first[-1]))
+    has_any = first[_TRANSFERS_AT] is not None
+    transfers = tuple([BookTransfer._make(row[_TRANSFERS_AT:-1]) for row in rows]) if has_any else ()
+    return BookEntry._make((*first[: len(_HEAD)], first[len(_HEAD) : _TRANSFERS_AT], transfers, first[-1]))

@@ -1,4 +1,4 @@
-"""Values, ids, moments, cycles and the checks of what a caller gives. Pure.
+"""The values that a caller gives and gets: amounts, ids, moments, cycles, answers, and their checks. Pure.
 
-Imports errors and estimator's public names.
+May import `ledger.errors` and the public names of `estimator`.
 """

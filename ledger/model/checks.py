@@ -1,4 +1,4 @@
-"""What the values of commands must look like, whichever command they are part of."""
+"""Checks of values that several commands have: texts, ids, amounts, durations, labels, metadata."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ TEXT_MAX = 255
 """Characters in an account id, a dataset id or a key."""
 
 ID_BYTES_MAX = 512
-"""Bytes of UTF-8 in an account or dataset id, so that an index entry of both and a key fits every database."""
+"""Bytes of UTF-8 in an account or dataset id. An index entry of both ids and a key then fits every database."""
 
 PRIORITY_MAX = 32_767
-"""Priorities run from 0, burnt first, to this."""
+"""The highest priority. The lowest is 0, which burns first."""
 
 LABELS_MAX = 16
-"""Labels of one hold."""
+"""The most labels of one hold."""
 
 PAGE_MAX = 10_000
 """The most rows that one page lists, where nothing else is said."""
 
 METADATA_MAX = 4_000
-"""Characters of a caller's own metadata."""
+"""The most characters of a grant's metadata."""
 
 _MICROSECOND = timedelta(microseconds=1)
 DURATION_MAX = timedelta(days=36_525) // _MICROSECOND
@@ -45,7 +45,7 @@ def check_text(value: object, name: str) -> str:
 
 
 def check_id(value: object, name: str) -> str:
-    """A text as `check_text` has it, of at most 512 bytes. Raises `CommandInvalid`."""
+    """A text as `check_text` takes it, of at most 512 bytes in UTF-8. Raises `CommandInvalid`."""
     text = check_text(value, name)
     if len(text) > ID_BYTES_MAX // 4 and len(text.encode()) > ID_BYTES_MAX:
         raise CommandInvalid(name, f"has {len(text.encode())} bytes of UTF-8; give at most {ID_BYTES_MAX}.")
@@ -53,7 +53,7 @@ def check_id(value: object, name: str) -> str:
 
 
 def is_storable(value: str) -> bool:
-    """True for a text that every database stores as it is."""
+    """True for a text that every database stores unchanged: without NUL, without half a surrogate pair."""
     if value.isascii():
         return "\x00" not in value
     return not any(character == "\x00" or "\ud800" <= character <= "\udfff" for character in value)
@@ -62,7 +62,7 @@ def is_storable(value: str) -> bool:
 def check_amount(value: object, *, least: int, name: str = "amount") -> int:
     """Micro-credits of an amount of at least `least` of them. Raises `CommandInvalid`."""
     try:
-        micro = to_micro(value)  # type: ignore[arg-type]  # it refuses whatever is no amount
+        micro = to_micro(value)  # type: ignore[arg-type]  # it refuses what is not an amount
     except AmountInvalid as error:
         raise CommandInvalid(name, str(error)) from error
     if micro < least:
@@ -90,7 +90,7 @@ def check_limit(value: object, most: int = PAGE_MAX) -> int:
 
 
 def check_labels(labels: object, name: str = "labels") -> dict[str, str]:
-    """Names and values, texts of 1 to 255 characters, at most 16 of them, in the order of their names."""
+    """At most 16 labels in the order of their names, all texts as `check_text` takes them. Raises `CommandInvalid`."""
     if labels is None:
         return {}
     if not isinstance(labels, dict):
@@ -101,7 +101,7 @@ def check_labels(labels: object, name: str = "labels") -> dict[str, str]:
 
 
 def check_metadata(value: object) -> dict[str, Any]:
-    """A caller's own JSON object, kept as it is in the entry. Raises `CommandInvalid`."""
+    """A caller's own JSON object, stored in the entry as it is. Raises `CommandInvalid`."""
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -115,7 +115,7 @@ def check_metadata(value: object) -> dict[str, Any]:
 
 
 def _check_json(value: object, name: str, depth: int) -> None:
-    """Refuse what JSON cannot say exactly: floats, and whatever is not JSON at all."""
+    """Raise `CommandInvalid` for what JSON cannot say exactly: floats, and values that are not JSON."""
     if depth == 0:
         raise CommandInvalid(name, "is nested too deeply; give at most 7 levels.")
     if isinstance(value, dict):
@@ -133,7 +133,7 @@ def _check_json(value: object, name: str, depth: int) -> None:
 
 
 def check_common(key: str | None, at: datetime | None) -> None:
-    """Check what every command may have. Raises `CommandInvalid`."""
+    """Check the key and the moment of a command, where it has them. Raises `CommandInvalid`."""
     if key is not None:
         check_text(key, "key")
     if at is not None:

@@ -1,4 +1,4 @@
-"""Calendar arithmetic in UTC, on microseconds: the windows of spend limits, and the periods of recurring grants."""
+"""Calendar arithmetic in UTC on whole microseconds: windows of spend limits, periods of recurring grants."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAY = 24 * HOUR
 _MONTHS = {"month": 1, "year": 12}
 _MICROS = {"hour": HOUR, "day": DAY, "week": 7 * DAY}
 UNITS = (*_MICROS, *_MONTHS)
-"""What a recurrence may count: of one hour and longer, so that a year asleep is a bounded number of periods."""
+"""The units of a recurrence. An hour is the shortest, so a year has a bounded number of periods."""
 
 
 class LimitPeriod(StrEnum):
@@ -28,7 +28,7 @@ class LimitPeriod(StrEnum):
 
 
 def window_start(period: str, moment: int) -> int:
-    """The first moment of the day or month around an moment; 0 for what has no windows."""
+    """The first moment of the UTC day or month that a moment is in; 0 for a period without windows."""
     if period == LimitPeriod.DAY:
         return moment // DAY * DAY
     if period == LimitPeriod.MONTH:
@@ -38,9 +38,15 @@ def window_start(period: str, moment: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """Boundaries that come again: every `count` units from `anchor` on. A month's end stays a month's end.
+    """Boundaries every `count` units, counted from `anchor`.
 
-    The n-th boundary is counted from the anchor, never from the one before, so the 31st comes back after February.
+    Where a month is too short for the anchor's day, its last day is taken. Each boundary is counted from the anchor,
+    never from the one before, so the 31st comes back after February:
+
+    >>> from datetime import UTC, datetime
+    >>> cycle = Cycle("month", 1, to_moment(datetime(2027, 12, 31, tzinfo=UTC)))
+    >>> [from_moment(cycle.boundary(number)).date().isoformat() for number in (1, 2, 3)]
+    ['2028-01-31', '2028-02-29', '2028-03-31']
     """
 
     unit: str
@@ -48,7 +54,7 @@ class Cycle:
     anchor: int
 
     def boundary(self, index: int) -> int | None:
-        """The index-th boundary, the anchor being number 0; None beyond the calendar's end."""
+        """The index-th boundary, the anchor being number 0; None outside the years 1 to 9999."""
         if self.unit in _MICROS:
             moment = self.anchor + index * self.count * _MICROS[self.unit]
             return moment if moment <= MOMENT_MAX else None
@@ -61,15 +67,22 @@ class Cycle:
         return to_moment(anchor.replace(year=year, month=month, day=day))
 
     def first_after(self, moment: int) -> int:
-        """The number of the first boundary after an moment; it may lie before the anchor."""
+        """The number of the first boundary after a moment; it may lie before the anchor."""
         step = self.count * _MICROS.get(self.unit, 28 * DAY * _MONTHS.get(self.unit, 1))
         index = (moment - self.anchor) // step + 1
-        # A month is longer than the 28 days counted here, so the guess may be too late, by far after many years.
-        while (found := self.boundary(index - 1)) is None or found > moment:
-            index -= max(1, ((found or MOMENT_MAX) - moment) // (32 * DAY * _MONTHS.get(self.unit, 1)) // self.count)
-        while (found := self.boundary(index)) is not None and found <= moment:
+        # The guess counts 28 days a month. Months are longer, so after many years the guess is far too late.
+        while not self._is_past(index - 1, moment):
+            found = self.boundary(index - 1)
+            distance = (MOMENT_MAX if found is None else found) - moment
+            index -= max(1, distance // (32 * DAY * _MONTHS.get(self.unit, 1)) // self.count)
+        while self._is_past(index, moment):
             index += 1
         return index
+
+    def _is_past(self, index: int, moment: int) -> bool:
+        """True for a boundary at or before a moment. One before the year 1 is past, one after the year 9999 is not."""
+        found = self.boundary(index)
+        return index < 0 if found is None else found <= moment
 
 
 @lru_cache(maxsize=256)

@@ -1,7 +1,11 @@
 """Public ids: `<account>/g<number>` a grant, `<account>/r<number>` a reservation, `<account>/o<number>` the start of a
 run in the outbox, `dataset-<dataset>-<ms>` a run.
 
-The number is that of the entry which made it, so an id alone says which account (and shard) it belongs to.
+The number is the sequence of the entry that made it. The account's id is part of each id but a run's, so the id alone
+says which account, and which shard, it belongs to.
+
+>>> parse_reservation_id(format_reservation_id("acme", 7))
+('acme', 7)
 """
 
 from __future__ import annotations
@@ -24,17 +28,25 @@ def format_reservation_id(account_id: str, number: int) -> str:
 
 
 def format_start_id(account_id: str, number: int) -> str:
-    """The public id of a run's start: of all accounts' runs it names one, which a run id does within an account."""
+    """The public id of a run's start. It is unique among all accounts; a run id is unique within its account."""
     return f"{account_id}/o{number}"
 
 
 def format_run_id(dataset_id: str, started_ms: int) -> str:
-    """The wire's run id: the dataset and the epoch milliseconds of the launch."""
+    """The wire's run id: the dataset and the epoch milliseconds of the launch.
+
+    >>> format_run_id("d1", 1712234567890)
+    'dataset-d1-1712234567890'
+    """
     return f"dataset-{dataset_id}-{started_ms}"
 
 
 def parse_reservation_id(reservation_id: str) -> tuple[str, int]:
-    """Account id and number of a reservation id. Raises `ReservationNotFound` for anything else."""
+    """Account id and number of a reservation id. Raises `ReservationNotFound` for anything else.
+
+    >>> parse_reservation_id("acme/r2")
+    ('acme', 2)
+    """
     return _parse_id(reservation_id, "/r", ReservationNotFound)
 
 
@@ -62,7 +74,11 @@ def _parse_id(text: str, mark: str, missing: Callable[[str], LedgerError]) -> tu
 
 
 def parse_run_id(run_id: str) -> tuple[str, int]:
-    """Dataset id and epoch milliseconds of a run id. Raises `RunNotFound` for anything else."""
+    """Dataset id and epoch milliseconds of a run id. Raises `RunNotFound` for anything else.
+
+    >>> parse_run_id("dataset-d1-1712234567890")
+    ('d1', 1712234567890)
+    """
     if not isinstance(run_id, str):
         raise RunNotFound(repr(run_id))
     dataset_id, _, started = run_id.removeprefix("dataset-").rpartition("-")
@@ -72,5 +88,5 @@ def parse_run_id(run_id: str) -> tuple[str, int]:
 
 
 def _is_number(text: str) -> bool:
-    """True for plain digits within int64, without a leading zero: one spelling an id."""
+    """True for ASCII digits within int64, without a leading zero, so that an id has one spelling."""
     return text.isascii() and text.isdigit() and len(text) <= 18 and (text[0] != "0" or text == "0")

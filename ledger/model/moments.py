@@ -1,4 +1,4 @@
-"""Moments: whole microseconds since 1970-01-01 UTC, which are exact, ordered, and the same on every database."""
+"""Moments: whole microseconds since 1970-01-01 UTC. They are exact, ordered, and the same on every database."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def from_moment(moment: int) -> datetime:
 
 
 def from_optional(moment: int | None) -> datetime | None:
-    """As `from_moment`, where none means never."""
+    """As `from_moment`; None, which means never, stays None."""
     return None if moment is None else from_moment(moment)
 
 

@@ -12,7 +12,7 @@ from estimator import RunResponse
 
 
 class Bucket(StrEnum):
-    """Where credits are. Each grant's credits sit in exactly one of those after `issued`, where they came from."""
+    """Where credits are. They come from `issued`, and then each credit of a grant is in exactly one other bucket."""
 
     ISSUED = "issued"
     AVAILABLE = "available"
@@ -24,7 +24,7 @@ class Bucket(StrEnum):
 
 
 class ReservationState(StrEnum):
-    """A reservation is held until the first of capture, release and expiry, and never again."""
+    """A reservation is held until a final capture, a release or its expiry ends it for good."""
 
     HELD = "held"
     CAPTURED = "captured"
@@ -33,7 +33,7 @@ class ReservationState(StrEnum):
 
 
 class StartState(StrEnum):
-    """The start of a run waits until it is handed over, or until the run ends without that."""
+    """The start of a run waits until it is delivered, or is withdrawn because its run has ended."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
@@ -60,10 +60,10 @@ class EntryKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """An account's credits at a moment, by bucket; the six sum to `issued`.
+    """An account's credits at a moment, by bucket; the six buckets sum to `issued`.
 
-    `scheduled` were granted and take effect later. `owed` is how many of the issued credits its credit line has
-    lent and not got back: they are held or consumed.
+    `scheduled` credits were granted and take effect later. `owed` is how many of the issued credits the credit line has
+    lent and not got back. These are held or consumed.
     """
 
     account_id: str
@@ -78,13 +78,13 @@ class Balance:
 
     @property
     def issued(self) -> Decimal:
-        """All credits ever granted to the account, and those that its credit line has lent it."""
+        """All credits ever granted to the account, and those that its credit line has lent and not got back."""
         return self.available + self.held + self.consumed + self.expired + self.revoked + self.scheduled
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An opened account. `replayed` tells that it was open already."""
+    """An open account. `replayed` is True where it was open before."""
 
     account_id: str
     opened_at: datetime
@@ -95,7 +95,7 @@ class Account:
 class Grant:
     """A lot of credits with its own priority (lower burns first) and expiry (None: never), as it was granted.
 
-    Of a recurring grant `expires_at` is the end of its first period. `repaid` is how much of it went to what the
+    `expires_at` of a recurring grant is the end of its first period. `repaid` is how much of the grant repaid what the
     credit line had lent.
     """
 
@@ -120,7 +120,7 @@ class Grant:
 class GrantStanding:
     """Where a grant's credits are at a moment; the six places sum to `amount`.
 
-    `expires_at` is when this lot lapses; `recurring_id` the first lot of the recurrence that it belongs to. For the
+    `expires_at` is when this lot lapses. `recurring_id` is the grant id of the first lot of its recurrence. For the
     credit line `amount` is what is owed.
     """
 
@@ -144,7 +144,7 @@ class GrantStanding:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """What was taken back of a grant, and of the other lots of its recurrence."""
+    """The credits taken back of a grant, and of the other lots of its recurrence; `grants` names all of them."""
 
     account_id: str
     grant_id: str
@@ -167,7 +167,7 @@ class Adjustment:
 
 @dataclass(frozen=True, slots=True)
 class CreditLine:
-    """How much an account may owe, how much it owes, and how much more it may."""
+    """How much an account may owe (`limit`), how much it owes, and how much more it may owe (`left`)."""
 
     account_id: str
     limit: Decimal
@@ -178,7 +178,7 @@ class CreditLine:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What holds with a label may take in a period; `maximum` None: no longer limited."""
+    """What holds with a label may take in a period. `maximum` None means that the limit was lifted."""
 
     account_id: str
     label: str
@@ -198,11 +198,11 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A hold as the operation that answers it left it.
+    """A hold, as it was after the operation that answers it.
 
-    `amount` was held. `captured` was consumed, with what captures took above the hold; `freed` went back; `refunded`
-    is what of the captured was given back since. `applied` is what this operation held, captured, freed or
-    refunded. `rows` is how many rows the hold pays, where it was reserved `at_most` with a plan.
+    `amount` was held. `captured` was consumed, including what captures took above the hold. `freed` went back to the
+    grants. `refunded` is the part of `captured` that was given back later. `applied` is what this operation held,
+    captured, freed or refunded. `rows` is how many rows the hold pays, where it was reserved `at_most` with a plan.
     """
 
     reservation_id: str
@@ -225,7 +225,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """What bringing an account up to date found due: holds and grants that lapsed, and the credits that expired."""
+    """What had come due in an account: the holds and grants that lapsed, the credits freed and expired."""
 
     account_id: str
     reservations: tuple[str, ...]
@@ -236,7 +236,7 @@ class Expiry:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A launched run, its hold, and the wire's answer: the first one, also when it is a replay.
+    """A launched run, its hold, and the response on the wire. A replay has the first response.
 
     For an estimate-only request `run_id` and `reservation_id` are None and nothing is held.
     """

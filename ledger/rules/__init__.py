@@ -1,13 +1,18 @@
-"""The decisions, pure: (accounts in memory, commands) -> entries posted to those accounts, and one result a command.
+"""The decisions: commands and accounts in memory become entries of those accounts and one result a command. Pure.
+
+May import `commands`, `book`, `model`, `ledger.errors` and the public names of `estimator`.
 
 A command is decided in four steps, the same for every command and every database:
 
-1. its account must exist, and its key must be unbound (same request: the first answer again; other: a conflict);
-2. what has come due by its moment is recorded first, each event at its own moment (`timeline`);
-3. everything that could refuse it is looked at: not found, then wrong state, then limits, then insufficient credits;
-4. from here it must succeed: it becomes one entry made of transfers.
+1. Its account must exist, and its key must be free. A key bound by the same request answers the first result again; a
+   key bound by another request is a conflict.
+2. Whatever has come due by the command's moment is recorded first, each event at its own moment (`timeline`).
+3. All refusals are checked, in this order: not found, wrong state, limits, insufficient credits.
+4. The command becomes one entry made of transfers. Each rule marks the line from which on it must succeed.
 
-An account's time never goes back: a moment before its latest entry is taken as that entry's.
+A rule may also stop with `GrantsIncomplete`. That refuses nothing: the batch is decided again, with more grants read.
+
+An account's time never goes back: a command at a moment before the latest entry takes that entry's moment.
 """
 
 from __future__ import annotations
@@ -51,9 +56,10 @@ Rejection = LedgerError | EstimatorError
 def decide(
     accounts: MutableMapping[str, AccountState], commands: Iterable[Command], now: int
 ) -> list[Result | Rejection]:
-    """Decide commands in order, each seeing the ones before; `now` (microseconds) is the moment of those without one.
+    """Decide commands in order; each sees what the ones before it did.
 
-    Accepted commands change `accounts`; a rejected one is answered by its error and disturbs no other.
+    `now` is the moment, in microseconds, of commands that give none. An accepted command changes `accounts`. A
+    rejected one changes nothing, and its result is its error.
     """
     results: list[Result | Rejection] = []
     for command in commands:
@@ -71,7 +77,7 @@ def _decide_one(accounts: MutableMapping[str, AccountState], command: Command, n
     if isinstance(command, OpenAccount):
         return _open(state)
     if state.is_opened_here:
-        # Its row is there for the command further on that opens it; to the ones before it is not.
+        # The row was inserted for a later command of this batch. For the commands before that one it does not exist.
         raise AccountNotFound(command.account_id)
     at = max(now if command.at is None else to_moment(command.at), state.at)
     if isinstance(command, GetBalance):
@@ -86,8 +92,9 @@ def _decide_one(accounts: MutableMapping[str, AccountState], command: Command, n
     if state.due_at is None or state.due_at > at:
         state.advanced = None
         return _apply(state, command, at, now, binding)
-    # A refused command moves nothing, not even what had come due before it: that is recorded in a copy, which takes
-    # the account's place when a command is accepted, and serves the next command of that moment when it is refused.
+    # A refused command changes nothing, so what had come due before it is recorded in a copy of the account. When the
+    # command is accepted, the copy takes the account's place. When it is refused, the next command of that moment
+    # uses the same copy.
     if state.advanced is None or state.advanced[0] != at:
         state.advanced = None
         copy = state.fork()
@@ -102,7 +109,7 @@ def _apply(
     state: AccountState, command: Any, at: int, now: int, binding: Binding, lapses: Sequence[Posting] = ()
 ) -> Result:
     if isinstance(command, ExpireDue):
-        # With lapses or without, its due moment has been worked out anew and is to be written.
+        # The account's next due moment has been computed again, even where nothing lapsed, and must be written.
         state.is_accepted = True
         return answers.expiry(state.account_id, lapses)
     posting = _RULES[type(command)](state, command, at, now, binding)

@@ -18,7 +18,7 @@ from ledger.rules.spending import NO_LABELS, draw, repayment, spendable, transfe
 from ledger.rules.timeline import lot_end
 
 _ADJUSTMENT_PRIORITY = 100
-_BEFORE_ALL = -1  # the line lends last of all; first in the order of its rows, it is always among those read
+_BEFORE_ALL = -1  # the credit line lends last; as the first row in burn order it is always on the first page read
 
 
 def grant(state: AccountState, command: GrantCredits, at: int, now: int, binding: Binding) -> Posting:
@@ -29,6 +29,7 @@ def grant(state: AccountState, command: GrantCredits, at: int, now: int, binding
     if ends_at is not None and ends_at <= max(at, effective_at):
         raise CommandInvalid("expires_at", "is not after the grant takes effect. Give a later moment.")
     check_room(state, command.amount_micro)
+    # From here on the command must succeed.
     terms = _recurrence(command, number, max(at, effective_at), ends_at)
     expires_at = ends_at if terms is None else lot_end(terms, terms["next"])
     granted = GrantState(
@@ -51,7 +52,7 @@ def grant(state: AccountState, command: GrantCredits, at: int, now: int, binding
 
 
 def _said(command: GrantCredits, effective_at: int, terms: dict[str, Any] | None) -> dict[str, Any]:
-    """What a grant's entry keeps beyond priority and expiry: what the command said, nothing for what it did not."""
+    """The details of a grant's entry beyond priority and expiry: what the command gave, without its defaults."""
     said = {
         "kind": None if command.kind == GrantKind.PAID else str(command.kind),
         "effective_at": None if command.effective_at is None else effective_at,
@@ -65,7 +66,7 @@ def _said(command: GrantCredits, effective_at: int, terms: dict[str, Any] | None
 
 
 def _recurrence(command: GrantCredits, number: int, effective_at: int, ends_at: int | None) -> dict[str, Any] | None:
-    """The terms that the latest lot of a recurrence carries; `next` is the boundary at which its period ends."""
+    """The terms of a recurrence, which its latest lot carries. `next` numbers the boundary that ends its period."""
     recurrence = command.recurrence
     if recurrence is None:
         return None
@@ -84,13 +85,13 @@ def _recurrence(command: GrantCredits, number: int, effective_at: int, ends_at: 
 
 
 def check_room(state: AccountState, amount: int) -> None:
-    """Refuse an issue that would carry the account's total beyond int64."""
+    """Raise `CommandInvalid` for an amount that would carry the account's total beyond int64."""
     if state.buckets[ISSUED] + amount >= 2**63:
         raise CommandInvalid("amount", "would carry the account beyond 9,223,372,036,854 credits. Grant less.")
 
 
 def revoke(state: AccountState, command: RevokeGrant, at: int, now: int, binding: Binding) -> Posting:
-    """Take back what is left of a grant, and of the lots of its recurrence, which ends."""
+    """Take back what is left of a grant. Of a recurring grant take back every lot, and end the recurrence."""
     named = state.grants.get(command.number)
     if named is None or named.kind == CREDIT_LINE:
         raise GrantNotFound(command.grant_id)
@@ -100,6 +101,7 @@ def revoke(state: AccountState, command: RevokeGrant, at: int, now: int, binding
         lots = [lot for lot in lots if lot is named or lot.recurrence or any(lot.buckets[i] for i in _LEFT)]
     if all(lot.revoked_at is not None or _is_over(lot, at) for lot in lots):
         raise GrantEnded(command.grant_id, "revoked" if named.revoked_at is not None else "expired")
+    # From here on the command must succeed.
     transfers: list[PostedTransfer] = []
     for lot in sorted(lots, key=lambda lot: lot.number):
         transfers += [(lot.number, i, REVOKED, lot.buckets[i]) for i in (AVAILABLE, SCHEDULED) if lot.buckets[i]]
@@ -123,6 +125,7 @@ def adjust(state: AccountState, command: Adjust, at: int, now: int, binding: Bin
     details: dict[str, Any] = {"reason": command.reason, "amount": amount}
     if amount > 0:
         check_room(state, amount)
+        # From here on the command must succeed.
         number = state.sequence + 1
         added = GrantState(
             number, _ADJUSTMENT_PRIORITY, None, [0] * len(BUCKETS), PROMOTIONAL, at, is_new=True
@@ -134,12 +137,13 @@ def adjust(state: AccountState, command: Adjust, at: int, now: int, binding: Bin
         there = spendable(state, NO_LABELS, lend=False)
         if there < -amount:
             raise InsufficientCredits(state.account_id, from_micro(-amount), from_micro(there))
+        # From here on the command must succeed.
         transfers = transfers_of(state, draw(state, -amount, NO_LABELS), CONSUMED)
     return state.post(EntryKind.ADJUST, at=at, recorded_at=now, details=details, transfers=transfers, binding=binding)
 
 
 def set_credit_line(state: AccountState, command: SetCreditLine, at: int, now: int, binding: Binding) -> Posting:
-    """Set how much the account may owe; below what it owes, it borrows no more until that is repaid."""
+    """Set how much the account may owe. With a limit below what it owes, it borrows nothing until that is repaid."""
     if state.line is None:
         state.add_grant(
             GrantState(state.sequence + 1, _BEFORE_ALL, None, [0] * len(BUCKETS), CREDIT_LINE, at, is_new=True)

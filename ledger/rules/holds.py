@@ -27,7 +27,7 @@ from ledger.rules.spending import NO_LABELS, check_spendable, draw, spendable, t
 
 
 def reserve(state: AccountState, command: Reserve, at: int, now: int, binding: Binding) -> Posting:
-    """Hold credits, all or none of them, or as many as there are."""
+    """Hold the amount or refuse; with `at_most`, hold what there is up to the amount."""
     amount = command.amount_micro
     labels = command.labels or NO_LABELS
     expires_at = lapse_of(command.expires_micros, command.grace_micros, at)
@@ -40,13 +40,14 @@ def reserve(state: AccountState, command: Reserve, at: int, now: int, binding: B
     check_limits(state, labels, amount, at)
     if not command.at_most:
         check_spendable(state, amount, labels)
+    # From here on the command must succeed.
     return hold_credits(
         state, amount, at, now, details, binding, labels, kept=command.labels, grace=command.grace_micros
     )
 
 
 def lapse_of(expires_micros: int | None, grace_micros: int, at: int) -> int | None:
-    """The moment at which a hold made at `at` expires."""
+    """The moment at which a hold made at `at` expires; None for never. Raises `CommandInvalid` after the year 9999."""
     if expires_micros is None:
         return None
     if at + expires_micros + grace_micros > MOMENT_MAX:
@@ -66,9 +67,10 @@ def hold_credits(
     kept: dict[str, str] | None,
     grace: int = 0,
 ) -> Posting:
-    """Move an amount that is there to held, slice by slice in burn order, and count it against its limits.
+    """Move an amount to `held`, slice by slice in burn order, and count it against its limits. Refuses nothing.
 
-    `labels` is what limits and scopes look at, `kept` what of it the caller gave.
+    The caller has checked that the amount can be spent. `labels` are all labels of the hold, which limits and scopes
+    look at; `kept` are those that the caller gave, which are stored.
     """
     slices = draw(state, amount, labels)
     number = state.sequence + 1
@@ -97,7 +99,7 @@ def hold_credits(
 
 
 def capture(state: AccountState, command: Capture, at: int, now: int, binding: Binding) -> Posting:
-    """Consume part of a hold, and more than it where that is asked for and there."""
+    """Consume part of a hold, all of it, or more than it, as far as the command's policy allows."""
     hold = held(state, command.number, command.reservation_id)
     amount = hold.held if command.amount_micro is None else command.amount_micro
     over = amount - hold.held
@@ -105,6 +107,7 @@ def capture(state: AccountState, command: Capture, at: int, now: int, binding: B
     if over > 0:
         extra = _beyond(state, command, hold, over, amount)
         amount = hold.held
+    # From here on the command must succeed.
     if command.final:
         details = {"requested": command.amount_micro} if over > 0 else None
         return close_hold(state, hold, EntryKind.CAPTURE, amount, at, now, binding, details, extra)
@@ -121,7 +124,7 @@ def capture(state: AccountState, command: Capture, at: int, now: int, binding: B
 
 
 def _beyond(state: AccountState, command: Capture, hold: Hold, over: int, amount: int) -> list[PostedTransfer]:
-    """Take what a capture asks for above its hold from what else there is, as its policy allows."""
+    """Consume what a capture asks for above its hold, from other credits of the account, as its policy allows."""
     if command.over == OverCapture.REJECT:
         raise CaptureExceedsReservation(command.reservation_id, from_micro(amount), from_micro(hold.held))
     labels = labels_of(hold)
@@ -129,6 +132,7 @@ def _beyond(state: AccountState, command: Capture, hold: Hold, over: int, amount
         over = min(over, spendable(state, labels, lend=False))
     else:
         check_spendable(state, over, labels)
+    # From here on the capture must succeed.
     slices = draw(state, over, labels)
     hold.extra += over
     hold.slices += [[number, 0, part] for number, part in slices]
@@ -137,7 +141,7 @@ def _beyond(state: AccountState, command: Capture, hold: Hold, over: int, amount
 
 
 def labels_of(hold: Hold) -> dict[str, str]:
-    """The labels of a hold: those of the run that it pays, and those that its caller gave."""
+    """The labels of a hold: `dataset` and `run` where it pays a run, and those that the caller gave."""
     own = hold.labels or NO_LABELS
     if hold.dataset_id is None:
         return own
@@ -147,6 +151,7 @@ def labels_of(hold: Hold) -> dict[str, str]:
 def release(state: AccountState, command: Release, at: int, now: int, binding: Binding) -> Posting:
     """Free all that is still held."""
     hold = held(state, command.number, command.reservation_id)
+    # From here on the command must succeed.
     return close_hold(state, hold, EntryKind.RELEASE, 0, at, now, binding)
 
 
@@ -159,6 +164,7 @@ def extend(state: AccountState, command: Extend, at: int, now: int, binding: Bin
         raise ReservationNotHeld(command.reservation_id, ReservationState.EXPIRED)
     if hold.expires_at + command.by_micros + hold.grace > MOMENT_MAX:
         raise CommandInvalid("by", "would end the hold after the year 9999. Give a shorter one.")
+    # From here on the command must succeed.
     hold.expires_at += command.by_micros
     hold.is_changed = True
     return state.post(
@@ -173,7 +179,7 @@ def extend(state: AccountState, command: Extend, at: int, now: int, binding: Bin
 
 
 def refund(state: AccountState, command: Refund, at: int, now: int, binding: Binding) -> Posting:
-    """Give captured credits back where they came from, last consumed first."""
+    """Give captured credits back to the grants that they came from, last consumed first."""
     hold = state.holds.get(command.number)
     if hold is None:
         raise ReservationNotFound(command.reservation_id)
@@ -181,6 +187,7 @@ def refund(state: AccountState, command: Refund, at: int, now: int, binding: Bin
     amount = refundable if command.amount_micro is None else command.amount_micro
     if not refundable or amount > refundable:
         raise RefundExceedsCapture(command.reservation_id, from_micro(amount), from_micro(refundable))
+    # From here on the command must succeed.
     hold.refunded += amount
     hold.is_changed = True
     transfers: list[PostedTransfer] = []
@@ -212,7 +219,11 @@ def refund(state: AccountState, command: Refund, at: int, now: int, binding: Bin
 def _give_back(
     state: AccountState, number: int, amount: int, at: int, transfers: list[PostedTransfer], stood_in: list[list[int]]
 ) -> None:
-    """Give one slice back; what the credit line lent and got back, to the grants that stood in for it, last first."""
+    """Give one slice back to its grant.
+
+    A slice of the credit line first reduces what is owed. The rest of it was repaid by later grants, and goes back to
+    those, the latest first.
+    """
     grant = state.grants[number]
     if grant.kind != CREDIT_LINE:
         transfers.append(_given(state, number, amount, at))
@@ -239,7 +250,7 @@ def _given(state: AccountState, number: int, amount: int, at: int) -> PostedTran
 
 
 def held(state: AccountState, number: int, name: str) -> Hold:
-    """The reservation that a command names, which must still be held."""
+    """The hold that a command names. Raises `ReservationNotFound`, and `ReservationNotHeld` unless it is held."""
     hold = state.holds.get(number)
     if hold is None:
         raise ReservationNotFound(name)

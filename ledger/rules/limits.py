@@ -1,8 +1,8 @@
 """Spend limits: what holds with a label may take in a day, a month or ever, and how many may be open at once.
 
-A hold counts in the window in which it was made, with all that it holds; what it frees, or is refunded later, counts
-there no more. What a capture takes above its hold is counted and never refused by a limit: the work is done. A limit
-counts from the moment it is set.
+A hold counts with its whole amount in the window in which it was made. What it frees, and what is refunded later, is
+subtracted in that same window. What a capture takes above its hold counts too, but no limit refuses it, because the
+work is done. A limit counts holds from the moment at which it is set.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Counted = list[tuple[LimitState, UsageKey]]
 
 
 def set_limit(state: AccountState, command: SetLimit, at: int, now: int, binding: Binding) -> Posting:
-    """Set, change or lift a limit; one that is lifted counts nothing until it is set again."""
+    """Set, change or lift a limit. A lifted limit counts nothing until it is set again."""
     maximum = command.maximum_units
     limit = find_limit(state, command)
     if limit is None:
@@ -61,7 +61,7 @@ def matching(state: AccountState, labels: dict[str, str], at: int) -> Counted:
 
 
 def left_of(state: AccountState, limit: LimitState, key: UsageKey) -> int:
-    """What a limit leaves: micro-credits, or holds. Below 0 where captures went above it or it was lowered."""
+    """What a limit leaves: micro-credits, or holds. It is below 0 after captures above it, or after it was lowered."""
     usage = state.usage.get(key)
     if usage is None:
         return limit.maximum or 0
@@ -84,7 +84,7 @@ def check_limits(state: AccountState, labels: dict[str, str], amount: int, at: i
 
 
 def count_hold(state: AccountState, limits: Counted, amount: int) -> list[list[Any]]:
-    """Count a new hold against its limits; answers what it was counted under, to be kept with it."""
+    """Count a new hold against its limits. Answers the keys it was counted under, to be stored with the hold."""
     for _, key in limits:
         usage = state.usage_of(key)
         usage.spent += amount

@@ -1,4 +1,4 @@
-"""Rules of runs: launch one on a dataset that has no other active, settle it by what it delivered."""
+"""Rules of runs: launch one on a dataset without an active run, and settle it by what it delivered."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from estimator.credits import from_micro, to_micro
 from ledger.book.postings import Binding, Posting
 from ledger.book.states import AccountState
 from ledger.commands import LaunchRun, SettleRun
-from ledger.errors import CommandInvalid, InsufficientCredits, RunAlreadyActive, RunNotFound
+from ledger.errors import (
+    CaptureExceedsReservation,
+    CommandInvalid,
+    InsufficientCredits,
+    RunAlreadyActive,
+    RunNotFound,
+)
 from ledger.model.ids import format_reservation_id, format_run_id
 from ledger.model.values import EntryKind
 from ledger.rules.holds import held, hold_credits, lapse_of
@@ -28,7 +34,7 @@ def launch(state: AccountState, command: LaunchRun, at: int, now: int, binding: 
         raise RunAlreadyActive(dataset_id, format_run_id(dataset_id, started))
     amount = to_micro(quote.credits)
     expires_at = lapse_of(command.expires_micros, command.grace_micros, at)
-    # Two launches in one millisecond, after a quick end of the first, still get two run ids.
+    # Two launches of a dataset in one millisecond get two run ids: the first may have ended within it.
     started_ms = max(at // 1000, state.started_ms_last.get(dataset_id, -1) + 1)
     labels = {"dataset": dataset_id, "run": format_run_id(dataset_id, started_ms)} | (command.labels or {})
     check_limits(state, labels, amount, at)
@@ -36,6 +42,7 @@ def launch(state: AccountState, command: LaunchRun, at: int, now: int, binding: 
     if there < amount:
         rows = affordable_rows(command.plan, command.card, from_micro(there))
         raise InsufficientCredits(state.account_id, from_micro(amount), from_micro(there), rows)
+    # From here on the command must succeed.
     response = RunResponse.of(
         quote,
         run_id=format_run_id(dataset_id, started_ms),
@@ -63,7 +70,7 @@ def launch(state: AccountState, command: LaunchRun, at: int, now: int, binding: 
     state.started_ms_last[dataset_id] = started_ms
     state.launches[posting.sequence] = posting
     if command.outbox:
-        # An account whose time is ahead of the clock must not have its runs wait for the clock.
+        # Where the account's time is ahead of the clock, the run's start is due at the clock's time, not later.
         state.starts_new.append((posting.sequence, at, min(at, now)))
     return posting
 
@@ -73,13 +80,17 @@ def settle(state: AccountState, command: SettleRun, at: int, now: int, binding: 
     number = state.runs.get((command.dataset_id, command.started_ms))
     if number is None:
         raise RunNotFound(command.run_id)
-    hold = held(state, number, format_reservation_id(state.account_id, number))
+    reservation_id = format_reservation_id(state.account_id, number)
+    hold = held(state, number, reservation_id)
     launched = state.launches[number].parsed_details()
     card_id = launched["card_id"]
     card = state.cards[card_id]
     outcome = command.outcome
     priced = price_outcome(RunPlan.from_dict(launched["plan"]), card, outcome)
     captured = to_micro(priced.credits)
+    if captured > hold.held:  # captures in parts have taken some of what was held for the run
+        raise CaptureExceedsReservation(reservation_id, from_micro(captured), from_micro(hold.held))
+    # From here on the command must succeed.
     details = {
         "outcome": outcome.to_dict(),
         "card_id": card_id,

@@ -1,11 +1,11 @@
-"""What a hold's life is made of: consuming part of it, freeing the rest, and the entry that says so.
+"""The end of a hold: part of it is consumed, the rest is freed, and one entry records both.
 
     reservation   held ──capture──> captured      (what the capture leaves is freed, or stays held)
                    ├───release──> released
                    └───moment of expiry, and grace──> expired
 
-What a hold frees returns to its grants; where a grant has lapsed or was revoked meanwhile, it is expired or
-revoked instead, and what the credit line lent goes back to it.
+Freed credits return to their grants. Those of a grant that has lapsed meanwhile are expired, those of a revoked grant
+are revoked, and those that the credit line lent go back to it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ def close_hold(
     details: dict[str, Any] | None = None,
     extra: list[PostedTransfer] | None = None,
 ) -> Posting:
-    """End a hold: consume `captured` of it in burn order, free the rest; `extra` are transfers beyond the hold."""
+    """End a hold: consume `captured` of it in burn order and free the rest. Refuses nothing.
+
+    `captured` is at most what is held. `extra` are transfers of credits that the hold did not hold.
+    """
     transfers = consume(hold, captured) + free(state, hold, at) + (extra or [])
     has_history = hold.captured > captured or hold.extra or hold.refunded
     hold.state = STATE_AFTER[kind]
@@ -52,7 +55,7 @@ def close_hold(
 
 
 def consume(hold: Hold, amount: int) -> list[PostedTransfer]:
-    """Consume an amount of what is held, first slice first."""
+    """Consume an amount that is held, first slice first."""
     transfers: list[PostedTransfer] = []
     hold.captured += amount
     hold.is_changed = True
@@ -83,7 +86,7 @@ def free(state: AccountState, hold: Hold, at: int) -> list[PostedTransfer]:
 
 
 def count_settled(state: AccountState, hold: Hold, freed: int) -> None:
-    """Give back to the limits that counted a hold what it freed, and its place among the open ones."""
+    """Subtract what a hold freed from the limits that counted it, and one from their open holds."""
     for number, value, window in hold.counted or ():
         usage = state.usage_of((number, value, window))
         usage.spent -= freed
@@ -92,7 +95,7 @@ def count_settled(state: AccountState, hold: Hold, freed: int) -> None:
 
 
 def count_spent(state: AccountState, hold: Hold, amount: int) -> None:
-    """Count what a hold consumed above what it held (below 0: what was given back) against its limits."""
+    """Count an amount consumed above the hold against the hold's limits; an amount below 0 was refunded."""
     for number, value, window in hold.counted or ():
         usage = state.usage_of((number, value, window))
         usage.spent += amount
@@ -100,7 +103,7 @@ def count_spent(state: AccountState, hold: Hold, amount: int) -> None:
 
 
 def life_of(hold: Hold) -> dict[str, Any]:
-    """What every entry of a hold's life says about it."""
+    """The details that every entry of a hold's life has."""
     said: dict[str, Any] = {
         "amount": hold.amount,
         "reserved_at": hold.reserved_at,
@@ -114,7 +117,7 @@ def life_of(hold: Hold) -> dict[str, Any]:
 
 
 def totals_of(hold: Hold) -> dict[str, Any]:
-    """How the hold stands, where an entry's own transfers do not tell."""
+    """The hold's state and totals, for entries whose own transfers do not tell them."""
     return {
         "state": str(hold.state),
         "captured": hold.captured + hold.extra,

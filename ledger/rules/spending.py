@@ -13,7 +13,7 @@ NO_LABELS: dict[str, str] = {}
 
 
 def spendable(state: AccountState, labels: dict[str, str], *, lend: bool = True) -> int:
-    """What a hold with these labels could take: available grants that pay for it, and what the credit line lends."""
+    """Micro-credits that a hold with these labels may take, from grants and, with `lend`, from the credit line."""
     if state.scoped_count:
         available = sum(grant.buckets[AVAILABLE] for grant in state.burn_order() if grant.pays_for(labels))
     else:
@@ -29,7 +29,11 @@ def check_spendable(state: AccountState, amount: int, labels: dict[str, str]) ->
 
 
 def draw(state: AccountState, amount: int, labels: dict[str, str]) -> list[tuple[int, int]]:
-    """The slices (grant number, micro-credits) that pay an amount which is there: in burn order, the line last."""
+    """The slices (grant number, micro-credits) that pay an amount: grants in burn order, then the credit line.
+
+    The caller has checked that the amount is there. Raises `GrantsIncomplete` where grants beyond the page that was
+    read may be needed.
+    """
     slices: list[tuple[int, int]] = []
     order = state.burn_order()
     spent, is_leading = 0, True
@@ -50,7 +54,7 @@ def draw(state: AccountState, amount: int, labels: dict[str, str]) -> list[tuple
             spent += 1
         else:
             is_leading = False
-    # Spent grants leave the order, so that a batch of many draws does not walk over them again.
+    # Spent grants leave the order, so a batch of many draws does not walk over them again.
     del order[:spent]
     if amount and state.page_end is not None:
         raise GrantsIncomplete(state.account_id)
@@ -60,15 +64,16 @@ def draw(state: AccountState, amount: int, labels: dict[str, str]) -> list[tuple
 
 
 def transfers_of(state: AccountState, slices: list[tuple[int, int]], target: int) -> list[PostedTransfer]:
-    """The transfers that take slices from where they are: grants' available credits, or what the line may issue."""
+    """The transfers that move slices to a bucket: from a grant's available credits, or issued by the credit line."""
     line = None if state.line is None else state.line.number
     return [(number, ISSUED if number == line else AVAILABLE, target, part) for number, part in slices]
 
 
 def repayment(state: AccountState, grant: GrantState, amount: int) -> list[PostedTransfer]:
-    """Transfers by which new credits of a grant stand in for consumed ones that the credit line lent.
+    """The transfers by which new credits of a grant repay the credit line.
 
-    A grant with a scope repays nothing: its credits may not pay for just anything.
+    What the line lent and was consumed counts as consumed of the grant instead, and the line gets its credits back. A
+    grant with a scope repays nothing, because its credits may not pay for every kind of hold.
     """
     line = state.line
     part = 0 if line is None or grant.scope is not None else min(amount, line.buckets[CONSUMED])

@@ -1,7 +1,8 @@
-"""What comes due by itself: holds and grants that lapse, grants that take effect, periods that begin.
+"""What comes due without a command: holds and grants that lapse, grants that take effect, periods that begin.
 
-Each event is an entry at its own moment, in order of time. At one moment holds lapse first, then grants lapse or
-are renewed, then scheduled grants take effect: what a hold frees into a grant that ends with it expires.
+Each event becomes an entry at its own moment, in the order of time. At one and the same moment holds lapse first, then
+grants lapse or are renewed, then scheduled grants take effect. So what a hold frees into a grant that lapses at that
+moment expires with it.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ Event = tuple[int, int, int]
 """A moment, what happens at it, and the number of the hold or grant to which it happens."""
 
 Lots = dict[int | None, list[GrantState]]
-"""The lots of each recurrence that have not ended, so that an hourly one long asleep is not searched every hour."""
+"""The lots of each recurrence that have not ended. They are kept apart so that an account which slept for years is not
+searched through for every period."""
 
 
 def record_due(state: AccountState, at: int, now: int) -> list[Posting]:
-    """Post an entry for everything that has come due by `at`, recorded at `now`; answers them."""
+    """Post an entry for everything that has come due by `at`, recorded at `now`. Answers the entries."""
     if state.due_at is None or state.due_at > at:
         return []
     first = len(state.postings)
@@ -60,7 +62,7 @@ def record_due(state: AccountState, at: int, now: int) -> list[Posting]:
 
 
 def _event_of(grant: GrantState, at: int) -> list[Event]:
-    """What happens next to a grant, if it does so by `at`."""
+    """The next event of a grant, where it comes by `at`."""
     if grant.buckets[SCHEDULED]:
         return [(grant.effective_at, _GRANT_TAKES_EFFECT, grant.number)] if grant.effective_at <= at else []
     if grant.expires_at is not None and grant.expires_at <= at:
@@ -76,9 +78,9 @@ def _take_effect(state: AccountState, grant: GrantState, moment: int, now: int) 
 
 
 def _end(state: AccountState, lots: Lots, grant: GrantState, due: int, moment: int, now: int) -> list[GrantState]:
-    """Let a grant lapse, or begin the next period of the recurrence it belongs to; answers what may end again."""
+    """Let a grant lapse, or begin the next period of its recurrence. Answers the lots that may have another event."""
     if grant.expires_at != due:
-        return []  # carried over meanwhile
+        return []  # it was carried over meanwhile, and ends later
     head = _head(lots, grant)
     if head is not None and head.expires_at == due and _renews(head.recurrence, due):
         changed = _renew(state, lots[head.allowance], head, due, moment, now)
@@ -96,7 +98,7 @@ def _end(state: AccountState, lots: Lots, grant: GrantState, due: int, moment: i
 
 
 def _head(lots: Lots, grant: GrantState) -> GrantState | None:
-    """The lot that carries on the recurrence which a grant belongs to."""
+    """The lot that carries the terms of the recurrence to which a grant belongs; None without one."""
     if grant.recurrence is not None or grant.allowance is None:
         return grant if grant.recurrence is not None else None
     return next((other for other in lots[grant.allowance] if other.recurrence is not None), None)
@@ -107,7 +109,7 @@ def _renews(terms: dict[str, Any] | None, due: int) -> bool:
 
 
 def lot_end(terms: dict[str, Any], index: int) -> int | None:
-    """When the lot lapses that lasts to the index-th boundary: then, or where the recurrence ends before."""
+    """When a lot lapses: at the index-th boundary, or at the end of the recurrence where that is earlier."""
     boundary = Cycle(terms["every"], terms["count"], terms["anchor"]).boundary(index)
     moments = [moment for moment in (boundary, terms["ends_at"]) if moment is not None]
     return min(moments) if moments else None
@@ -116,7 +118,7 @@ def lot_end(terms: dict[str, Any], index: int) -> int | None:
 def _renew(
     state: AccountState, lots: list[GrantState], head: GrantState, due: int, moment: int, now: int
 ) -> list[GrantState]:
-    """Begin a period: carry over what may be, let the rest expire, and grant the period's lot."""
+    """Begin a period: carry over up to `rollover_max`, let the rest expire, and grant the period's lot."""
     terms = dict(head.recurrence or {})
     index = terms["next"]
     terms["next"] = index + 1
@@ -162,7 +164,7 @@ def _expire_oldest(lots: list[GrantState], amount: int) -> list[PostedTransfer]:
 def _next_lot(
     state: AccountState, head: GrantState, terms: dict[str, Any], amount: int, moment: int, expires_at: int | None
 ) -> GrantState:
-    """The lot of the period that begins, which carries the recurrence on."""
+    """Add the lot of the period that begins, which now carries the terms of the recurrence."""
     lot = GrantState(
         state.sequence + 1,
         head.priority,
@@ -181,7 +183,7 @@ def _next_lot(
 
 
 def _forecast_due(state: AccountState, at: int) -> None:
-    """Find the next moment after `at` at which something comes due."""
+    """Set the account's next due moment, after `at`."""
     state.due_at = state.hold_due_after
     for hold in state.holds.values():
         if hold.state == ReservationState.HELD:

@@ -1,4 +1,4 @@
 """The database's tables, migrations, triggers and roles.
 
-Imports model.
+May import `model` and `ledger.errors`.
 """

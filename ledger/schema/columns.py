@@ -1,4 +1,4 @@
-"""What the ledger's tables are made of: metadata of their own, kinds of columns, and checks that several share."""
+"""The parts of the ledger's tables: their own metadata, kinds of columns, checks that several tables have."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-"""The ledger's own metadata."""
+"""The ledger's own metadata, apart from the host's."""
 
 
 class LedgerRow(SQLModel, registry=registry(metadata=metadata)):
@@ -31,40 +31,40 @@ BUCKET_SUM = " + ".join(BUCKETS)
 
 
 def buckets_not_negative() -> CheckConstraint:
-    """No bucket may hold less than nothing."""
+    """The check that no bucket is below 0."""
     return CheckConstraint(" AND ".join(f"{bucket} >= 0" for bucket in BUCKETS), name="buckets_not_negative")
 
 
 def belongs_to_account() -> ForeignKeyConstraint:
-    """The row's account must exist."""
+    """The reference of a row to its account."""
     return ForeignKeyConstraint(["account_id"], ["ledger_account.account_id"])
 
 
 def checked_by_sqlite(reference: ForeignKeyConstraint) -> ForeignKeyConstraint:
-    """A reference of the rows that every operation adds.
+    """A reference of rows that every operation adds, which only SQLite checks.
 
-    SQLite checks it. PostgreSQL would look each of them up one by one, a third of the work on a busy account. There
-    the rows are written in one statement with their account, whose row is locked, triggers keep the account, and the
-    audit finds a row without an account on every database.
+    PostgreSQL would look up each row's account one by one, which is a third of the work on a busy account. There the
+    rows are written in one statement with their account, whose row is locked, and triggers refuse to delete the
+    account. The audit finds a row without an account on every database.
     """
     return reference.ddl_if(dialect="sqlite")
 
 
 def text_column(**options: Any) -> Any:
-    """A text."""
+    """A column of texts."""
     return Field(sa_type=Text, **options)
 
 
 def number_column(**options: Any) -> Any:
-    """A whole number of 64 bits."""
+    """A column of whole numbers of 64 bits."""
     return Field(sa_type=BigInteger, **options)
 
 
 def count_column() -> Any:
-    """A number that was not there from the first revision on, and is 0 where nothing else is said."""
+    """A number that a later revision added; its default in the database is 0."""
     return Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
 
 
 def key_number_column() -> Any:
-    """A number that is part of the primary key, and that the ledger gives."""
+    """A number of the primary key. The ledger gives it, not the database."""
     return Field(sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})

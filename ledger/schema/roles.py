@@ -9,13 +9,13 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import CommandInvalid
 from ledger.model.checks import check_id, check_text
-from ledger.schema.migrations import VERSION_TABLE
+from ledger.schema.revisions import VERSION_TABLE
 from ledger.schema.tables import UPDATED_COLUMNS, metadata
 
 _NAME_BYTES_MAX = 63
 
 ACCOUNT_SETTING = "ledger.account_id"
-"""The setting of a transaction that names the account whose rows it may see, under row-level security."""
+"""The setting that names the account whose rows a transaction sees, under row-level security."""
 
 
 def role_script(
@@ -25,17 +25,18 @@ def role_script(
     worker: str = "ledger_worker",
     row_level_security: bool = False,
 ) -> str:
-    """SQL that makes three roles without login and gives each what it needs; grant them to your login roles.
+    """SQL that creates three roles without login and grants each its rights. Grant these roles to your login roles.
 
-    The application role and the worker's read, add rows, and update just the columns that operations update: they can
-    delete and truncate nothing, and change no entry. The read-only role is for finance and the audit. With
-    `row_level_security` the application role sees and writes the rows of one account a transaction, the one that
-    `set_account` names, so a batch of several accounts finds the others missing; the worker's (the outbox, sweeping)
-    and the read-only role see all. Without it, row-level security that is in place stays in place.
+    The application role and the worker's read, insert rows, and update only the columns that operations update. They
+    cannot delete or truncate anything, and cannot change an entry. The read-only role is for finance and the audit.
+    With `row_level_security` the application role sees and writes the rows of one account a transaction, the one that
+    `set_account` names; in a batch of several accounts the others are not found. The worker's role (the outbox,
+    sweeping) and the read-only role see all rows. Without `row_level_security`, existing row-level security is left as
+    it is.
 
-    Run it as the tables' owner, with the schema that they are in on the search path. It is one statement, carried
-    out whole or not at all, so that no service finds itself without its rights meanwhile; it may be run again, after
-    an upgrade for one. Raises `CommandInvalid` for a name that no role can have, and for one name given twice.
+    Run the script as the owner of the tables, with their schema on the search path. It is one statement, carried out
+    as a whole or not at all, so no service loses its rights in between. Run it again after an upgrade. Raises
+    `CommandInvalid` for a name that no role can have, and for one name given twice.
     """
     names = {"application": application, "readonly": readonly, "worker": worker}
     for field, name in names.items():
@@ -61,9 +62,9 @@ def role_script(
 
 
 def set_account(session: Session, account_id: str) -> None:
-    """Name the account whose rows this transaction may see, under row-level security; gone when it ends.
+    """Name the account whose rows this transaction sees, under row-level security. The setting ends with it.
 
-    Raises `CommandInvalid` for an id that is none, and on a database other than PostgreSQL.
+    Raises `CommandInvalid` for a malformed id, and on a database other than PostgreSQL.
     """
     check_id(account_id, "account_id")
     connection = session.connection()
@@ -81,7 +82,7 @@ def _check_name(name: str, field: str) -> None:
     if "$" in name or not name.isprintable() or len(name.encode()) > _NAME_BYTES_MAX:
         message = f"is {name!r}; give a printable name of at most {_NAME_BYTES_MAX} bytes, without a dollar sign."
         raise CommandInvalid(field, message)
-    # PostgreSQL takes "public" to mean everybody, in quotes too.
+    # To PostgreSQL "public" means every role, also in quotes.
     if name in ("public", "none") or name.startswith("pg_"):
         raise CommandInvalid(field, f"is {name!r}, which PostgreSQL keeps for itself; give a name of your own.")
 

@@ -1,9 +1,9 @@
-"""The ledger's tables, on metadata of their own, so that a host's migrations never see them.
+"""The ledger's tables. They have their own metadata, so a host's migrations never see them.
 
-Amounts are int64 micro-credits, moments int64 microseconds since 1970 UTC. Every primary and unique key starts
-with `account_id`, so that an account lives on one shard. `ledger_entry` and `ledger_transfer` are the book and
-are only ever appended to, as is `ledger_closing`, what finance closed of it; the other tables are what the book adds
-up to, kept for quick decisions. The CHECKs hold what rules and `post` already guarantee; table models do not validate.
+Amounts are int64 micro-credits, moments int64 microseconds since 1970 UTC. Every primary and unique key starts with
+`account_id`, so an account lives on one shard. `ledger_entry` and `ledger_transfer` are the book; rows are only ever
+added to them, and to `ledger_closing`, the accounting periods that finance closed. The other tables hold what follows
+from the book, for quick decisions. Rules and `post` guarantee what the CHECKs check; table models do not validate.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from ledger.schema.columns import (
 )
 
 metadata = LedgerRow.metadata
-"""The ledger's own metadata, which has every table below."""
+"""The ledger's own metadata, with every table below."""
 
 
 class AccountRow(LedgerRow, table=True):
     """One account: its lock, its balance, the head of its journal, and when something of it comes due next.
 
-    `owed` is what its credit line has lent, `credit_limit` what it may lend; `limits_count`, `scoped_count` and
-    `closings_count` are how many spend limits were ever set, grants with a scope made, and periods closed.
+    `owed` is what its credit line has lent, `credit_limit` what it may lend. `limits_count`, `scoped_count` and
+    `closings_count` count the spend limits ever set, the grants made with a scope, and the periods closed.
     """
 
     __tablename__: ClassVar[str] = "ledger_account"
@@ -94,17 +94,17 @@ class AccountRow(LedgerRow, table=True):
 
 
 IS_LIVE = "available + held + scheduled > 0 OR kind = 'credit_line' OR recurrence IS NOT NULL"
-"""The grants that operations look at: those with credits left, the credit line, and what recurs."""
+"""The condition of live grants, which operations look at: credits left, the credit line, or a recurrence."""
 
 EXPIRY_ORDER = "coalesce(expires_at, 9223372036854775807)"
-"""Earliest expiry first and none last, the same on every database."""
+"""The order of expiries: earliest first and none last, the same on every database."""
 
 
 class GrantRow(LedgerRow, table=True):
     """One lot of credits; `number` is the sequence of the entry that granted it.
 
-    A credit line is a grant that issues what it lends and takes it back. `allowance` is the first lot of a
-    recurrence, whose terms (JSON) the latest lot carries; `scope` is JSON, label -> values.
+    A credit line is a grant that issues what it lends and takes it back. `allowance` is the number of the first lot of
+    a recurrence; the latest lot carries the recurrence's terms, as JSON. `scope` is JSON: label -> values.
     """
 
     __tablename__: ClassVar[str] = "ledger_grant"
@@ -154,9 +154,9 @@ _IS_ACTIVE_RUN = "state = 'held' AND dataset_id IS NOT NULL"
 class ReservationRow(LedgerRow, table=True):
     """One hold; `number` is the sequence of the entry that made it, whose transfers are its slices.
 
-    A hold that a launch made names its run: the dataset and the epoch milliseconds in its run id. It lapses at its
-    expiry and the grace after it. `extra` was captured above the hold. `slices` is JSON, a list of [grant number,
-    still held, consumed and not refunded]; `labels` and `counted` (limit, value, window) are JSON or null.
+    The hold of a run has the run's dataset and the epoch milliseconds of its run id. A hold lapses when the grace after
+    its expiry ends. `extra` was captured above the hold. `slices` is JSON: a list of [grant number, still held,
+    consumed and not refunded]. `labels` is JSON or null; so is `counted`, a list of [limit, value, window].
     """
 
     __tablename__: ClassVar[str] = "ledger_reservation"
@@ -232,7 +232,7 @@ class ReservationRow(LedgerRow, table=True):
 
 
 class EntryRow(LedgerRow, table=True):
-    """One operation, with the balance that it left and the hash over it and the entry before."""
+    """One operation, with the account's balance after it and the hash over it and the entry before."""
 
     __tablename__: ClassVar[str] = "ledger_entry"
     __table_args__ = (
@@ -302,7 +302,7 @@ class TransferRow(LedgerRow, table=True):
 class LimitRow(LedgerRow, table=True):
     """What holds with a label may take in a period; `number` is the sequence of the entry that first set it.
 
-    `maximum` is micro-credits, or holds where the period is `concurrent`; null limits nothing.
+    `maximum` is micro-credits, or a number of holds where the period is `concurrent`. Null is a lifted limit.
     """
 
     __tablename__: ClassVar[str] = "ledger_limit"
@@ -323,7 +323,7 @@ class LimitRow(LedgerRow, table=True):
 
 
 class UsageRow(LedgerRow, table=True):
-    """What counts against a limit under one value of its label, in one window: micro-credits, and open holds."""
+    """A counter of a limit, for one value of its label in one window: micro-credits, and open holds."""
 
     __tablename__: ClassVar[str] = "ledger_usage"
     updated: ClassVar[tuple[str, ...]] = ("spent", "holds")
@@ -346,8 +346,8 @@ _IS_WAITING = "state = 'waiting'"
 class OutboxRow(LedgerRow, table=True):
     """The start of a launched run, to be handed to the host's pipeline; `number` is the sequence of the launch's entry.
 
-    What is to be started stands in that entry. `created_at` is the entry's moment. The other columns say how far the
-    delivery is, which no entry does: they are for those who deliver, and no evidence of anything.
+    The entry has the request and the plan. `created_at` is the entry's moment. The other columns are the state of the
+    delivery; no entry records it, so they prove nothing.
     """
 
     __tablename__: ClassVar[str] = "ledger_outbox"
@@ -378,7 +378,7 @@ class OutboxRow(LedgerRow, table=True):
 
 
 class CardRow(LedgerRow, table=True):
-    """A rate card by content, kept when an account first launches under it, so that its runs can be priced again."""
+    """A rate card, stored when an account first launches a run under it, so that the run can be priced again."""
 
     __tablename__: ClassVar[str] = "ledger_card"
     __table_args__ = (belongs_to_account(),)
@@ -391,8 +391,8 @@ class CardRow(LedgerRow, table=True):
 class ClosingRow(LedgerRow, table=True):
     """One accounting period of an account as it was closed; `number` counts the account's closings from 1.
 
-    `sequence` is the last entry that it counts and `head` that entry's hash. `figures` is JSON, as
-    `ledger.figures` writes it. `hash` is over the row and the account's closing before it.
+    `sequence` is the last entry that it counts, `head` that entry's hash. `figures` is JSON, as
+    `ledger.accounting.money` writes it. `hash` is over the row and the account's closing before it.
     """
 
     __tablename__: ClassVar[str] = "ledger_closing"
@@ -420,4 +420,4 @@ class ClosingRow(LedgerRow, table=True):
 UPDATED_COLUMNS: dict[str, tuple[str, ...]] = {
     str(row.__tablename__): row.updated for row in LedgerRow.__subclasses__() if row.updated
 }
-"""The columns that operations and closings update, by table; every other column and table is written once."""
+"""The columns that operations and closings update, by table. All other columns are written once."""

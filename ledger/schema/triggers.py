@@ -1,7 +1,8 @@
-"""Triggers that refuse any change to what is written once, and the removal of what it belongs to: a second line.
+"""Triggers that refuse changes of entries, transfers and closings, and the removal of accounts and holds.
 
-Correctness does not rest on them: the library never changes an entry or a transfer and removes no account and no
-hold, and the audit finds who did. They may be left out; engines that refuse triggers on distributed tables do without.
+They are a second line of defence; correctness does not depend on them. The library itself changes no entry and no
+transfer, and removes no account and no hold, and the audit finds such changes. The triggers may be left out, as on
+distributed engines that refuse triggers.
 """
 
 from __future__ import annotations
@@ -9,24 +10,24 @@ from __future__ import annotations
 from sqlalchemy import Connection, text
 
 APPEND_ONLY = ("ledger_entry", "ledger_transfer", "ledger_closing")
-"""The tables that are only ever added to."""
+"""The tables to which rows are only ever added."""
 
 KEPT = ("ledger_account", "ledger_reservation")
-"""The tables whose rows change and are never removed."""
+"""The tables whose rows may change and are never removed."""
 
 _FUNCTION = (
     "CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
     " RAISE EXCEPTION '% {why}', TG_TABLE_NAME;"
     " END $$"
 )
-# A trigger that somebody switched off, or left to replicas, refuses nothing here.
+# A trigger that is disabled, or enabled for replicas only, refuses nothing here.
 _AT_WORK = text(
     "SELECT 1 FROM pg_trigger WHERE tgname = :name AND tgrelid = CAST(:table AS regclass) AND tgenabled IN ('O', 'A')"
 )
 
 
 def install_triggers(connection: Connection) -> None:
-    """Put the triggers where they are missing or switched off; nothing is locked where they are all at work."""
+    """Create the triggers that are missing or disabled. Nothing is locked where all of them work."""
     install = _install_postgresql if connection.dialect.name == "postgresql" else _install_sqlite
     for table in (*APPEND_ONLY, *KEPT):
         install(connection, table)
@@ -56,7 +57,7 @@ def _install_sqlite(connection: Connection, table: str) -> None:
 
 
 def remove_triggers(connection: Connection) -> None:
-    """Take the triggers away; nothing is locked where there are none."""
+    """Remove the triggers. Nothing is locked where there are none."""
     for table in (*APPEND_ONLY, *KEPT):
         if connection.dialect.name != "postgresql":
             for change in _changes(table):

@@ -1,4 +1,4 @@
-"""The only SQL of verbs and audit; engines and transactions.
+"""The SQL that reads and writes a book, and the engines and transactions it runs in.
 
-Imports schema, rules, commands, book and model.
+May import `schema`, `rules`, `commands`, `book`, `model` and `ledger.errors`.
 """

@@ -1,4 +1,4 @@
-"""Rate cards as the ledger keeps them: one text for each card that priced a run of an account."""
+"""Rate cards as the ledger stores them: one text for each card that priced a run of an account."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from ledger.errors import Finding
 
 
 def card_missing(account_id: str, card_id: str) -> Finding:
-    """What is wrong with a card that is not kept."""
+    """The finding for a card that priced a run and is not stored."""
     return Finding(account_id, None, "card_missing", f"rate card {card_id} priced a run and is not kept")
 
 
 def card_altered(account_id: str, card_id: str) -> Finding:
-    """What is wrong with a card that does not say what it said."""
+    """The finding for a card whose stored text was changed."""
     return Finding(account_id, None, "card_altered", f"the text of rate card {card_id} is not what was stored")
 
 
 @lru_cache(maxsize=64)
 def is_card(card_id: str, content: str) -> bool:
-    """True for the text that a card's id is the hash of, whatever this version would write for the same card."""
+    """True where the card's id is the hash of the text. This version may write the same card as another text."""
     return sha256(content.encode()).hexdigest() == card_id
 
 
 @lru_cache(maxsize=64)
 def card_of(content: str) -> RateCard:
-    """The rate card of a stored text; parsed once for many runs."""
+    """The rate card of a stored text, parsed once for many runs."""
     return RateCard.from_json(content)

@@ -1,4 +1,4 @@
-"""Engines that are safe for the ledger: what a host's engine needs, on SQLite above all."""
+"""Engines that are safe for the ledger: the settings that a host's engine needs, most of them on SQLite."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ledger.schema.databases import check_dialect, check_url
 from ledger.storage.driver import driver_cursor
 
 BEGINS_IMMEDIATE = "ledger_begins_immediate"
-"""Marks, in a connection's `info`, that its transactions begin by taking SQLite's write lock."""
+"""A key of a connection's `info`: its transactions begin by taking SQLite's write lock."""
 
 
 _BUSY_SECONDS = 30
@@ -36,10 +36,11 @@ def create_engine(url: str | URL, **options: Any) -> Engine:
 def prepare_engine(engine: Engine) -> Engine:
     """Make a host's own engine safe for the ledger (for an async engine, pass its `sync_engine`).
 
-    On SQLite: write-ahead log, every commit on disk before it is acknowledged, foreign keys, patience with other
-    writers, room for the pages at work, and transactions that begin by taking the write lock. PostgreSQL needs nothing.
-    On both, most of the ledger's statements go through the driver itself: `echo`, cursor and `handle_error` events of
-    SQLAlchemy do not show them, nor do errors say their text; the logs of the database do.
+    On SQLite it sets: a write-ahead log, commits that are on disk before they are acknowledged, foreign keys, 30
+    seconds of waiting for other writers, a page cache of 32 MiB, and transactions that begin by taking the write lock.
+    PostgreSQL needs no setting. On both, most of the ledger's statements go through the driver itself: `echo` and the
+    cursor and `handle_error` events of SQLAlchemy do not show them, and errors do not quote them. The database's log
+    shows them.
     """
     check_dialect(engine.dialect)
     if engine.dialect.name == "sqlite":
@@ -50,7 +51,7 @@ def prepare_engine(engine: Engine) -> Engine:
 
 def _configure_sqlite(connection: Any, record: Any) -> None:
     record.info[BEGINS_IMMEDIATE] = True
-    # The driver must not begin transactions of its own: it would begin them too late.
+    # The driver must not begin transactions itself, because it begins them after the first read.
     connection.isolation_level = None
     cursor = connection.cursor()
     try:

@@ -1,4 +1,4 @@
-"""Entries read back: by number, by key, in windows of an account's journal, and the place of a moment in it."""
+"""Reads of an account's journal: entries by number, by key and in windows, and the place of a moment in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ledger.storage.sessions import connection_of
 from ledger.storage.streams import fetch_raw
 
 WINDOW = 2000
-"""Entries read at a time."""
+"""The most entries in one window."""
 
 _OF_WINDOW = "WHERE account_id = {0} AND sequence > {1} AND sequence <= {2} ORDER BY sequence"
 _ENTRIES = f"SELECT {', '.join(column.name for column in ENTRY)} FROM ledger_entry {_OF_WINDOW} LIMIT {WINDOW}"
@@ -33,7 +33,7 @@ def read_windows(
     after: int = 0,
     last: int = 2**63 - 1,
 ) -> Iterator[list[Posting]]:
-    """An account's entries with sequence in (after, last], a window at a time."""
+    """An account's entries with sequence in (after, last], a window of up to 2,000 at a time."""
     while True:
         rows = fetch_raw(connection, _ENTRIES, (account_id, after, last))
         if not rows:
@@ -52,7 +52,7 @@ def read_windows(
 
 
 def read_keyed(connection: Connection, account_id: str, scope: str, key: str) -> Posting | None:
-    """The entry that bound a key, if any."""
+    """The entry that bound a key; None while the key is free."""
     found = postings_of(connection, queries.KEYED_ENTRIES.fetch(connection, [(account_id, scope, key)]))
     return found[0] if found else None
 
@@ -80,13 +80,13 @@ def read_transfers(
 
 
 def read_sequence(connection: Connection, account_id: str) -> int | None:
-    """The sequence of an account's latest entry, to tell whether a read was overtaken."""
+    """The sequence of an account's latest entry. A change of it during a read means that the read was overtaken."""
     marks = read_marks(connection, account_id)
     return None if marks is None else marks[0]
 
 
 def read_marks(connection: Connection, account_id: str) -> tuple[int, int] | None:
-    """The sequence of an account's latest entry and its count of closings, to tell whether a read was overtaken."""
+    """The sequence of an account's latest entry and its count of closings. A change means that a read was overtaken."""
     row = connection.execute(
         text("SELECT sequence, closings_count FROM ledger_account WHERE account_id = :account_id"),
         {"account_id": account_id},
@@ -97,18 +97,21 @@ def read_marks(connection: Connection, account_id: str) -> tuple[int, int] | Non
 def sequence_before(connection: Connection, account_id: str, moment: int, last: int | None = None) -> int:
     """The sequence of the last entry that took effect before a moment, among entries up to `last`; 0 for none.
 
-    An account's time never goes back, so its entries are in order of time, and the primary key finds the place in a
-    few steps: no index has to be kept, and no entry is scanned.
+    An account's time never goes back, so its entries are in the order of time. A search over the primary key finds the
+    place in a few steps, without an index of moments and without a scan.
     """
     values = {"account_id": account_id, "moment": moment, "last": last}
     return int(connection.execute(_PLACE, values).scalar_one())
 
 
-# `low` took effect before the moment, `high` did not (or is one beyond the last). Each step is two rows: the first
-# names an entry between them to look at, the second has looked. Of three steps one halves what lies between; the
-# others look where the moment would lie if time passed evenly from entry to entry, once a little before, once a little
-# after. So few pages of a long journal are read, and one of any rhythm takes three times the steps of halving at most.
-# It is a guess where to look: that it goes through a float does no harm.
+# The search is one recursive query. Entry `low` took effect before the moment; entry `high` did not, or is one beyond
+# the last. Each step narrows them, in two rows of the recursion: the first row chooses `probe`, an entry between them;
+# the second row has read it, and moves `low` or `high` to it. `turn` counts the rows.
+#
+# Steps go round in threes. The first two interpolate: they look where the moment would be if the entries were evenly
+# spaced in time, once a little before that place and once a little after it. The third step halves the interval. Evenly
+# spaced entries are found after reading few pages of a long journal; any others take at most three times the steps of
+# a binary search. Interpolation uses floating point, which is exact enough, because it only chooses where to look.
 _HALFWAY = "(low + high) / 2"
 
 
@@ -147,12 +150,12 @@ _PLACE = text(
 
 
 def buckets_before(session: Session, account_id: str, moment: int, last: int | None = None) -> tuple[int, ...]:
-    """The running balance of the last entry that took effect before a moment; zeros before the first."""
+    """The balance after the last entry that took effect before a moment; zeros before the first entry."""
     return buckets_after(session, account_id, sequence_before(connection_of(session), account_id, moment, last))
 
 
 def buckets_after(session: Session, account_id: str, sequence: int) -> tuple[int, ...]:
-    """The running balance that an entry left; zeros before the first."""
+    """The balance after an entry; zeros for sequence 0."""
     row = connection_of(session).execute(_BALANCE_AFTER, {"account_id": account_id, "sequence": sequence}).one_or_none()
     return (0,) * len(BALANCES) if row is None else tuple(row)
 

@@ -1,6 +1,6 @@
-"""The one way into the book: lock the accounts that a batch names, read what it touches, decide, append.
+"""The only way to write to the book: lock the accounts that a batch names, read what it touches, decide, append.
 
-One command is a batch of one. Nothing here commits, sleeps or retries: the transaction is the caller's.
+One command is a batch of one. Nothing here commits, sleeps or retries, because the transaction is the caller's.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _TRANSFER = RowShape.of(TransferRow)
 _CARD = RowShape.of(CardRow)
 _OUTBOX = RowShape.of(OutboxRow)
 OUTBOX_CHANGE = RowShape.of(OutboxRow, OutboxRow.updated)
-"""What a delivery changes of a start."""
+"""The columns of a start that a delivery changes."""
 
 _LIMIT = RowShape.of(LimitRow)
 _LIMIT_CHANGE = RowShape.of(LimitRow, LimitRow.updated)
@@ -69,8 +69,8 @@ _USAGE_CHANGE = RowShape.of(UsageRow, UsageRow.updated)
 def execute(session: Session, commands: Sequence[Command]) -> list[Result | Rejection]:
     """Carry out commands in order inside the caller's transaction, one result each.
 
-    A refused command is answered by its error, in its place, and disturbs no other. Accounts are locked in the
-    order of their ids until the caller commits.
+    The result of a refused command is its error, which does not affect other commands. Accounts are locked in the order
+    of their ids until the caller's transaction ends.
     """
     if not commands:
         return []
@@ -86,7 +86,7 @@ def execute(session: Session, commands: Sequence[Command]) -> list[Result | Reje
         try:
             results = rules.decide(accounts, commands, now)
         except GrantsIncomplete as incomplete:
-            # An account with very many live grants: nothing is written yet, so decide again with all of them.
+            # The account has very many live grants. Nothing is written yet: decide again, with all of them read.
             needs.all_grants.add(incomplete.account_id)
             continue
         _append(connection, [state for state in accounts.values() if state.is_accepted])
@@ -102,7 +102,7 @@ _OPEN = text(
 
 
 def _open_accounts(connection: Connection, commands: Sequence[Command], now: int) -> list[str]:
-    """Insert the accounts to be opened that do not exist yet, in the order of their ids; answers which."""
+    """Insert the accounts that the batch opens and that do not exist yet, in the order of their ids. Answers them."""
     moments: dict[str, int] = {}
     for command in commands:
         if isinstance(command, OpenAccount):
@@ -116,7 +116,7 @@ def _open_accounts(connection: Connection, commands: Sequence[Command], now: int
 
 
 def _append(connection: Connection, states: Sequence[AccountState]) -> None:
-    """Write what the rules decided: entries and transfers are added, what they add up to is brought up to date."""
+    """Write what the rules decided: insert entries and transfers, and update the rows that sum them up."""
     holds = [(state.account_id, hold) for state in states for hold in state.holds.values()]
     holds_new = [reservation_row(*pair) for pair in holds if pair[1].is_new]
     holds_changed = Write(
@@ -133,7 +133,7 @@ def _append(connection: Connection, states: Sequence[AccountState]) -> None:
         *_rare_writes(states),
     ]
     if holds_new:
-        # A run that ends and one that starts on its dataset may share a batch; the end must be seen first.
+        # A batch may end one run of a dataset and start the next: the end must be written before the start.
         execute_writes(connection, [holds_changed])
     else:
         writes.append(holds_changed)
@@ -167,7 +167,7 @@ def _grant_writes(grants: Sequence[tuple[str, GrantState]]) -> list[Write]:
 
 
 def _rare_writes(states: Sequence[AccountState]) -> list[Write]:
-    """Limits, what counts against them, rate cards and starts of runs: nothing, for most batches."""
+    """Limits, their counters, rate cards and starts of runs. Most batches write none of these."""
     limits = [(state.account_id, limit) for state in states for limit in state.limits.values()]
     usage = [(state.account_id, *key, count) for state in states for key, count in state.usage.items()]
     cards = [(state.account_id, *pair) for state in states for pair in state.cards_new.items()]
@@ -203,7 +203,7 @@ Answer = TypeVar("Answer", bound=Result)
 
 
 def carry_out(session: Session, command: Command, kind: type[Answer]) -> Answer:
-    """Execute one command and answer its result, which is of the given kind. Raises its refusal."""
+    """Execute one command and answer its result, a value of the given kind. Raises its refusal."""
     (result,) = execute(session, [command])
     if isinstance(result, Exception):
         raise result

@@ -1,6 +1,7 @@
-"""Rows of many keys read by one statement, on PostgreSQL and on SQLite.
+"""Reads of the rows of many keys by one statement, on PostgreSQL and on SQLite.
 
-PostgreSQL takes the keys as arrays, a single one as plain values; SQLite takes them as one JSON text.
+PostgreSQL gets many keys as one array a column, SQLite gets them as one JSON text. Both get a single key as plain
+values.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import Any
 
 from sqlalchemy import Column, Connection
 
-from ledger.storage.array_literals import array_of
-from ledger.storage.driver import Statement, driver_cursor
+from ledger.storage.driver import DriverStatement, driver_cursor
+from ledger.storage.postgresql.literals import array_of
 from ledger.storage.shapes import type_of
 
 
 def _key_parameters(types: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> dict[str, str]:
-    """The values of a single key, or the columns of many."""
+    """The parameters: the values of a single key, or the arrays of many."""
     columns = zip(*keys, strict=True)
     write = _scalar if len(keys) == 1 else array_of
     return {f"k{index}": write(kind, column) for index, (kind, column) in enumerate(zip(types, columns, strict=True))}
@@ -35,10 +36,10 @@ _LOOK_UP = re.compile(r"JOIN (\w+) t USING \(([\w, ]+)\)(?! ORDER)")
 
 
 def _each(join: re.Match[str]) -> str:
-    """A look-up by index for each key, also before the server knows anything of a table.
+    """The join as one look-up by index for each key, also in a new database.
 
-    Of a new database it thinks that every table is small, and would read all of it for a few keys; the plan made then
-    serves until statistics are gathered, a minute in which the table may have grown by many thousands.
+    Without statistics the server takes every table for a small one and plans to read all of it for a few keys. That
+    plan stays in use until statistics are gathered. By then the table may have many thousands of rows.
     """
     table, names = join.groups()
     matches = " AND ".join(f"r.{name} = k.{name}" for name in names.split(", "))
@@ -47,9 +48,9 @@ def _each(join: re.Match[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class KeyedQuery:
-    """A SELECT over the rows of many keys; `{keys} JOIN` in it stands for a relation `k` of them.
+    """A SELECT over the rows of many keys. In `sql`, `{keys} JOIN` stands for a relation `k` of the keys.
 
-    `keys` are the columns that name and type the relation's columns, `columns` those of the answer.
+    `keys` give the names and types of that relation's columns; `columns` are those of the result.
     """
 
     sql: str
@@ -58,11 +59,11 @@ class KeyedQuery:
 
     @property
     def sql_of_each(self) -> str:
-        """The same as a look-up for each key by itself, where it looks rows up by all of their keys."""
+        """The same SELECT with one look-up for each key, where it joins by all columns of the key."""
         return _LOOK_UP.sub(_each, self.sql)
 
     def fetch(self, connection: Connection, keys: Iterable[tuple[Any, ...]], **also: int) -> list[Any]:
-        """The rows of the given keys; no statement is sent when there are none."""
+        """The rows of the given keys. Without keys no statement is sent. `also` are further parameters."""
         keys = list(keys)
         if not keys:
             return []
@@ -80,7 +81,7 @@ class KeyedQuery:
 
 
 @lru_cache(maxsize=128)
-def _postgresql_select(query: KeyedQuery, is_single: bool) -> Statement:
+def _postgresql_select(query: KeyedQuery, is_single: bool) -> DriverStatement:
     types = [type_of(column) for column in query.keys]
     names = [column.name for column in query.keys]
     if is_single:
@@ -92,7 +93,7 @@ def _postgresql_select(query: KeyedQuery, is_single: bool) -> Statement:
         arrays = ", ".join(f"CAST(:k{index} AS {kind}[])" for index, kind in enumerate(types))
         relation = f"unnest({arrays}) AS k({', '.join(names)})"
     sql = query.sql if is_single else query.sql_of_each
-    return Statement.of(sql.replace("{keys}", relation), query.columns)
+    return DriverStatement.of(sql.replace("{keys}", relation), query.columns)
 
 
 @lru_cache(maxsize=128)
@@ -103,5 +104,5 @@ def _sqlite_select(query: KeyedQuery, is_single: bool) -> str:
     else:
         values = ", ".join(f"json_extract(value, '$[{index}]') AS {name}" for index, name in enumerate(names))
         relation = f"(SELECT {values} FROM json_each(:k0)) AS k"
-    # SQLite takes CROSS JOIN as an order: the keys first, then one look-up by index for each.
+    # SQLite keeps the order of a CROSS JOIN: it reads the keys first, then makes one look-up by index for each.
     return query.sql.replace("{keys} JOIN", f"{relation} CROSS JOIN")

@@ -1,4 +1,4 @@
-"""An account as it stands at a moment, lapses included, read without a lock and without writing anything."""
+"""The state of an account at a moment, lapses included, read without a lock and without writing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _READS_MAX = 8
 
 
 def read_present(session: Session, account_id: str, moment: int, *, grants: bool = False) -> AccountState:
-    """A state of the account in which everything that came due by the moment has been recorded, in memory only.
+    """The account with everything that comes due by the moment recorded, in memory only.
 
-    With `grants` it has all live grants, otherwise only what coming due took. Raises `AccountNotFound`.
+    With `grants` all its live grants are read; otherwise grants are read only where something comes due. Raises
+    `AccountNotFound`.
     """
 
     def needs(state: AccountState) -> snapshots.Needs | None:
@@ -35,11 +36,11 @@ def read_present(session: Session, account_id: str, moment: int, *, grants: bool
 def read_unlocked(
     session: Session, account_id: str, needs_of: Callable[[AccountState], snapshots.Needs | None]
 ) -> AccountState:
-    """A state of the account with what it needs (None: nothing but its row), as it was at one moment.
+    """The account with the rows that `needs_of` names, all from the same moment. None from `needs_of`: its row only.
 
-    The reads take no lock, so an entry may be written between them; the account's sequence tells, and they are
-    repeated. After several overtaken reads the account is locked for the rest of the caller's transaction.
-    Raises `AccountNotFound`.
+    The reads take no lock, so another transaction may write an entry between them. The account's sequence shows this,
+    and the reads are repeated. The eighth attempt locks the account for the rest of the caller's transaction. Raises
+    `AccountNotFound`.
     """
     connection = connection_of(session)
     for attempt in range(_READS_MAX):

@@ -1,4 +1,4 @@
-"""The ledger's reads, each a statement over the rows of many keys, and the columns that they answer."""
+"""The ledger's reads: statements over the rows of many keys, and the columns of their results."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _named(columns: Iterable[Column[Any]]) -> str:
 def _query(
     rest: str, keys: tuple[Column[Any], ...], columns: Iterable[Column[Any]], chosen: str | None = None
 ) -> KeyedQuery:
-    """`SELECT columns FROM {keys} JOIN rest`, where `chosen` says otherwise what is selected as those columns."""
+    """`SELECT columns FROM {keys} JOIN rest`. `chosen` gives the expressions where they are not plain columns."""
     columns = tuple(columns)
     return KeyedQuery(f"SELECT {chosen or _named(columns)} FROM {{keys}} JOIN {rest}", keys, columns)
 
@@ -59,7 +59,7 @@ GRANTS = _query("ledger_grant t USING (account_id, number)", _BY_NUMBER, _GRANT)
 REPAYING_GRANTS = _query("ledger_grant t ON t.account_id = k.account_id WHERE t.repaid > 0", _BY_ACCOUNT, _GRANT)
 
 GRANTS_PAGE = 64
-"""How many live grants an operation reads at first, in burn order; the rest only when these do not suffice."""
+"""How many live grants, in burn order, an operation reads at first. It reads all where these do not suffice."""
 
 _RANK = " ".join(f"WHEN '{kind}' THEN {rank}" for kind, rank in KIND_RANKS.items())
 BURN_ORDER = f"priority, {EXPIRY_ORDER}, CASE kind {_RANK} END, effective_at, number"

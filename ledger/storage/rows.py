@@ -1,7 +1,6 @@
-"""Rows of the database's tables, and what they are in memory: each is written here, and read here.
+"""The codec between rows of the database's tables and their objects in memory. A row has its table's columns in order.
 
-The row of an entry is made by `book.postings.entry_row`, because an entry's hash is over its row. A row has the columns
-of its table in their order.
+One row is made elsewhere: that of an entry, by `book.postings.entry_row`, because an entry's hash is over its row.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ from ledger.model.values import StartState
 
 
 def account_row(state: AccountState) -> tuple[Any, ...]:
-    """What operations change of an account: its place, its balances, and when something comes due."""
+    """The columns of an account that most operations change: its sequence, head, balances and due moment."""
     return (state.account_id, state.sequence, state.at, state.head, *state.buckets, state.due_at)
 
 
 def outbox_row(account_id: str, number: int, created_at: int, next_attempt_at: int) -> tuple[Any, ...]:
-    """The start of a run as its table has it until it is first handed over."""
+    """The row of a run's start that has not been handed over yet."""
     return (account_id, number, created_at, StartState.WAITING.value, 0, next_attempt_at, None, None)
 
 
 def grant_row(account_id: str, grant: GrantState) -> tuple[Any, ...]:
-    """A grant as its table has it."""
+    """The row of a grant."""
     amount, *places, scheduled = grant.buckets
     return (
         account_id,
@@ -48,18 +47,18 @@ def grant_row(account_id: str, grant: GrantState) -> tuple[Any, ...]:
 
 
 def grant_terms_row(account_id: str, grant: GrantState) -> tuple[Any, ...]:
-    """A grant whose terms changed: its key, its buckets and those terms."""
+    """The changed columns of a grant whose terms changed: its key, its buckets and those terms."""
     terms = (grant.expires_at, grant.revoked_at, grant.repaid, json_or_none(grant.recurrence))
     return (account_id, grant.number, *grant.buckets, *terms)
 
 
 def json_or_none(value: Any) -> str | None:
-    """JSON text of what a column keeps, null for nothing."""
+    """The JSON text of a value, null for None."""
     return None if value is None else encode_details(value)
 
 
 def reservation_row(account_id: str, hold: Hold) -> tuple[Any, ...]:
-    """A reservation as its table has it."""
+    """The row of a reservation."""
     return (
         account_id,
         hold.number,
@@ -82,7 +81,7 @@ def reservation_row(account_id: str, hold: Hold) -> tuple[Any, ...]:
 
 
 def reservation_change_row(account_id: str, hold: Hold) -> tuple[Any, ...]:
-    """What operations change of a reservation: its key and the changed columns."""
+    """The columns of a reservation that operations change, after its key."""
     return (
         account_id,
         hold.number,
@@ -103,7 +102,7 @@ def encode_slices(slices: Sequence[Sequence[int]]) -> str:
 
 
 def transfer_rows(posting: Posting) -> list[tuple[Any, ...]]:
-    """An entry's transfers as their table has them."""
+    """The rows of an entry's transfers."""
     return [
         (posting.account_id, posting.sequence, ordinal, grant, BUCKETS[source], BUCKETS[target], amount)
         for ordinal, (grant, source, target, amount) in enumerate(posting.transfers)
@@ -111,7 +110,7 @@ def transfer_rows(posting: Posting) -> list[tuple[Any, ...]]:
 
 
 def account_of(row: Any) -> AccountState:
-    """One account row, all columns in the table's order."""
+    """The account of a row with all columns."""
     account_id, opened_at, sequence, at, head, *figures = row
     *buckets, due_at, scheduled, owed, credit_limit, limits_count, scoped_count, closings_count = figures
     return AccountState(
@@ -122,7 +121,7 @@ def account_of(row: Any) -> AccountState:
         bytes(head),
         [*buckets, scheduled, owed],
         due_at,
-        # What is not read comes due no earlier than the account's next due moment.
+        # A hold that was not read lapses no earlier than the account's next due moment.
         hold_due_after=due_at,
         credit_limit=credit_limit,
         limits_count=limits_count,
@@ -132,7 +131,7 @@ def account_of(row: Any) -> AccountState:
 
 
 def grant_of(row: Any) -> GrantState:
-    """One grant row, all columns in the table's order."""
+    """The grant of a row with all columns."""
     _, number, priority, expires_at, *amounts, scheduled, kind, effective_at, scope, revoked_at, repaid = row[:-2]
     allowance, recurrence = row[-2:]
     return GrantState(
@@ -151,7 +150,7 @@ def grant_of(row: Any) -> GrantState:
 
 
 def reservation_of(columns: Any) -> Hold:
-    """One reservation row without its account, the other columns in the table's order."""
+    """The hold of a row with all columns but the account."""
     number, state, amount, captured, freed, reserved_at, expires_at, dataset_id, started_ms, *more = columns
     grace, _lapses_at, extra, refunded, slices, labels, counted = more
     return Hold(
@@ -174,11 +173,11 @@ def reservation_of(columns: Any) -> Hold:
 
 
 def posting_of(row: Any, transfers: list[Any]) -> Posting:
-    """One entry row, all columns in the table's order, and its transfers."""
+    """The posting of an entry's row with all columns, and of its transfers."""
     digest, entry_hash = row[7], row[16]
     if digest.__class__ is not bytes and digest is not None:
         digest = bytes(digest)
-    # In the order of a posting's fields.
+    # By position, in the order of a posting's fields.
     return Posting(
         row[0], row[1], row[2], row[3], row[4], row[5], row[6], digest, row[8], row[9], transfers,
         (row[10], row[11], row[12], row[13], row[14], row[15], row[17], row[18]), bytes(entry_hash),

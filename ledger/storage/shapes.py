@@ -1,4 +1,4 @@
-"""The columns that a write of one table carries, and the rows it writes."""
+"""The shape of a write: the columns of one table that it writes, and its rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def type_of(column: Column[Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RowShape:
-    """The columns that a set-wise write of one table carries, in order."""
+    """The columns that a write of many rows of one table has, in order."""
 
     table: str
     columns: tuple[str, ...]

@@ -1,9 +1,9 @@
-"""Reads what a batch touches, and nothing else, into `states`: a few set-based statements, whatever its size.
+"""Reads what a batch touches, and nothing else, into `book.states`: a few statements over sets, for any size of batch.
 
-Locking comes first: on PostgreSQL the account rows are locked in the order of their ids, and only then are keys,
-grants and holds read, so that every statement after sees what the last holder of the lock committed. On SQLite
-a prepared engine has taken the database's write lock already; on any other engine, which may begin its
-transactions late, a write to the same rows takes it.
+Locks come first. On PostgreSQL the account rows are locked in the order of their ids, and only then are keys, grants
+and holds read, so these reads see what the last holder of the lock committed. On SQLite a prepared engine has taken
+the database's write lock already. A host's own SQLite engine may begin its transactions late: there a write to the
+same rows takes the lock.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from ledger.storage.rows import account_of, grant_of, reservation_of
 
 @dataclass(slots=True)
 class Needs:
-    """What commands name: the keys by which rows are looked up."""
+    """The rows that commands name, by the keys with which they are looked up."""
 
     accounts: set[str] = field(default_factory=set)
     now: int = 0
@@ -60,7 +60,7 @@ class Needs:
 
     @classmethod
     def of(cls, commands: Iterable[Command], now: int) -> Needs:
-        """What these commands name, the latest moment among them as `horizon`."""
+        """The rows that these commands name. `horizon` is the latest of their moments and of `now`."""
         needs = cls(now=now, horizon=now)
         for command in commands:
             account_id = command.account_id
@@ -97,7 +97,7 @@ class Needs:
 
 
 def lock_accounts(connection: Connection, account_ids: Iterable[str]) -> dict[str, AccountState]:
-    """Lock accounts in the order of their ids and read them; those that do not exist are not in the answer."""
+    """Lock accounts in the order of their ids and read them. Accounts that do not exist are left out."""
     if connection.dialect.name == "postgresql":
         rows = queries.LOCK_ACCOUNTS.fetch(connection, [(account_id,) for account_id in account_ids])
     elif BEGINS_IMMEDIATE in connection.info:
@@ -108,13 +108,13 @@ def lock_accounts(connection: Connection, account_ids: Iterable[str]) -> dict[st
 
 
 def read_accounts(connection: Connection, account_ids: Iterable[str]) -> dict[str, AccountState]:
-    """Read accounts without locking them."""
+    """Read accounts without locking them. Accounts that do not exist are left out."""
     rows = queries.READ_ACCOUNTS.fetch(connection, [(account_id,) for account_id in account_ids])
     return {row[0]: account_of(row) for row in rows}
 
 
 def fill(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
-    """Read into account states the grants, holds, keys, runs and limits that commands need."""
+    """Read the grants, holds, keys, runs and limits that commands need into account states."""
     _fill_live_grants(connection, accounts, needs)
     _fill_keys(connection, accounts, needs.keys)
     for row in _reservation_rows(connection, accounts, needs):
@@ -132,7 +132,7 @@ def _is_due(state: AccountState, needs: Needs) -> bool:
 
 
 def _fill_live_grants(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
-    """All live grants of accounts that may need any of them; of the others, those that burn first."""
+    """Read all live grants of accounts that may need any of them, and of other accounts those that burn first."""
     whole: list[tuple[str]] = []
     paged: list[tuple[str]] = []
     for account_id, state in accounts.items():
@@ -165,7 +165,7 @@ def _first_grants(connection: Connection, keys: list[tuple[str]]) -> list[Any]:
 
 
 def _fill_named_grants(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
-    """Grants that commands name or that holds have slices of, live or not, where they are not at hand yet."""
+    """Read the grants that commands name and that holds have slices of, live or not, where they were not read yet."""
     wanted = {(account_id, number) for account_id, number in needs.grants if account_id in accounts}
     for account_id, state in accounts.items():
         for hold in state.holds.values():
@@ -180,7 +180,7 @@ def _fill_named_grants(connection: Connection, accounts: dict[str, AccountState]
 
 
 def _fill_limits(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
-    """The limits of accounts that have any, and what counts against those that commands and holds may touch."""
+    """Read the limits of accounts that have any, and the counters that commands and holds may touch."""
     for row in queries.LIMITS.fetch(connection, [(account_id,) for account_id in accounts]):
         account_id, number, label, value, period, maximum = row
         accounts[account_id].limits[number] = LimitState(number, label, value, period, maximum)
@@ -190,7 +190,7 @@ def _fill_limits(connection: Connection, accounts: dict[str, AccountState], need
 
 
 def _usage_keys(account_id: str, state: AccountState, needs: Needs) -> set[tuple[str, int, str, int]]:
-    """Where what counts is looked up: for new holds in the windows of all moments that a batch may reach."""
+    """The keys of counters: those of the holds that were read, and for new holds those of every moment of the batch."""
     moments = {max(moment, state.at) for moment in (needs.moments.get(account_id, set()) | {needs.now})}
     labels = [{}, *(labels for owner, labels in needs.labels if owner == account_id)]
     keys = {
@@ -212,7 +212,7 @@ def _fill_keys(connection: Connection, accounts: dict[str, AccountState], keys: 
 
 
 def _reservation_rows(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> list[Any]:
-    """Rows of the holds that commands name, of their datasets' active runs, and of what is due; each once."""
+    """Rows of the holds that commands name, of active runs on their datasets, and of holds that are due; each once."""
     horizon = max([needs.horizon, *(state.at for state in accounts.values())])
     due = [
         (account_id,) for account_id, state in accounts.items() if state.due_at is not None and state.due_at <= horizon
@@ -242,7 +242,7 @@ def _add_reservation(state: AccountState, columns: Any) -> None:
 
 
 def _fill_runs(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
-    """For launches, the latest start and whether the card is kept; for settlements, the launch and its card."""
+    """Read for launches the latest start and whether the card is stored; for settlements the launch and its card."""
     for account_id, dataset_id, started_ms in queries.LAST_RUNS.fetch(connection, needs.datasets):
         accounts[account_id].started_ms_last[dataset_id] = started_ms
     launched = {

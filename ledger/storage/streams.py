@@ -1,4 +1,4 @@
-"""Reads of very many rows through the driver itself: all at once, or a part at a time."""
+"""Reads of very many rows through the driver: all at once, or a part at a time."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ledger.storage.driver import driver_cursor
 
 
 def fetch_raw(connection: Connection, statement: str, values: tuple[Any, ...]) -> list[Any]:
-    """The rows of a SELECT through the driver itself, for reads of very many rows; `{0}`, `{1}` stand for the values.
+    """The rows of a SELECT through the driver, for reads of very many rows. `{0}`, `{1}` stand for the values.
 
-    What the driver gives is what the columns hold: integers, text and bytes need no conversion on either database.
+    Integers, texts and bytes need no conversion by SQLAlchemy on either database.
     """
     dialect = connection.dialect
     if dialect.name == "postgresql":
         marked = statement.format(*(["%s"] * len(values)))
         if dialect.driver == "psycopg" and not dialect.is_async:
             with driver_cursor(connection) as cursor:
-                # Integers and bytes come as such instead of as text, which is half of what reading them takes.
+                # In the binary format integers and bytes are not parsed from text: that halves the time of a read.
                 return list(cursor.execute(marked, values, binary=True).fetchall())
         result = connection.exec_driver_sql(marked, values)
         rows = list(result.cursor.fetchall())
@@ -39,7 +39,7 @@ _names = count()
 def stream_raw(
     connection: Connection, statement: str, values: Sequence[Any] = (), *, size: int = 5_000
 ) -> Iterator[Sequence[Any]]:
-    """The rows of a SELECT as `fetch_raw` gives them, so many at a time: one statement, and never all in memory."""
+    """The rows of a SELECT as `fetch_raw` answers them, `size` at a time: one statement, never all rows in memory."""
     dialect = connection.dialect
     if dialect.name == "postgresql" and (dialect.driver != "psycopg" or dialect.is_async):
         options = {"stream_results": True, "yield_per": size}
@@ -49,7 +49,7 @@ def stream_raw(
             yield from rows.partitions()
         return
     if dialect.name == "postgresql":
-        # A named cursor stays with the server, which sends what is asked for.
+        # A named cursor stays on the server, which sends only the rows that are fetched.
         mark, cursor_options, how = "%s", {"name": f"ledger_{next(_names)}"}, {"binary": True}
     else:
         mark, cursor_options, how = "?", {}, {}

@@ -1,7 +1,7 @@
 """Writes of a batch: rows inserted, and rows updated by key.
 
-PostgreSQL takes all of them as one statement (`array_writes`). SQLite, which has no round trips to save, takes the rows
-of each table one after another through the driver's `executemany`.
+PostgreSQL gets all of them as one statement (`postgresql.writes`). SQLite has no round trips to save, and gets the rows
+of each table through the driver's `executemany`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from ledger.storage.array_writes import write_statement
 from ledger.storage.driver import driver_cursor
+from ledger.storage.postgresql.writes import write_statement
 from ledger.storage.shapes import RowShape, Write
 
 
 def execute_writes(connection: Connection, writes: Sequence[Write]) -> None:
-    """Carry out writes, each table inserted into at most once and updated at most once; empty ones are passed over."""
+    """Carry out writes, at most one insert and one update of each table. Writes without rows are skipped."""
     writes = [write for write in writes if write.rows]
     if not writes:
         return

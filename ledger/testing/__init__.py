@@ -1,4 +1,4 @@
-"""For tests of what is built on the ledger: a database in memory, what must always hold, and a model to hold it to.
+"""For tests of what you build on the ledger: a database in memory, an invariant check, and a model to compare with.
 
     from ledger.testing import assert_sound, memory_engine
 
@@ -9,7 +9,7 @@
 
 With pytest, `pytest_plugins = ["ledger.testing.fixtures"]` gives the fixtures `ledger_engine` and `ledger_session`.
 With Hypothesis (`pip install 'run-credits[testing]'`), `ledger.testing.machine.run_machine(engine)` sends commands in
-any order to the ledger on an engine of yours, and to a model that counts credits on its fingers.
+any order to the ledger on your engine and to a model that keeps every credit as an object, and compares the two.
 """
 
 from __future__ import annotations

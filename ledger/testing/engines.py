@@ -1,4 +1,4 @@
-"""A ledger in memory, gone when it is closed."""
+"""A ledger in memory, which lasts until it is closed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ledger.storage.engines import create_engine
 def memory_engine() -> Iterator[Engine]:
     """An engine on a new SQLite database in memory, with the ledger's tables.
 
-    It has one connection, which threads share: one transaction at a time. For concurrent ones use a file.
+    All threads share its one connection, so one transaction runs at a time. Use a file for concurrent transactions.
     """
     engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
     try:

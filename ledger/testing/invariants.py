@@ -1,4 +1,4 @@
-"""What must hold of a book at any moment, worked out from its tables apart from the audit."""
+"""Invariants of a book at any moment, computed from its tables without the audit's code."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _PLACES = BUCKETS[1:]
 
 
 def assert_sound(session: Session) -> None:
-    """Raise `AssertionError` with a sentence unless the book proves itself and every account adds up.
+    """Raise `AssertionError` with a sentence unless the audit is clean and every account adds up.
 
-    The audit finds nothing; an account's figures are those of its last entry and the sums of its grants; what is
-    held is what its open holds hold, slice by slice; it owes what its credit line lent, and no bucket is below zero.
+    The audit finds nothing. For each account: its buckets are those of its last entry and the sums of its grants; its
+    bucket `held` is the sum of its open holds, and each hold the sum of its slices; what it owes is what its credit
+    line has lent; no bucket is below zero.
     """
     findings = list(audit(session))
     assert not findings, f"the audit found: {findings[0]}"

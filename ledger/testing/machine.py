@@ -1,4 +1,4 @@
-"""The ledger against a model that counts credits on its fingers, in any order of commands and of time."""
+"""The ledger compared with the model of `ledger.testing.model`, under any order of commands and of time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ GRANT = st.tuples(
 )
 CAPTURE = st.tuples(st.just("capture"), NUMBERS, PARTS, st.booleans(), st.sampled_from(["reject", "if_available"]))
 REFUND = st.tuples(st.just("refund"), NUMBERS, st.sampled_from([None, 1, 2, 3]))
-# More of what needs something before it.
+# Weighted: a command that needs an earlier one to succeed is drawn more often.
 REQUESTS = st.sampled_from(
     [
         *[GRANT] * 4,
@@ -60,7 +60,7 @@ def moment(second: int) -> datetime:
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """Sends each command to the ledger and to the model, and compares all that can be seen."""
+    """Sends each command to the ledger and to the model, and compares everything that a caller can read."""
 
     engine: Engine
 
@@ -114,7 +114,7 @@ class LedgerMachine(RuleBasedStateMachine):
         return ledger.Release(hold, key, at=at)
 
     def resolved(self, hand: Hand, request: tuple[Any, ...], second: int) -> tuple[Any, ...]:
-        """The request with the choices that depend on what there is: a hold's number, the moments of a grant."""
+        """The request with what depends on the state filled in: the number of a hold, the moments of a grant."""
         if request[0] == "grant":
             lapses = request[3]
             return (*request[:3], lapses if lapses == NEVER else second + lapses, request[4], second + request[5])
@@ -124,7 +124,7 @@ class LedgerMachine(RuleBasedStateMachine):
         return request
 
     def likely(self, hand: Hand, what: str) -> list[int]:
-        """Numbers to do something with, those first with which it may succeed, and one that nothing has."""
+        """Numbers of grants or holds to name: first those with which the request may succeed, then an unknown one."""
         if what == "revoke":
             ended = [number for number, lot in hand.lots.items() if lot.is_revoked]
             return [*(number for number in reversed(hand.lots) if number not in ended), 999, *ended]
@@ -133,9 +133,9 @@ class LedgerMachine(RuleBasedStateMachine):
         return [*reversed(fit), 999, *hand.holds]
 
     def send(self, steps: list[tuple[int, str | None, tuple[Any, ...], int]], *, is_resolved: bool = False) -> None:
-        """One batch: each step names an account, a key, a request and how far its clock is behind.
+        """Send one batch: each step has an account, a key, a request, and how many seconds its clock is behind.
 
-        A resolved request names the holds and moments that it is about.
+        `is_resolved` says that the requests name their holds and moments already.
         """
         commands, expected = [], []
         for account, key, request, back in steps:
@@ -167,7 +167,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(which=NUMBERS, back=BACK, is_other=st.booleans())
     def again(self, which: int, back: int, is_other: bool) -> None:
-        """A keyed request that was accepted comes once more, as it was or as another."""
+        """Send an accepted keyed request again: the same, which is a replay, or another, which is a conflict."""
         if not self.sent:
             return
         account, key, request = self.sent[-1 - which % len(self.sent)]
@@ -232,7 +232,7 @@ class LedgerMachine(RuleBasedStateMachine):
                     }
 
     def teardown(self) -> None:
-        """The book proves itself, its grants are where the model's credits lie, and its statement ties."""
+        """The audit is clean, each grant has its credits in the model's places, and the statement has every entry."""
         with Session(self.engine) as session:
             for name, hand in getattr(self, "hands", {}).items():
                 assert list(ledger.audit(session, account_id=name)) == []
@@ -246,9 +246,10 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 def run_machine(engine: Engine, *, examples: int = 100, steps: int = 30) -> None:
-    """Send so many sequences of so many steps to the ledger on an engine; raises where it is not the model's equal.
+    """Send `examples` sequences of up to `steps` steps to the ledger on an engine and to the model.
 
-    The engine's database must have the ledger's tables; accounts named `machine-...` are left in it.
+    The database must have the ledger's tables. Accounts named `machine-...` are left in it. Raises `AssertionError`
+    where ledger and model differ, with the shortest sequence that Hypothesis finds.
     """
     bound = type("Machine", (LedgerMachine,), {"engine": engine})
     run_state_machine_as_test(bound, settings=settings(max_examples=examples, stateful_step_count=steps))

@@ -1,9 +1,8 @@
-"""A ledger that counts credits on its fingers, to hold the real one against.
+"""A model of the ledger that counts credits on its fingers: every single credit is an object in one place.
 
-Every single credit is an object that lies somewhere. Nothing here is shared with the ledger's rules: time is walked
-second by second, and what is next to burn is found by looking at every credit. It knows grants of both kinds,
-scheduled ones, holds captured in parts or beyond, extended, with grace, refunds, revoking and adjusting; not scopes,
-recurrences, credit lines or limits.
+It shares nothing with the ledger's rules. Time goes on event by event, and the next credit to burn is found by sorting
+all of them. It has grants of both kinds, scheduled grants, holds captured in part or beyond what they hold, extension,
+grace, refunds, revocation and adjustment. It has no scopes, recurrences, credit lines or limits.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Lot:
 
 @dataclass
 class Finger:
-    """One credit: the lot it came in, and where it lies."""
+    """One credit: the lot that it came in, and the place where it is."""
 
     lot: Lot
     place: str = "available"
@@ -41,7 +40,7 @@ class Finger:
 
 @dataclass
 class ModelHold:
-    """One hold: its credits in the order in which they are consumed; those freed or refunded are out of it."""
+    """One hold: its credits in the order in which they are consumed, without those freed or refunded."""
 
     expires: int
     grace: int
@@ -50,11 +49,11 @@ class ModelHold:
 
     @property
     def lapses(self) -> int:
-        """When what it holds is let go."""
+        """The second at which it expires, grace included, and frees its credits."""
         return self.expires + self.grace
 
     def lying(self, place: str) -> list[Finger]:
-        """Its credits that lie in a place."""
+        """Its credits that are in a place."""
         return [finger for finger in self.fingers if finger.place == place]
 
 
@@ -70,11 +69,11 @@ class Hand:
     keys: dict[str, tuple[object, ...]] = field(default_factory=dict)
 
     def lying(self, place: str, lot: Lot | None = None) -> list[Finger]:
-        """The credits that lie in a place, those of one lot where it is named."""
+        """The credits that are in a place; with `lot`, those of that lot only."""
         return [finger for finger in self.fingers if finger.place == place and lot in (None, finger.lot)]
 
     def count(self, place: str) -> int:
-        """How many credits lie there."""
+        """How many credits are in a place."""
         return len(self.lying(place))
 
     def moments(self) -> list[int]:
@@ -85,7 +84,7 @@ class Hand:
         return sorted(seconds)
 
     def walk_to(self, time: int) -> None:
-        """Let everything come due that does by a time."""
+        """Carry out, in order, every event that is due by a time."""
         for second in self.moments():
             if second > time:
                 break
@@ -110,13 +109,13 @@ class Hand:
             finger.place = place
 
     def freed_to(self, finger: Finger, time: int) -> str:
-        """Where a credit lies that a hold lets go."""
+        """The place of a credit that a hold frees."""
         if finger.lot.is_revoked:
             return "revoked"
         return "expired" if finger.lot.lapses <= time else "available"
 
     def let_go(self, number: int, state: str, time: int) -> None:
-        """End a hold: what it still holds goes back to where it belongs."""
+        """End a hold: each credit that it still holds goes to its place."""
         hold = self.holds[number]
         for finger in hold.lying("held"):
             finger.place = self.freed_to(finger, time)
@@ -128,13 +127,13 @@ class Hand:
         return sorted(self.lying("available"), key=lambda finger: finger.lot.burns())[:amount]
 
     def seen_at(self, time: int) -> Hand:
-        """The hand as it will lie at a time."""
+        """The account as it will be at a time, if nothing else happens."""
         seen = deepcopy(self)
         seen.walk_to(time)
         return seen
 
     def act(self, time: int, key: str | None, request: tuple[object, ...]) -> str:
-        """Carry a request out; answers `new`, `replay`, or the name of the refusal, and then nothing has moved."""
+        """Carry out a request: `new`, `replay`, or the name of the refusal, after which nothing has moved."""
         if key is not None and key in self.keys:
             return "replay" if self.keys[key] == request else "IdempotencyConflict"
         tried = deepcopy(self)
@@ -195,7 +194,7 @@ class Hand:
         return None
 
     def perform(self, time: int, request: tuple[object, ...]) -> None:
-        """Carry out a request that nothing speaks against: one entry."""
+        """Carry out a request that no rule refuses: one entry."""
         self.entries += 1
         match request:
             case ("grant", int(amount), int(priority), int(lapses), int(kind), int(effective)):
@@ -238,7 +237,7 @@ class Hand:
         self.fingers += [Finger(lot, place) for _ in range(amount)]
 
     def capture(self, number: int, amount: object, final: bool, over: str, time: int) -> None:
-        """Consume the first credits of a hold, and beyond them what is available where that is asked for."""
+        """Consume the first credits of a hold; beyond them available ones, where `over` allows it."""
         hold = self.holds[number]
         held = hold.lying("held")
         wanted = len(held) if amount is None else int(str(amount))
@@ -253,7 +252,7 @@ class Hand:
             self.let_go(number, "captured", time)
 
     def refund(self, number: int, amount: object, time: int) -> None:
-        """Let the last consumed credits of a hold go back to where they belong."""
+        """Give back the last consumed credits of a hold, each to its place."""
         hold = self.holds[number]
         consumed = hold.lying("consumed")
         wanted = len(consumed) if amount is None else int(str(amount))

@@ -13,6 +13,7 @@ from estimator.credits import (
     from_micro,
     number,
     parse_credits,
+    scaled,
     to_micro,
     unscaled,
 )
@@ -136,3 +137,8 @@ def test_json_numbers_are_integers_where_they_can_be() -> None:
 
 def test_a_credit_is_a_million_micro_credits() -> None:
     assert to_micro(1) == MICRO_PER_CREDIT == 1_000_000
+
+
+def test_amounts_scale_exactly() -> None:
+    assert scaled(Decimal("1.000001"), 6) == 1_000_001
+    assert scaled(Decimal("1.000001"), 12) == 1_000_001_000_000

@@ -81,4 +81,6 @@ def test_importing_the_estimator_loads_no_database_no_terminal_and_no_client() -
     loaded = ast.literal_eval(
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     )
-    assert not {"sqlalchemy", "sqlmodel", "alembic", "rich", "typer", "click", "ledger", "pyarrow"} & set(loaded)
+    assert not {"sqlalchemy", "sqlmodel", "alembic", "rich", "typer", "click", "ledger", "numpy", "pyarrow"} & set(
+        loaded
+    )

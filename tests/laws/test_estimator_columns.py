@@ -60,7 +60,9 @@ def test_how_a_table_is_cut_into_batches_makes_no_difference(priced: PricedTable
 def test_runs_that_have_been_read_once_cost_the_same_and_words_may_be_encoded(priced: PricedTable) -> None:
     card, (table, plans) = priced
     batch = table.combine_chunks().to_batches()[0]
-    assert Kernel(card).price_runs(Reader(batch).runs()).tolist() == prices_of(plans, card)
+    results = BlockPricer([card]).prices(Reader(batch).runs(), Workspace())
+    assert results is not None
+    assert np.broadcast_to(next(results).amounts, len(plans)).tolist() == prices_of(plans, card)
     encoded = pa.record_batch(
         {
             name: column.dictionary_encode() if pa.types.is_string(column.type) else column

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import ledger
 from ledger.auditing.replay import Replay
 from ledger.book.buckets import BALANCES, CONSUMED, HELD, OWED
-from ledger.book.postings import genesis
+from ledger.book.postings import entry_row, genesis
 from ledger.book.states import AccountState
 from ledger.model.moments import to_moment
 from ledger.rules import decide
@@ -24,7 +24,7 @@ NAME = "acme"
 
 def compare(replay: Replay, state: AccountState) -> None:
     """Every row that the entries speak of is what the rules made of it."""
-    for number, hold in (replay.holds | replay.closed).items():
+    for number, hold in (replay.open_holds | replay.closed_holds).items():
         assert reservation_row(NAME, hold) == reservation_row(NAME, state.holds[number])
     for number, grant in state.grants.items():
         assert grant_row(NAME, replay.grants[number]) == grant_row(NAME, grant)
@@ -62,10 +62,10 @@ def test_the_entries_say_all_that_the_rules_decided(seed: int) -> None:
         if isinstance(result, Exception):
             assert state.head == head
             continue
-        problems: list[tuple[str, str]] = []
+        defects: list[tuple[str, str]] = []
         for posting in state.postings[replay.sequence :]:
-            replay.follow(posting, problems)
-        assert problems == []
+            replay.follow(entry_row(posting), posting.transfers, defects)
+        assert defects == []
         compare(replay, state)
         check_figures(replay, state)
         key = getattr(command, "key", None)

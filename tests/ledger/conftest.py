@@ -1,4 +1,4 @@
-"""An account with credits, and eyes on everything that is stored."""
+"""Accounts that tests begin with, and readers of all that is stored."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import ledger
 from ledger.schema.tables import metadata
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
+Buckets = Callable[..., dict[str, int]]
+Stored = Callable[[], dict[str, list[Any]]]
 
 
 def later(seconds: float = 0, *, days: float = 0) -> datetime:
@@ -30,7 +32,7 @@ def acme(session: Session) -> str:
 
 
 @pytest.fixture
-def stored(session: Session) -> Callable[[], dict[str, list[Any]]]:
+def stored(session: Session) -> Stored:
     """Reads every row of every table, to tell whether anything changed."""
 
     def read() -> dict[str, list[Any]]:
@@ -43,7 +45,7 @@ def stored(session: Session) -> Callable[[], dict[str, list[Any]]]:
 
 
 @pytest.fixture
-def buckets(session: Session) -> Callable[..., dict[str, int]]:
+def buckets(session: Session) -> Buckets:
     """The buckets of an account at a moment, those that are not empty."""
 
     def read(account_id: str = "acme", at: datetime = START) -> dict[str, int]:
@@ -52,3 +54,10 @@ def buckets(session: Session) -> Callable[..., dict[str, int]]:
         return {name: int(getattr(balance, name)) for name in names if getattr(balance, name)}
 
     return read
+
+
+@pytest.fixture
+def empty(session: Session) -> str:
+    """An account without credits."""
+    ledger.open_account(session, "acme", at=START)
+    return "acme"

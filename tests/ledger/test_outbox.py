@@ -259,7 +259,7 @@ def test_a_handler_that_would_have_to_be_awaited_is_refused_and_loses_no_start(
     session: Session, acme: str, handler: Any
 ) -> None:
     launch(session)
-    with pytest.raises(ledger.CommandInvalid, match="nobody here awaits"):
+    with pytest.raises(ledger.CommandInvalid, match="not awaited here"):
         deliver(session, handler)
     assert deliver(session).count == 1
 

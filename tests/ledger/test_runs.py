@@ -1,15 +1,13 @@
-"""Runs: request in, wire response out, and what the wire's readings decide."""
+"""The verbs of runs: launching on the wire, settling an outcome, looking up a dataset's last run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 import ledger
@@ -25,9 +23,8 @@ from estimator import (
     RunRequest,
     shipped_card,
 )
-from tests.ledger.conftest import START, later
-
-Stored = Callable[[], dict[str, list[Any]]]
+from ledger.runs import RunState, find_last_run
+from tests.ledger.conftest import START, Stored, later
 
 CARD = """
 name = "plain"
@@ -189,43 +186,6 @@ def test_a_launch_beyond_the_balance_says_how_many_rows_it_pays_and_leaves_its_k
     assert launch(session, payable, profile=profile).response.credits == 10
 
 
-def test_an_empty_account_is_told_that_not_even_one_row_is_payable(session: Session) -> None:
-    ledger.open_account(session, "acme", at=START)
-    with pytest.raises(ledger.InsufficientCredits, match="not even one row"):
-        launch(session)
-
-
-def test_a_dataset_has_one_active_run(session: Session, acme: str) -> None:
-    first = launch(session, BODY | {"job_specification": {"max_rows": 10}})
-    with pytest.raises(ledger.RunAlreadyActive) as caught:
-        launch(session)
-    assert (caught.value.run_id, caught.value.dataset_id) == (first.run_id, "d1")
-    launch(session, BODY | {"job_specification": {"max_rows": 10}}, dataset_id="d2")
-    settle(session, first.run_id, RunOutcome("succeeded", 10, 10))
-    second = launch(session)
-    assert second.run_id != first.run_id
-    ledger.require_clean(session)
-
-
-def test_a_run_whose_hold_lapsed_is_active_no_more(session: Session, acme: str) -> None:
-    first = launch(session, expires_in=timedelta(seconds=60))
-    with pytest.raises(ledger.RunAlreadyActive):
-        launch(session, at=later(59))
-    assert launch(session, at=later(60)).run_id != first.run_id
-    with pytest.raises(ledger.ReservationNotHeld, match="is expired"):
-        settle(session, first.run_id, RunOutcome("succeeded", 50, 50), at=later(61))
-
-
-def test_two_launches_in_one_millisecond_have_two_run_ids_also_in_one_batch(session: Session, acme: str) -> None:
-    ids = []
-    for _ in range(3):
-        launched = launch(session, BODY | {"job_specification": {"max_rows": 1}})
-        ids.append(launched.run_id)
-        settle(session, launched.run_id, RunOutcome("cancelled", 0))
-    assert len(set(ids)) == 3
-    ledger.require_clean(session)
-
-
 @pytest.mark.parametrize(
     ("card", "outcome", "captured"),
     [
@@ -265,21 +225,6 @@ def test_a_run_is_settled_under_the_card_it_was_launched_with_from_the_ledger_al
     assert {item["code"] for item in settled.line_items} == {"base", "fee", "minimum"}
 
 
-def test_a_card_that_was_altered_or_lost_in_the_database_prices_nothing_and_is_found(
-    session: Session, acme: str
-) -> None:
-    launched = launch(session)
-    for change, code in (
-        ("UPDATE ledger_card SET content = replace(content, '0.1', '0.2')", "card_altered"),
-        ("DELETE FROM ledger_card", "card_missing"),
-    ):
-        session.execute(text(change))
-        assert [finding.code for finding in ledger.audit(session)] == [code]
-        with pytest.raises(ledger.AuditFailed, match="rate card") as caught:
-            settle(session, launched.run_id, RunOutcome("succeeded", 50, 50))
-        assert caught.value.findings[0].code == code
-
-
 def test_the_same_outcome_again_is_a_replay_and_another_a_conflict(session: Session, acme: str, stored: Stored) -> None:
     launched = launch(session)
     first = settle(session, launched.run_id, RunOutcome("failed", 20))
@@ -314,36 +259,6 @@ def test_a_run_of_another_account_or_of_none_is_not_found(session: Session, acme
         launch(session, account_id="nobody")
 
 
-def test_a_free_run_has_a_run_id_and_a_guard_like_any_other(session: Session) -> None:
-    ledger.open_account(session, "acme", at=START)
-    free = RateCardBook([RateCard.from_toml(CARD.format(row="0", settlement="requested"))])
-    launched = launch(session, cards=free)
-    assert launched.response.credits == 0
-    with pytest.raises(ledger.RunAlreadyActive):
-        launch(session, cards=free)
-    settled = settle(session, launched.run_id, RunOutcome("succeeded", 50, 50))
-    assert (settled.captured, settled.freed) == (0, 0)
-    ledger.require_clean(session)
-
-
-def test_a_launch_and_a_settlement_may_share_a_batch(session: Session, acme: str) -> None:
-    first = launch(session, BODY | {"job_specification": {"max_rows": 5}})
-    request = RunRequest.from_wire(BODY)
-    from estimator import estimate, plan_run
-
-    plan = plan_run(request, PROFILE, PLAIN)
-    ended, started = ledger.execute(
-        session,
-        [
-            ledger.SettleRun("acme", str(first.run_id), RunOutcome("succeeded", 5, 5), START),
-            ledger.LaunchRun("acme", "d1", request, plan, PLAIN, estimate(plan, PLAIN), None, START),
-        ],
-    )
-    assert isinstance(ended, ledger.RunSettlement)
-    assert isinstance(started, ledger.Launch)
-    ledger.require_clean(session)
-
-
 def test_the_longest_ids_and_key_of_any_script_are_stored_together(session: Session) -> None:
     # Characters of four bytes each that no compression makes shorter.
     characters = "".join(chr(0x20000 + (number * 7919) % 0xA000) for number in range(255))
@@ -359,23 +274,6 @@ def test_the_longest_ids_and_key_of_any_script_are_stored_together(session: Sess
         ledger.open_account(session, characters[:129])
 
 
-def test_a_count_of_thousands_of_digits_is_refused() -> None:
-    with pytest.raises(OutcomeRejected):
-        RunOutcome("failed", 10**5000)
-
-
-def test_an_estimate_is_no_run_in_a_batch_either(session: Session, acme: str, stored: Stored) -> None:
-    from estimator import estimate, plan_run
-
-    before = stored()
-    request = RunRequest.from_wire(BODY | {"estimate": True})
-    plan = plan_run(request, PROFILE, PLAIN)
-    command = ledger.LaunchRun("acme", "d1", request, plan, PLAIN, estimate(plan, PLAIN), None, START)
-    (refused,) = ledger.execute(session, [command])
-    assert isinstance(refused, ledger.CommandInvalid)
-    assert stored() == before
-
-
 def test_the_entry_of_a_launch_keeps_request_plan_card_and_response(session: Session, acme: str) -> None:
     launched = launch(session, KEYED)
     entry = ledger.get_statement(session, acme, until=later(1)).entries[-1]
@@ -383,3 +281,55 @@ def test_the_entry_of_a_launch_keeps_request_plan_card_and_response(session: Ses
     assert entry.details["card_id"] == PLAIN.id
     assert RunRequest.from_wire(entry.details["request"]).digest() == RunRequest.from_wire(KEYED).digest()
     assert entry.details["plan"]["rows"] == 50
+
+
+def test_an_estimate_and_a_launch_say_what_is_there_with_the_line_and_for_the_dataset(
+    session: Session, acme: str
+) -> None:
+    ledger.set_credit_line(session, "acme", 5, at=START)
+    ledger.grant_credits(session, "acme", 3, scope={"dataset": ["d1"]}, at=START)
+    ledger.grant_credits(session, "acme", 70, scope={"dataset": ["other"]}, at=START)
+    quoted = launch(session, BODY | {"estimate": True}).response
+    assert quoted.available_credits == 18
+    started = launch(session).response
+    assert started.available_credits == 18 - started.credits
+
+
+def state(session: Session, seconds: float = 50) -> RunState | None:
+    run = find_last_run(session, "acme", "d1", at=later(seconds))
+    return None if run is None else run.state
+
+
+def test_a_dataset_without_runs_has_none(session: Session, acme: str) -> None:
+    assert state(session) is None
+    launch(session, dataset_id="d2")
+    assert state(session) is None
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled"])
+def test_a_settled_run_stands_as_it_was_settled(session: Session, acme: str, status: str) -> None:
+    launched = launch(session)
+    assert state(session) is RunState.ACTIVE
+    settle(session, launched.run_id, RunOutcome(status, 50 if status == "succeeded" else 0))
+    assert state(session) == status
+
+
+def test_a_run_whose_hold_ended_by_hand_or_lapsed_says_so(session: Session, acme: str) -> None:
+    first = launch(session, expires_in=timedelta(seconds=60))
+    assert (state(session, 59), state(session, 60)) == (RunState.ACTIVE, RunState.EXPIRED)
+    assert first.reservation_id is not None
+    ledger.release(session, first.reservation_id, at=later(1))
+    assert state(session) is RunState.RELEASED
+    second = launch(session, at=later(2))
+    assert second.reservation_id is not None
+    ledger.capture(session, second.reservation_id, at=later(3))
+    assert state(session) is RunState.SUCCEEDED
+
+
+def test_the_last_run_is_told_with_its_rows(session: Session, acme: str) -> None:
+    settle(session, launch(session).run_id, RunOutcome("succeeded", 50))
+    body = {"column_mapping": {"prompt": "prompt"}, "job_specification": {"max_rows": 7}}
+    second = launch(session, body, at=later(1))
+    run = find_last_run(session, "acme", "d1", at=later(2))
+    assert run is not None
+    assert (run.run_id, run.rows, run.rows_output, run.launched_at) == (second.run_id, 7, 7, later(1))

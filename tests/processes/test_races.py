@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.schema.migrations import head_revision
+from ledger.schema.revisions import HEAD
 from tests.processes import tasks
 from tests.processes.together import run_together
 
@@ -91,7 +91,7 @@ def test_a_schema_that_many_upgrade_is_upgraded_once(tmp_path: Any, postgres: An
     url = postgres.create()
     request.addfinalizer(lambda: postgres.drop(url))
     for fresh in (url, f"sqlite:///{tmp_path / 'fresh.sqlite'}"):
-        assert set(run_together(fresh, tasks.upgrade, 8)) == {head_revision()}
+        assert set(run_together(fresh, tasks.upgrade, 8)) == {HEAD}
         engine = ledger.create_engine(fresh)
         ledger.check_schema(engine)
         engine.dispose()

@@ -1,6 +1,6 @@
-"""The dimensions that runs are told apart by: account and month from columns of their own, the rest from the code.
+"""The dimensions by which runs are grouped: account and month have columns, the rest are read from the code.
 
-Each run gets a number for each dimension; numbers stand for keys that are met as the runs are read.
+A run has one number in each dimension. A key gets its number when it is first read.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from difflib import get_close_matches
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
-from estimator.columns import MODALITIES
-from estimator.columns.price_tables import SWITCHES, digit, modality_of
+from estimator.columns import WORDS
+from estimator.columns.price_tables import SWITCHES, digit
 from estimator.errors import FrameInvalid, Issue
 from estimator.frames.arrays import np, pa, pc
-from estimator.rates.sections import LENGTHS, RECIPES, TRAINING_TYPES
+from estimator.rates.sections import RECIPES
 from estimator.scenarios.errors import ScenarioInvalid
 from estimator.scenarios.reading.sources import mixed_zones, zone_name
 from estimator.sentences import nearest
@@ -33,7 +33,7 @@ CODED = {
     "training_type": ("training_type",),
     "modality": ("modality",),
 }
-"""The dimensions that a configuration's code tells, and the columns of which one has to be present."""
+"""The dimensions that a configuration's code has, and the columns of which one has to be present."""
 
 DIMENSIONS = (*KEYED, *CODED)
 NONE = "none"
@@ -50,7 +50,7 @@ def available(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def chosen(by: Sequence[str] | None, names: Sequence[str]) -> tuple[str, ...]:
-    """The dimensions asked for, or all that there are. Raises `ScenarioInvalid` for one that there is not."""
+    """The dimensions asked for, or all available ones. Raises `ScenarioInvalid` for one that is not available."""
     there = available(names)
     if by is None:
         return there
@@ -72,24 +72,21 @@ def _meant(wanted: Sequence[str], names: Sequence[str]) -> str:
 def coded_keys(dimension: str, code: int) -> Iterator[str]:
     """The keys under which a configuration's runs count: one, or one for each of its recipes."""
     if dimension == "recipe":
-        used = [name for name in RECIPES if code >> SWITCHES.index(name) & 1]
+        used = [name for name in RECIPES if digit(code, name)]
         yield from used or (NONE,)
     elif dimension in SWITCHES:
-        yield "true" if code >> SWITCHES.index(dimension) & 1 else "false"
-    elif dimension == "modality":
-        yield modality_of(code)
+        yield "true" if digit(code, dimension) else "false"
     else:
-        yield {"length": LENGTHS, "training_type": TRAINING_TYPES}[dimension][digit(code, dimension)]
+        yield WORDS[dimension][digit(code, dimension)]
 
 
 def key_order(dimension: str) -> Sequence[str]:
     """The keys of a coded dimension in their own order."""
-    words = {"length": LENGTHS, "training_type": TRAINING_TYPES, "modality": MODALITIES, "recipe": (*RECIPES, NONE)}
-    return words.get(dimension, ("true", "false"))
+    return {**WORDS, "recipe": (*RECIPES, NONE)}.get(dimension, ("true", "false"))
 
 
 class Numbering(Protocol):
-    """Numbers the keys of one dimension as they are met."""
+    """Numbers the keys of one dimension in the order they are read."""
 
     keys: list[str]
 
@@ -101,7 +98,7 @@ class Numbering(Protocol):
 
 
 class Accounts:
-    """Numbers accounts in the order they are met."""
+    """Numbers accounts in the order they are read."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []
@@ -126,7 +123,7 @@ class Accounts:
         return np.take(self._translation, column.indices.to_numpy(), out=into, mode="clip")
 
     def _translated(self, dictionary: Any) -> Integers:
-        """The number of every account of a dictionary; most are known from those before."""
+        """The number of every account of a dictionary; most are known from earlier dictionaries."""
         if self.keys and dictionary.type == pa.string():
             if len(self._known) != len(self.keys):
                 self._known = pa.array(self.keys, pa.string())
@@ -149,7 +146,7 @@ class Accounts:
 
 
 class Months:
-    """Numbers months of UTC in the order they are met."""
+    """Numbers months of UTC in the order they are read."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []

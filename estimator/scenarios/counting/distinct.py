@@ -1,6 +1,6 @@
-"""Runs folded to the distinct ones among them, each with how often it occurs: what many cards price instead of all.
+"""Distinct runs with their counts: many cards price these instead of all runs.
 
-Runs that process as many rows in the same configuration cost the same under every card, whoever pays for them.
+Runs that process as many rows in the same configuration cost the same under every card, whichever account pays.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from estimator.scenarios.reading.pieces import Source
 
 DISTINCT_MAX = 4_000_000
-"""More distinct runs than this would take too much memory: then every question reads all the runs again."""
+"""More distinct runs would take too much memory; every question then reads all the runs again."""
 
 _PART = 65_536
 _LOW = (1 << 32) - 1
@@ -40,7 +40,7 @@ class RunTotals:
         for first in range(0, len(cards), _CARDS_A_READING):
             some = cards[first : first + _CARDS_A_READING]
             totals = None if self._folded is None else _of_distinct(some, self._folded, self._present)
-            # Reading them all says in what row of what file the trouble is, where there is any.
+            # Reading all the runs names the file and row of a problem.
             yield from tally(self._source, Question(some, ())).sums() if totals is None else totals
 
 
@@ -60,7 +60,7 @@ def _of_distinct(cards: Sequence[RateCard], folded: Any, present: tuple[str, ...
 
 
 def _weighted(prices: Integers, counts: Integers) -> int:
-    """The sum of each price as often as it is counted, exactly, whatever its size."""
+    """The sum of prices x counts, exact whatever its size."""
     if int(prices.max()) * int(counts.sum()) < 1 << 63:
         return int(prices @ counts)
     return sum(price * count for price, count in zip(prices.tolist(), counts.tolist(), strict=True))
@@ -109,21 +109,12 @@ def _merged(tables: Sequence[Any]) -> Any:
 
 
 def _runs(part: Any, present: tuple[str, ...]) -> Runs:
-    def integers(name: str) -> Any:
-        return part.column(name).to_numpy() if name in part.column_names else None
-
-    def names(name: str) -> Names | None:
-        return _names(part.column(name)) if name in part.column_names else None
-
-    return Runs(
-        present,
-        integers("rows"),
-        integers("codes"),
-        integers("sample_ppm"),
-        integers("targets"),
-        names("discount"),
-        names("voucher"),
-    )
+    columns = dict(zip(part.column_names, part.columns, strict=True))
+    values: dict[str, Any] = {
+        name: columns[name].to_numpy() for name in ("rows", "codes", "sample_ppm", "targets") if name in columns
+    }
+    values |= {f"{name}s": _names(columns[name]) for name in ("discount", "voucher") if name in columns}
+    return Runs(present, **values)
 
 
 def _names(column: Any) -> Names:

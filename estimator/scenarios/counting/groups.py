@@ -1,4 +1,4 @@
-"""From the sums of a tally to groups: by key, in order, and how the accounts among them move."""
+"""The groups of a tally in order, and how accounts move under a candidate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How runs move from one price to another: how many each way, by how much, and those that move most."""
+"""Changes of prices: how many runs get dearer and cheaper, by how much, and the runs with the largest changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PERCENT_MAX = INT64_MAX // 100
 
 
 class Mover(NamedTuple):
-    """A run by where it is (piece and row of it), and its prices in micro-credits. Smaller sorts first: moves more."""
+    """A run by its place (piece and row), and its prices in micro-credits. A larger change has a smaller `rank`."""
 
     rank: int
     piece: int
@@ -33,8 +33,8 @@ class Mover(NamedTuple):
 class Distribution:
     """Counts changes in bins of whole percents: below -50, -50 to below -25, ... none at all, ... 100 and more.
 
-    A price that rises by less than a percent is in the bin from 0 to 1, apart from what does not change; what
-    cost nothing before has no percentage and is counted on its own.
+    A price that rises by less than a percent is in the bin from 0 to 1; an unchanged price is not. A run that cost
+    nothing before has no percentage and is counted apart.
     """
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ def _label(least: int | None, most: int | None) -> str:
 class Largest:
     """The runs with the largest changes one way (`sign` 1: dearer, -1: cheaper), at most `count` of them.
 
-    Of equal changes those that come first in the source are kept, in whatever order they are met.
+    Of equal changes those that come first in the source are kept, in whatever order they are added.
     """
 
     def __init__(self, sign: int, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Exact sums of 64-bit prices by group: 64 bits at a time, and as large as they come."""
+"""Exact sums of 64-bit prices by group, of any size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ROOM = 1 << 62
 
 
 class GroupSums:
-    """One sum for each group, of any size; groups are numbered from 0 and grow as they are met.
+    """One sum for each group, of any size; groups are numbered from 0, and their number may grow.
 
     A sum is `unit x (carried x 2**32 + running)`. `running` takes prices as they are until it could leave 64 bits.
     """

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from estimator.scenarios.reading.pieces import Piece, Source
 
 ProgressListener = Callable[[int], None]
-"""Is told, now and then, how much of the source's size has been read since it was last told."""
+"""Called now and then with how much of the source's size has been read since the last call."""
 
 
 class Question(NamedTuple):
-    """What to add up: every card's total and totals by dimension; totals alone of `totalled` cards.
+    """What to add up: totals and totals by dimension of `cards`; only totals of `totalled` cards.
 
-    The first card is the baseline; with `movers` above 0 the others are compared with it run by run, and so many
-    runs are kept that move most each way.
+    The first card is the baseline. If `compared`, the others are compared with it run by run, and the `movers` runs
+    with the largest changes each way are kept.
     """
 
     cards: Sequence[RateCard]
@@ -84,7 +84,7 @@ class Tally:
 
     @property
     def _partition(self) -> list[GroupSums]:
-        """Sums by card to which every run is added once, in whatever group: those need no total of their own."""
+        """Sums by card in which every run counts once, so that these cards need no separate total."""
         keyed = next(iter(self.keyed.values()), None)
         return keyed.sums if keyed is not None else self.codes if self._coded else []
 
@@ -141,7 +141,7 @@ class Tally:
     def _add_prices(
         self, number: int, prices: Integers, greatest: int, runs: Runs, numbers: dict[str, Integers]
     ) -> None:
-        """Add what one card charges for a block wherever it counts."""
+        """Add the prices of a block under one card to every sum they belong to."""
         if number >= len(self._partition):
             self._totals[number].add_all(prices, greatest)
         if number >= len(self.question.cards):
@@ -197,7 +197,7 @@ def tally(
 ) -> Tally:
     """Read the whole source once and add up what the question asks for. Raises `FrameInvalid`, `RunsUnreadable`."""
     present = source.priced_columns
-    # What is priced, and what the dimensions need.
+    # The columns that are priced, and those of the dimensions.
     columns = [*present, *(column for name, column in KEYED.items() if name in question.dimensions)]
     pricing = BlockPricer(_priced_cards(question), in_quanta=not question.compared)
     workers = min(threads or pa.cpu_count(), len(source.pieces))
@@ -212,7 +212,7 @@ def tally(
                 _read(found, number, piece, columns, progress)
         except BaseException:
             for _ in _drained(waiting):
-                pass  # nothing that the others could still read would be of use
+                pass  # the other threads stop: their results are not used
             raise
         return found
 
@@ -248,7 +248,7 @@ def _read(found: Tally, number: int, piece: Piece, columns: Sequence[str], progr
 
 
 def _located(error: FrameInvalid, piece: Piece, first: int, batch: Any) -> FrameInvalid:
-    """The error with the part of the file that was looked at when it was found: what follows was not."""
+    """The error with the rows that were checked when it was found; later rows were not checked."""
     if not piece.path:
         return error
     part = f"{piece.path}, rows {first} to {first + batch.num_rows - 1}"

@@ -1,7 +1,7 @@
 """Past runs in Parquet files, a few row groups at a time.
 
-Texts are read by PyArrow, which leaves them as the codes that the file stores; numbers and true/false values by
-Polars where it is installed, which takes a third of the time for them. Both give the same Arrow arrays.
+PyArrow reads texts, as the codes that the file stores. Polars, where it is installed, reads numbers and true/false
+values in a third of the time. Both give the same Arrow arrays.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class _Scan:
     def _lazy(self, polars: Any) -> Any:
         status = self._path.stat()
         version = (status.st_size, status.st_mtime_ns)
-        # Threads that come here at once make one each, and any of them will do.
+        # Concurrent threads may make one each; they are equal.
         seen = self._seen
         if seen is None or seen[0] != version:
             seen = self._seen = (version, polars.scan_parquet(self._path, glob=False, hive_partitioning=False))
@@ -76,7 +76,7 @@ class _RowGroups:
     def read(self, columns: Sequence[str]) -> Iterator[pyarrow.RecordBatch]:
         """Record batches of some of the columns. Raises `RunsUnreadable`."""
         wanted = [name for name in columns if name in self._schema.names]
-        # A piece is read whole by Polars; of a row group that is far larger, that would be too much memory.
+        # Polars reads a piece whole; a row group far larger than a piece would take too much memory.
         plain = [name for name in wanted if self._is_plain(name)] if self._rows <= 2 * pieces.PIECE_ROWS else []
         if plain and _polars() is not None:
             yield from self._read_by_both(wanted, plain)

@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     import pyarrow
 
 BATCH_ROWS = 131_072
-"""Runs a batch: enough to make reading cheap, few enough that a batch for each thread is little memory."""
+"""Runs of a batch: enough for cheap reading, few enough for little memory in each thread."""
 
 COUNT_COLUMNS = ("rows", "max_rows", "sample_ppm", "targets")
 SWITCH_COLUMNS = ("grounding", "safety", *RECIPES)
 TEXT_COLUMNS = ("length", "training_type", "modality", "discount", "voucher", "account")
 READ_COLUMNS = (*COUNT_COLUMNS, *SWITCH_COLUMNS, *TEXT_COLUMNS, "at")
-"""The columns that scenarios read; whatever else the runs have is left unread."""
+"""The columns that scenarios read; others are left unread."""
 
 PIECE_ROWS = 524_288
-"""Runs a piece, about: what a thread works on before it takes the next."""
+"""Runs of a piece, about: the work that a thread takes at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of the runs: the file it is of ("" for a frame), where in it the part starts, and its reader.
+    """A part of the runs: its file ("" for a frame), the row where it starts, and its reader.
 
-    `rows` is None while nobody has counted them; `bytes_read` tells progress where rows cannot.
+    `rows` is None in a file whose rows are not counted. `size` measures progress: rows, or else bytes.
     """
 
     path: str
@@ -51,7 +51,7 @@ class Source:
 
     @property
     def priced_columns(self) -> tuple[str, ...]:
-        """The columns that have a meaning, in order. What pricing would add may be there from an earlier time.
+        """The columns that have a meaning, in order. `credits_micro` may be there from an earlier pricing.
 
         Raises `FrameInvalid` for columns that are missing, misspelt or of the wrong type.
         """
@@ -63,13 +63,13 @@ class Source:
 
     @property
     def size(self) -> int:
-        """What all the pieces come to, in the unit of their sizes."""
+        """The sum of the sizes of the pieces."""
         return sum(piece.size for piece in self.pieces)
 
 
 @contextmanager
 def readable(path: Path, kind: str) -> Iterator[None]:
-    """Say of a file that fails inside the block which it is. Raises `RunsUnreadable`."""
+    """Turn a read error inside the block into `RunsUnreadable`, which names the file."""
     import pyarrow
 
     try:

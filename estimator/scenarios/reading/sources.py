@@ -1,7 +1,7 @@
 """Past runs as Arrow record batches: from frames in memory, or from files that may be larger than memory.
 
 A source is a list of pieces that can be read on their own, again and again, by several threads: slices of a
-frame, row groups of a Parquet file, a CSV file. Nothing of a file is kept but the piece being read.
+frame, row groups of a Parquet file, a CSV file. Only the piece being read is in memory.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def open_runs(runs: Any) -> Source:
             columns, or the dates of one column are in several zones.
         ExtraMissing: NumPy or PyArrow is not installed.
     """
-    from estimator.frames import arrays  # noqa: F401  # says which extra to install, before anything else goes wrong
+    from estimator.frames import arrays  # noqa: F401  # raises ExtraMissing before any other error
 
     if isinstance(runs, Source):
         return runs
@@ -82,7 +82,7 @@ def _as_table(frame: Any) -> pyarrow.Table:
 
 
 def _refuse_mixed_objects(moments: Any) -> None:
-    """pandas keeps moments of several zones as objects, and Arrow would quietly make them one zone."""
+    """Refuse moments of several zones: pandas keeps them as objects, and Arrow would convert them silently."""
     if moments.dtype == object:
         zones = {zone_name(moment.tzinfo) for moment in moments if hasattr(moment, "tzinfo")}
         if len(zones) > 1:
@@ -96,7 +96,7 @@ def zone_name(zone: object) -> str:
 
 
 def mixed_zones(where: str, zones: Iterable[str]) -> RunsUnreadable:
-    """The refusal of dates that are not all told in one zone."""
+    """The refusal of dates in several zones."""
     listed = ", ".join(sorted(zones))
     return RunsUnreadable(where, f"has dates in several zones ({listed}). Convert them to UTC first.")
 
@@ -153,13 +153,13 @@ def _files_of(source: str) -> list[Path]:
 
 
 def _check_same(path: Path, first: pyarrow.Schema, found: pyarrow.Schema) -> None:
-    """All files must tell the columns that are read in the same way."""
+    """Refuse a file whose columns differ from those of the files before it."""
     for name in READ_COLUMNS:
         if (name in first.names) != (name in found.names):
             which = "has no" if name in first.names else "has a"
             raise RunsUnreadable(path, f"{which} column {name!r}, unlike the files before it. Make them alike.")
     kinds = [schema.field("at").type for schema in (first, found) if "at" in schema.names]
-    # The zones of a CSV file are in its texts, and are looked at when those are read.
+    # The zones of a CSV file are in its texts, and are checked when those are read.
     zones = {zone_name(kind.tz) for kind in kinds if hasattr(kind, "tz")}
     if len(zones) > 1:
         raise mixed_zones(f"{path}: at", zones)

@@ -22,7 +22,7 @@ from estimator.files.writing import written_whole
 from ledger.cli.arguments import ZoneOption
 from ledger.cli.database import DatabaseOption, in_database
 from ledger.cli.tables import folded, in_line, listing, numbers, whole
-from ledger.documents import credits_text, plain
+from ledger.documents import plain
 from ledger.finance.calendar import AccountingPeriod, named_zone
 from ledger.finance.runs.accuracy import APART, RunAccuracy, measure_accuracy, runs_needed
 from ledger.finance.spreadsheets import text_cell
@@ -45,12 +45,12 @@ def accuracy(
         typer.Option(
             "--by",
             metavar="NAMES",
-            help="Dimensions, with commas between: recipe, length, grounding, account, month. The recipes of a run "
-            "each count it.",
+            help="Dimensions, separated by commas: recipe, length, grounding, account, month. A run counts for each of "
+            "its recipes.",
         ),
     ] = None,
     share: Annotated[
-        str, typer.Option("--share", metavar="SHARE", help="Of the runs, that the hold factor would have covered.")
+        str, typer.Option("--share", metavar="SHARE", help="The share of the runs that the hold factor covers.")
     ] = "0.95",
     zone: ZoneOption = "UTC",
     to_csv: Annotated[
@@ -59,10 +59,10 @@ def accuracy(
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Tell how far what runs were charged was from their estimates, and how much of an estimate to hold.
+    """Show how far the charges of runs were from their estimates, and how much of an estimate to hold.
 
-    The hold factor is the smallest by which the estimates of the share of past runs would have covered their charges,
-    rounded up. Runs that failed, were cancelled or released, lapsed or are open are counted apart.
+    The hold factor is the smallest with which the estimates of that share of past runs would have covered their
+    charges, rounded up. Runs that failed, were cancelled or released, lapsed or are open are counted apart.
     """
     where = named_zone(zone)
     asked = None if period is None else AccountingPeriod.parse(period, where)
@@ -107,7 +107,7 @@ def _rounded(value: Fraction | None, places: Decimal, rounding: str) -> Decimal 
 
 
 def hold_factor_up(group: RunAccuracy) -> Decimal | None:
-    """A group's hold factor in four decimals, rounded up, so that it covers what the exact one does."""
+    """A group's hold factor in four decimals, rounded up, so that it covers what the exact factor covers."""
     if group.hold_factor is None:
         return None
     units = -(-group.hold_factor.numerator * 10_000 // group.hold_factor.denominator)
@@ -115,23 +115,23 @@ def hold_factor_up(group: RunAccuracy) -> Decimal | None:
 
 
 def _document(group: RunAccuracy) -> dict[str, Any]:
-    factor, error, spread = hold_factor_up(group), _error(group.error), _error(group.spread)
-    return {
+    exact = None if group.hold_factor is None else str(group.hold_factor)
+    document: dict[str, Any] = {
         "dimension": group.dimension or None,
         "key": group.key or None,
         "runs": group.runs,
-        "estimated": credits_text(group.estimated),
-        "captured": credits_text(group.captured),
-        "difference": format_credits(group.difference),
-        "deviation": credits_text(group.deviation),
-        "error": None if error is None else format_credits(error),
-        "spread": None if spread is None else format_credits(spread),
+        "estimated": from_micro(group.estimated),
+        "captured": from_micro(group.captured),
+        "difference": group.difference,
+        "deviation": from_micro(group.deviation),
+        "error": _error(group.error),
+        "spread": _error(group.spread),
         "above": group.above,
         "below": group.below,
-        "hold_factor": None if factor is None else format_credits(factor),
-        "hold_factor_exact": None if group.hold_factor is None else str(group.hold_factor),
-        **group.apart,
+        "hold_factor": hold_factor_up(group),
+        "hold_factor_exact": exact,
     }
+    return {name: plain(value) for name, value in (document | group.apart).items()}
 
 
 def _error(value: Fraction | None) -> Decimal | None:

@@ -41,11 +41,12 @@ def audit_command(
     at: AtOption = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option("--checkpoint", metavar="FILE", help="Write where every account stands, if all is well."),
+        typer.Option(
+            "--checkpoint", metavar="FILE", help="Write the last entry of every account, if nothing is found."
+        ),
     ] = None,
     extends: Annotated[
-        Path | None,
-        typer.Option("--extends", metavar="FILE", help="Prove too that the book extends this checkpoint."),
+        Path | None, typer.Option("--extends", metavar="FILE", help="Also prove that the book extends this checkpoint.")
     ] = None,
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,

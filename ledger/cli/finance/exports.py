@@ -35,9 +35,9 @@ def export(
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Write the whole book for another tool, which finds the balances asserted at every month's end.
+    """Write the whole book for another tool. Journals assert the balances at the end of every month.
 
-    What has lapsed and is not recorded yet is no entry: run `credits expire` first.
+    A lapse that is due and not recorded yet is no entry: run `credits expire` first.
     """
     where = named_zone(zone)
     moment = parse_moment(at)
@@ -50,7 +50,7 @@ def export(
 def reprice_command(
     account: AccountOption = None, database_url: DatabaseOption = "", as_json: JsonOption = False
 ) -> None:
-    """Price every run again from its stored plan and card. Ends with status 1 when anything costs something else."""
+    """Price every run again from its stored plan and card. Ends with status 1 when a price differs."""
     findings = in_database(database_url, lambda session: list(reprice(session, account_id=account)))
     document = {"clean": not findings, "findings": plain(findings)}
     if findings:
@@ -62,7 +62,8 @@ def reprice_command(
 @app.command(epilog=EPILOG)
 def feed(
     cursor: Annotated[
-        Path, typer.Option("--cursor", metavar="FILE", help="How far was read; made anew, and written when all is out.")
+        Path,
+        typer.Option("--cursor", metavar="FILE", help="Where the last reading ended: read first, and written last."),
     ],
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=LIMIT_MAX, help="The most at once.")] = 1_000,
     database_url: DatabaseOption = "",
@@ -70,8 +71,8 @@ def feed(
 ) -> None:
     """Print the entries that are new since the last time, each account's in order.
 
-    The cursor is written after they are printed: a command that dies between prints them again. Tell them by account
-    and sequence.
+    The cursor is written after they are printed: a command that stops in between prints them again. Account and
+    sequence identify an entry.
     """
     given = Cursor.from_json(cursor.read_text(encoding="utf-8")) if cursor.exists() else None
     page = in_database(database_url, lambda session: entries_since(session, given, limit=limit))

@@ -39,7 +39,7 @@ from ledger.schema.migrations import check_schema
 app = typer.Typer(cls=CommandGroup)
 
 LEDGER = "ledger"
-"""The word for our own database, as a side to be compared."""
+"""The argument that names our own database as a side."""
 
 _STEPS = 6
 _BAR = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[records]}"), TimeElapsedColumn())
@@ -48,7 +48,7 @@ _BAR = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[
 @app.command("reconcile", epilog=EPILOG)
 def reconcile_command(
     here: Annotated[
-        str, typer.Argument(metavar="HERE", help="The word ledger: our database; or a file.", show_default=False)
+        str, typer.Argument(metavar="HERE", help="The word ledger for our database, or a file.", show_default=False)
     ],
     there: Annotated[
         str, typer.Argument(metavar="THERE", help="A .csv or .parquet file, or the URL of a second ledger.")
@@ -57,11 +57,13 @@ def reconcile_command(
         str, typer.Option("--mapping", metavar="NAME|FILE", help="journal, stripe, usage, or a .toml file.")
     ],
     here_mapping: Annotated[
-        str | None, typer.Option("--here-mapping", metavar="NAME|FILE", help="That of HERE, where it is another file.")
+        str | None,
+        typer.Option(
+            "--here-mapping", metavar="NAME|FILE", help="The mapping of HERE, where it is a file with other columns."
+        ),
     ] = None,
     period: Annotated[
-        str | None,
-        typer.Option("--period", metavar="PERIOD", help="Only 2026, 2026-Q4, 2026-11, 2026-11-05, or A..B."),
+        str | None, typer.Option("--period", metavar="PERIOD", help="Only 2026, 2026-Q4, 2026-11, 2026-11-05, or A..B.")
     ] = None,
     zone: ZoneOption = "UTC",
     account: AccountOption = None,
@@ -72,17 +74,17 @@ def reconcile_command(
     to_csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write every finding as a line of CSV.")
     ] = None,
-    matched: Annotated[bool, typer.Option("--matched", help="Have what matches in the CSV, too.")] = False,
+    matched: Annotated[bool, typer.Option("--matched", help="Write what matches to the CSV, too.")] = False,
     limit: Annotated[
         int, typer.Option("--limit", metavar="N", min=0, help="Findings to print; the files have all.")
     ] = 1_000,
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Compare records one by one with those of others. Ends with status 1 when anything differs.
+    """Compare our records one by one with those of others. Ends with status 1 when anything differs.
 
-    Nothing is changed: corrections are printed as commands, for you to judge. What has lapsed and is not recorded yet
-    is no entry: run `credits expire` first.
+    Nothing is changed: corrections are printed as commands, and you decide. A lapse that is due and not recorded yet is
+    no entry: run `credits expire` first.
     """
     if matched and to_csv is None:
         raise CommandFailed("option_missing", "--matched adds to a file. Name it with --csv, or leave --matched out.")
@@ -158,7 +160,7 @@ def _parts(summary: ReconciliationSummary, shown: list[ReconciliationResult]) ->
 def _facts(
     rules: RecordMapping, period: AccountingPeriod | None, zone: str, account: str | None
 ) -> list[tuple[str, str]]:
-    """What a page says of how was compared."""
+    """How the sides were compared, as a page shows it."""
     tolerance = rules.tolerance
     facts = [
         ("Compared", f"{rules.side}, in {rules.amount.unit}"),

@@ -1,4 +1,4 @@
-"""The commands of revenue: a period's figures, closing it for good, and what is closed."""
+"""The commands of revenue: a period's figures, closing it, and the list of closings."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ PeriodArgument = Annotated[
 @app.command(epilog=EPILOG)
 def revenue(
     period: PeriodArgument,
-    by_account: Annotated[bool, typer.Option("--by-account", help="A line for each account, too.")] = False,
-    by_grant: Annotated[bool, typer.Option("--by-grant", help="A line for each grant, too.")] = False,
+    by_account: Annotated[bool, typer.Option("--by-account", help="Add a line for each account.")] = False,
+    by_grant: Annotated[bool, typer.Option("--by-grant", help="Add a line for each grant.")] = False,
     account: AccountOption = None,
     zone: ZoneOption = "UTC",
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what of a period's credits was sold, recognised, refunded, broke, is deferred and owed, exactly.
+    """Show a period's exact figures: credits sold, recognised, refunded and lapsed, and what is deferred and owed.
 
-    A closed period answers what was kept of it; effects that were recorded later stand in the first open one, as
-    adjustments. What has lapsed and is not recorded yet is not in the book: run `credits expire` first.
+    A closed period shows the figures that were kept; effects that were recorded later are adjustments of the first
+    open period. A lapse that is due and not recorded yet is not in the book: run `credits expire` first.
     """
     asked = AccountingPeriod.parse(period, named_zone(zone))
 
@@ -93,19 +93,20 @@ def close(
     period: PeriodArgument,
     zone: ZoneOption = "UTC",
     by: Annotated[
-        str, typer.Option("--by", metavar="WHO", help="Who closes it, kept; the user of this machine if left out.")
+        str, typer.Option("--by", metavar="WHO", help="Who closes it; the user of this machine if left out.")
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be kept, and keep nothing.")] = False,
     checkpoint: Annotated[
-        Path | None, typer.Option("--checkpoint", metavar="FILE", help="Write where every journal stood, to be signed.")
+        Path | None,
+        typer.Option("--checkpoint", metavar="FILE", help="Write the last entry of every account, to be signed."),
     ] = None,
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Close a period for good: its figures, and where every account's journal stood, are kept and never change.
+    """Close a period for good: its figures and the last entry of every account are kept, and never change.
 
-    Periods are closed in order, without gaps, once they are over; the first takes in the book's beginning
-    (`2026-01..2026-10`). Closing one again answers what was kept.
+    Periods are closed in order, without gaps, once they are over; the first includes the book's beginning
+    (`2026-01..2026-10`). Closing a period again answers what was kept.
     """
     who = by or _user()
 
@@ -141,7 +142,7 @@ def _user() -> str:
 
 @app.command(epilog=EPILOG)
 def closings(database_url: DatabaseOption = "", as_json: JsonOption = False) -> None:
-    """List the periods that are closed, in order: in whose days, when and by whom, and of how many accounts."""
+    """List the closed periods in order: zone, when and by whom, and for how many accounts."""
     found = in_database(database_url, list_closings)
     table = closings_table(found) if found else line("No period is closed. Close one with `credits close`.")
     emit({"closings": [closing_document(each) for each in found]}, table, as_json=as_json)

@@ -76,8 +76,8 @@ def statement(
 ) -> None:
     """List an account's entries of a period, between its opening and its closing balance.
 
-    What has come due and is not recorded yet is listed too, as balances count it. Ends with status 1, and writes no
-    file, when the entries do not make the closing balance.
+    A change that came due and is not recorded yet is listed too, as balances count it. Ends with status 1, and writes
+    no file, when the entries do not make the closing balance.
     """
     where = named_zone(zone)
     start, end = _ends(period, since, until, where)
@@ -142,8 +142,8 @@ def statements(
 ) -> None:
     """Make the statements of all accounts of a period, and add them up.
 
-    Ends with status 1, and writes nothing, unless opening and changes make the closing balance by bucket, of each
-    account and of all together, and both are the balances as of then and what the transfers of the whole book make.
+    Ends with status 1, and writes nothing, unless all of it ties: by bucket, for each account and for all together,
+    opening and changes make the closing balance, and both are what the transfers of the whole book sum to.
     """
     where = named_zone(zone)
     asked = AccountingPeriod.parse(period, where)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 
 from rich.table import Column, Table
 from rich.text import Text
@@ -145,7 +146,7 @@ def sums_table(summary: ReconciliationSummary) -> Table:
     for currency in dict.fromkeys([*summary.amounts_here, *summary.amounts_there]):
         ours, theirs = (side.get(currency) for side in (summary.amounts_here, summary.amounts_there))
         amounts = ("" if amount is None else plain_amount(amount) for amount in (ours, theirs))
-        difference = plain_amount((theirs or 0) - (ours or 0))  # type: ignore[arg-type]
+        difference = plain_amount((theirs or Decimal(0)) - (ours or Decimal(0)))
         table.add_row(cell(currency or summary.unit), *amounts, difference)
     return table
 

@@ -1,1 +1,4 @@
-"""The book as files for other tools: journals, tables, and a feed of entries."""
+"""The book for other tools: journals, tables, and a feed of entries.
+
+Imports the stream of finance, documents, storage, schema, book and model.
+"""

@@ -1,8 +1,8 @@
-"""The feed: what is new in the book since a cursor, for warehouses.
+"""The feed: new entries of the book since a cursor, for warehouses.
 
-A cursor says of every account which of its entries has been given last. An account's entries are numbered without
-gaps and committed in that order, so nothing can appear later behind what was given, however many write meanwhile: no
-entry is missed, and none is given twice to one who keeps the cursor in the transaction that stores the entries.
+A cursor has for every account the last entry that was given. An account's entries are numbered without gaps and
+committed in that order, so none can appear later before one that was given, however many writers there are. No entry is
+missed, and none is given twice to a reader who keeps the cursor in the transaction that stores the entries.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far somebody has read: the last sequence by account, and the account with which the last page ended.
+    """How far a reader has come: the last sequence by account, and the account with which the last page ended.
 
     As JSON it takes the length of the account's id and about ten characters for each account that has entries.
     """
@@ -44,7 +44,7 @@ class Cursor:
 
     @classmethod
     def from_json(cls, written: str) -> Cursor:
-        """The cursor that was written. Raises `CommandInvalid`."""
+        """The cursor that `to_json` wrote. Raises `CommandInvalid`."""
         try:
             document = json.loads(written)
             if document["version"] == _VERSION and isinstance(document["after"], str):
@@ -64,7 +64,7 @@ def _position(last: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """Entries, each account's in order, and the cursor behind them. `is_last`: there were no more just now."""
+    """Entries, each account's in order, and the cursor behind them. `is_last`: there were no more at that moment."""
 
     entries: tuple[Entry, ...]
     cursor: Cursor
@@ -74,9 +74,8 @@ class FeedPage:
 def entries_since(session: Session, cursor: Cursor | None = None, *, limit: int = 1_000) -> FeedPage:
     """The next entries behind a cursor, at most `limit` of them; from the book's beginning without one.
 
-    Accounts take turns from page to page, so that a busy one holds up no other. What has lapsed and has not been
-    recorded yet is no entry: run `ledger.expire_due` first to have it in the feed. Raises `CommandInvalid`, for a
-    cursor of another book too.
+    Accounts take turns from page to page, so that a busy one delays no other. A lapse that is due and not recorded yet
+    is not in the feed: run `ledger.expire_due` first. Raises `CommandInvalid`, also for the cursor of another book.
     """
     check_limit(limit, LIMIT_MAX)
     given = cursor or Cursor()
@@ -106,7 +105,7 @@ _UP_TO = text(
 
 
 def _in_turn(session: Session, after: str) -> Iterator[tuple[str, int]]:
-    """All accounts with how many entries they have: those behind one, then the others up to it."""
+    """All accounts with the number of their entries: those after one, then the others up to it."""
     yield from _pages(session, _BEHIND, {"after": after})
     yield from _pages(session, _UP_TO, {"after": "", "last": after})
 

@@ -1,8 +1,7 @@
-"""Exports: the book as one file that other tools accept, or every table of it, written whole or not at all."""
+"""Exports: the book as one journal, or as a folder with every table, written whole or not at all."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
@@ -13,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from estimator.errors import ExtraMissing
-from estimator.files.writing import written_whole
+from estimator.files.writing import beside, written_whole
 from ledger.errors import CommandInvalid
 from ledger.finance.exports.journals import CSV_LINE_END, write_beancount, write_hledger, write_journal
 from ledger.finance.stream import ROWS_AT_ONCE, stream_book
@@ -32,12 +31,7 @@ class ExportFormat(StrEnum):
 
 
 def export_book(
-    session: Session,
-    kind: ExportFormat | str,
-    path: Path | str,
-    *,
-    zone: tzinfo = UTC,
-    at: datetime | None = None,
+    session: Session, kind: ExportFormat | str, path: Path | str, *, zone: tzinfo = UTC, at: datetime | None = None
 ) -> int:
     """Write the whole book to a file, or to a folder that does not exist yet; answers how many entries it has.
 
@@ -45,12 +39,12 @@ def export_book(
         session: its transaction is the moment of the book that is written; nothing is changed.
         kind: what to write.
         path: where; what is there stays there until all is written.
-        zone: whose days and months the journals have; amounts and moments of tables are as they are stored
-            (micro-credits, microseconds since 1970 UTC). In CSV bytes are in hex, and every text of a table has
-            quotes, so that an empty one differs from none.
-        at: a journal of what had taken effect by then. Tables are as they stand and have no earlier state.
+        zone: whose days and months the journals have. Tables have amounts and moments as they are stored
+            (micro-credits, microseconds since 1970 UTC); their CSV has bytes in hex, and quotes around every text, so
+            that an empty text differs from none.
+        at: a journal of what had taken effect by then. Tables have no earlier state.
 
-    Raises `CommandInvalid` for an unknown kind, for a folder that exists and for tables `at` a moment, `ExtraMissing`
+    Raises `CommandInvalid` for an unknown kind, for a folder that exists and for tables `at` a moment; `ExtraMissing`
     without PyArrow.
     """
     path = Path(path)
@@ -68,12 +62,9 @@ def export_book(
         )
     if path.exists():
         raise CommandInvalid("path", f"{str(path)!r} exists. Give a folder that does not, so that nothing is lost.")
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        beside = Path(folder) / path.name
-        beside.mkdir()
-        count = _write_folder(session, kind, beside, zone)
-        beside.rename(path)
-    return count
+    with beside(path) as folder:
+        folder.mkdir()
+        return _write_folder(session, kind, folder, zone)
 
 
 def _write_folder(session: Session, kind: ExportFormat, folder: Path, zone: tzinfo) -> int:
@@ -92,7 +83,7 @@ def _rows(connection: sa.Connection, table: sa.Table, columns: str) -> Iterator[
 
 
 def _write_csv(path: Path, table: sa.Table, connection: sa.Connection) -> None:
-    """The database puts each line together: with values that come one by one it takes twice as long."""
+    """The database makes each line: values that are fetched one by one take twice as long."""
     as_hex = _HEX[connection.dialect.name]
     line = " || ',' || ".join(_as_text(column, as_hex) for column in table.columns)
     with path.open("w", encoding="utf-8", newline="") as out:
@@ -105,7 +96,7 @@ _HEX = {"sqlite": "lower(hex({}))", "postgresql": "encode({}, 'hex')"}
 
 
 def _as_text(column: sa.Column[Any], as_hex: str) -> str:
-    """A field of a CSV in SQL; every text has quotes, so that one that is empty differs from none."""
+    """A field of a CSV in SQL; every text has quotes, so that an empty one differs from none."""
     if isinstance(column.type, sa.LargeBinary):
         text = as_hex.format(column.name)
     elif isinstance(column.type, sa.Text):

@@ -1,15 +1,15 @@
 """The book as plain-text accounting: journals that beancount, hledger and ledger accept, and a CSV of the same.
 
-A credit is a commodity, CREDIT, at six decimals. Each account of ours has seven of theirs, one for each bucket, of
-which `Issued`, where its credits come from, is equity and never above zero; a transfer is a posting out of one and one
-into another. At the end of every month in which something happened, the balance of each bucket is asserted, so that
-the tool itself adds up what the ledger says.
+A credit is a commodity, CREDIT, at six decimals. Each account of the ledger is seven accounts of the journal, one for
+each bucket; `Issued`, where its credits come from, is equity and never above zero. A transfer is a posting out of one
+and a posting into another. The balance of each bucket is asserted at the end of every month that has an entry, so that
+the tool proves the ledger's figures by itself.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from hashlib import sha256
@@ -18,20 +18,18 @@ from typing import TextIO
 from ledger.book.buckets import BUCKETS
 from ledger.finance.stream import BookEntry
 from ledger.model.ids import format_grant_id, format_reservation_id
+from ledger.model.moments import EPOCH, from_moment
 
 COMMODITY = "CREDIT"
 
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
 _PLAIN = re.compile(r"[A-Za-z0-9-]+")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = 1_000_000
 _DAY = 24 * 60 * 60 * _SECOND
 _TWO_DIGITS = [f"{number:02}" for number in range(60)]
 _CLOCK = [f"{minute // 60:02}:{minute % 60:02}:" for minute in range(24 * 60)]
 _DECIMALS = 6
 _DIGEST = 10
-
-Counted = Callable[[int], None]
 
 
 def write_beancount(entries: Iterable[BookEntry], out: TextIO, *, zone: tzinfo = UTC) -> int:
@@ -56,7 +54,7 @@ def write_beancount(entries: Iterable[BookEntry], out: TextIO, *, zone: tzinfo =
 
 
 def _assert_beancount(out: TextIO, entry: BookEntry, day: date) -> None:
-    """Balances as they are when a day begins, to the last micro-credit."""
+    """Balances at the beginning of a day, to the last micro-credit."""
     for account, amount in _standing(entry):
         out.write(f"{day} balance {account}  {_amount(amount)} ~ 0 {COMMODITY}\n")
 
@@ -122,10 +120,10 @@ def write_journal(entries: Iterable[BookEntry], out: TextIO, *, zone: tzinfo = U
     return count
 
 
-_Step = tuple[BookEntry | None, date | None, bool, BookEntry | None]
+_InMonth = tuple[BookEntry | None, date | None, bool, BookEntry | None]
 
 
-def _by_month(entries: Iterable[BookEntry], zone: tzinfo) -> Iterator[_Step]:
+def _by_month(entries: Iterable[BookEntry], zone: tzinfo) -> Iterator[_InMonth]:
     """Each entry, its day, whether it is its account's first, and the last one of a month that ended before it."""
     days = _Days(zone)
     last: BookEntry | None = None
@@ -149,7 +147,7 @@ def _month_end(day: date) -> date:
 
 
 class _Days:
-    """The days of a zone; entries come in order, and so are asked about the same day many times over."""
+    """The days of a zone; keeps the last one, as entries come in order and many are of the same day."""
 
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
@@ -157,27 +155,27 @@ class _Days:
         self._text = ""
         self._begins = self._ends = 0
         self._offset = ""
-        """What every moment of the day is ahead of UTC, or nothing where that changes within the day."""
+        """The offset from UTC of every moment of the day; empty where it changes within the day."""
 
-    def of(self, instant: int) -> date:
+    def of(self, moment: int) -> date:
         """The day that a moment is in."""
-        if not self._begins <= instant < self._ends:
-            self._find(instant)
+        if not self._begins <= moment < self._ends:
+            self._find(moment)
         return self._day
 
-    def moment(self, instant: int) -> str:
+    def moment(self, moment: int) -> str:
         """A moment in ISO 8601, to the microsecond where it has some."""
-        if not self._begins <= instant < self._ends:
-            self._find(instant)
+        if not self._begins <= moment < self._ends:
+            self._find(moment)
         if not self._offset:
-            return _local(instant, self._zone).isoformat()
-        seconds, micros = divmod(instant - self._begins, _SECOND)
+            return _local(moment, self._zone).isoformat()
+        seconds, micros = divmod(moment - self._begins, _SECOND)
         minutes, seconds = divmod(seconds, 60)
         fraction = f".{micros:06}" if micros else ""
         return f"{self._text}T{_CLOCK[minutes]}{_TWO_DIGITS[seconds]}{fraction}{self._offset}"
 
-    def _find(self, instant: int) -> None:
-        self._day = _local(instant, self._zone).date()
+    def _find(self, moment: int) -> None:
+        self._day = _local(moment, self._zone).date()
         self._text = self._day.isoformat()
         self._begins, self._ends = (self._midnight(day) for day in (self._day, self._day + timedelta(days=1)))
         first, last = _local(self._begins, self._zone), _local(self._ends - 1, self._zone)
@@ -185,11 +183,11 @@ class _Days:
         self._offset = first.isoformat()[len("YYYY-MM-DDThh:mm:ss") :] if is_even else ""
 
     def _midnight(self, day: date) -> int:
-        return (datetime.combine(day, time(), self._zone) - _EPOCH) // timedelta(microseconds=1)
+        return (datetime.combine(day, time(), self._zone) - EPOCH) // timedelta(microseconds=1)
 
 
-def _local(instant: int, zone: tzinfo) -> datetime:
-    return (_EPOCH + timedelta(microseconds=instant)).astimezone(zone)
+def _local(moment: int, zone: tzinfo) -> datetime:
+    return from_moment(moment).astimezone(zone)
 
 
 @lru_cache(maxsize=1024)
@@ -199,9 +197,9 @@ def _account(account_id: str, bucket: str) -> str:
 
 
 def _component(account_id: str) -> str:
-    """The account's name within theirs, which have letters, digits and hyphens; two accounts never share one.
+    """The part of a journal's account name that is the account's own: letters, digits and hyphens, and unique.
 
-    An id that has other characters keeps those it may keep, and gets a part of its hash.
+    An id with other characters keeps its letters and digits, and gets a part of its hash.
     """
     if _PLAIN.fullmatch(account_id):
         return f"A-{account_id}"
@@ -210,7 +208,7 @@ def _component(account_id: str) -> str:
 
 
 def _postings(entry: BookEntry) -> Iterator[tuple[str, int]]:
-    """What each bucket gained or lost; they sum to zero."""
+    """What each bucket gained or lost; the amounts sum to zero."""
     changes: dict[str, int] = {}
     for _, source, target, amount in entry.moves:
         changes[source] = changes.get(source, 0) - amount
@@ -219,7 +217,7 @@ def _postings(entry: BookEntry) -> Iterator[tuple[str, int]]:
 
 
 def _standing(entry: BookEntry) -> Iterator[tuple[str, int]]:
-    """What an entry left in each bucket; what was issued is owed by the bucket that it came from."""
+    """The balance of each bucket after an entry; that of `issued` is below zero."""
     for bucket, amount in zip(BUCKETS, entry.balances, strict=True):
         yield _account(entry.account_id, bucket), -amount if bucket == "issued" else amount
 
@@ -238,12 +236,12 @@ def _amount(micro: int) -> str:
 
 
 def _csv_text(value: str) -> str:
-    """A field of a CSV that is the same text when it is read, whatever characters it has."""
+    """A field of a CSV that is read back as the same text, whatever characters it has."""
     return value if _NEEDS_QUOTES.search(value) is None else '"' + value.replace('"', '""') + '"'
 
 
 def _line(value: str) -> str:
-    """A text that ends no line, whatever characters it has."""
+    """A text on one line: characters that cannot be printed become spaces."""
     return value if value.isprintable() else "".join(one if one.isprintable() else " " for one in value)
 
 

@@ -1,100 +1,94 @@
-"""The comparison of two sides that were read: what does not agree is judged, what stands alone is paired."""
+"""The comparison of two sides that were read: judges what differs, and pairs what no reference brings together."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from ledger.finance.reconciliation.files.mappings import RecordMapping
-from ledger.finance.reconciliation.files.scratch import FIELDS, Scratch
+from ledger.finance.reconciliation.files.scratch import FIELDS, Period, Scratch
 from ledger.finance.reconciliation.findings import Findings
 from ledger.finance.reconciliation.joining import Group, Item, Join, group_of, micros
 from ledger.finance.reconciliation.pairing import Pairing, Unit
-from ledger.finance.reconciliation.periods import Period
 from ledger.finance.reconciliation.results import RECORDS_SHOWN, Basis, ReconciliationSummary, ResultKind
 from ledger.finance.reconciliation.sums import Alone, find_sums
 
-Progress = Callable[[str, int], None]
-"""Told what is being done, and how many records of it are done."""
+StepProgress = Callable[[str, int], None]
+"""Told the step that is being done, and how many records of it are done."""
 
 _TOLD_EVERY = 10_000
 
 
+@dataclass(frozen=True)
 class Comparison:
     """One comparison, step by step."""
 
-    def __init__(
-        self,
-        scratch: Scratch,
-        mapping: RecordMapping,
-        join: Join,
-        findings: Findings,
-        matched: Findings,
-        inside: Period,
-        tell: Progress,
-    ) -> None:
-        self._scratch = scratch
-        self._mapping = mapping
-        self._join = join
-        self._findings = findings
-        self._matched = matched
-        self._judge = findings.judge
-        self._inside = inside
-        self._tell = tell
-        kinds = {"side": "INTEGER", **scratch.record_columns, "count": "INTEGER", "records": "VARCHAR"}
-        self._unit_columns = {name: kinds[name] for name in ("side", *FIELDS, "count", "records")}
+    scratch: Scratch
+    mapping: RecordMapping
+    join: Join
+    findings: Findings
+    matched: Findings
+    inside: Period
+    tell: StepProgress
 
     def carry_out(self, left_out: int) -> ReconciliationSummary:
-        """Do all of it."""
-        self._scratch.create("units", self._unit_columns)
-        self._join.put_units("units")
+        """Carry out every step; answers the summary."""
+        self.scratch.create("units", self._unit_columns)
+        self.join.put_units("units")
         self._judge_pairs()
         self._judge_groups()
         by_amount = self._pair_units()
-        self._findings.flush()
-        self._matched.flush()
+        self.findings.flush()
+        self.matched.flush()
         return self._summarise(left_out, by_amount)
 
+    @cached_property
+    def _unit_columns(self) -> dict[str, str]:
+        kinds = {"side": "INTEGER", **self.scratch.record_columns, "count": "INTEGER", "records": "VARCHAR"}
+        return {name: kinds[name] for name in ("side", *FIELDS, "count", "records")}
+
     def _judge_pairs(self) -> None:
-        for count, (ours, theirs) in enumerate(self._join.pairs(), 1):
+        for count, (ours, theirs) in enumerate(self.join.pairs(), 1):
             self._add(group_of(ours, theirs), Basis.REFERENCE)
             if not count % _TOLD_EVERY:
-                self._tell("Judging differences", count)
+                self.tell("Judging differences", count)
 
     def _judge_groups(self) -> None:
-        """Judge groups of several records that do not add up; one that only one side has is a unit."""
+        """Judge groups of several records that do not add up; a group of one side alone becomes a unit."""
         units = []
-        for group in self._join.groups():
+        for group in self.join.groups():
             if group.count_here and group.count_there:
                 self._add(group, Basis.REFERENCE)
                 continue
             units.append(_unit_row(group))
             if len(units) == _TOLD_EVERY:
-                self._scratch.fill("units", self._unit_columns, units)
+                self.scratch.fill("units", self._unit_columns, units)
                 units = []
-        self._scratch.fill("units", self._unit_columns, units)
+        self.scratch.fill("units", self._unit_columns, units)
 
     def _add(self, group: Group, basis: Basis) -> None:
         if not self._is_inside(group):
             return
-        kind, cause = self._judge.judge(group)
+        kind, cause = self.findings.judge.judge(group)
         self._keep(kind, basis, cause, group)
 
     def _keep(self, kind: ResultKind, basis: Basis, cause: str, group: Group) -> None:
-        target = self._matched if kind is ResultKind.MATCHED else self._findings
+        target = self.matched if kind is ResultKind.MATCHED else self.findings
         target.add(kind, basis, cause, group)
 
     def _is_inside(self, group: Group) -> bool:
-        return any(self._inside.has(item.moment) for side in (group.here, group.there) for item in side)
+        return any(self.inside.has(item.moment) for side in (group.here, group.there) for item in side)
 
     def _pair_units(self) -> int:
-        """Match by amount and time what no reference brought together; answers how many came together so."""
-        by_account = all(self._scratch.one(f"SELECT count(account) FROM {side}")[0] for side in ("here", "there"))
-        window = micros(self._mapping.tolerance.window)
-        pairing = Pairing(self._judge.amount, window, by_account)
+        """Match units by amount and time; answers how many groups that made."""
+        by_account = all(self.scratch.one(f"SELECT count(account) FROM {side}")[0] for side in ("here", "there"))
+        window = micros(self.mapping.tolerance.window)
+        pairing = Pairing(self.findings.judge.amount, window, by_account)
         paired = 0
 
         def alone() -> Iterator[tuple[Any, ...]]:
@@ -107,11 +101,11 @@ class Comparison:
                     self._together([first], [second])
 
         columns = self._unit_columns | {"is_copy": "INTEGER"}
-        self._scratch.create("alone", columns)
-        self._scratch.fill("alone", columns, alone())
+        self.scratch.create("alone", columns)
+        self.scratch.fill("alone", columns, alone())
         order = ("account", "currency", "moment", "side") if by_account else ("currency", "moment", "side")
         left = (Alone(unit, bool(is_copy)) for unit, is_copy in self._stored("alone", order))
-        for found in find_sums(left, self._judge.amount, window, by_account=by_account):
+        for found in find_sums(left, self.findings.judge.amount, window, by_account=by_account):
             if isinstance(found, Alone):
                 self._alone(found.unit, is_copy=found.is_copy)
             else:
@@ -124,18 +118,18 @@ class Comparison:
         return (unit for unit, _ in self._stored(table, first))
 
     def _stored(self, table: str, first: tuple[str, ...]) -> Iterator[tuple[Unit, int]]:
-        """The units of a table by some columns, and then by all others, so that their order is always the same."""
+        """The units of a table by some columns and then by all others, so that their order does not vary."""
         rest = ("amount", "account", "ref", "status", "id", "currency")
         order = ", ".join(f"{name} NULLS LAST" for name in dict.fromkeys((*first, *rest)))
         size = 1 + len(FIELDS)
-        for row in self._scratch.stream(f"SELECT * FROM {table} ORDER BY {order}"):
+        for row in self.scratch.stream(f"SELECT * FROM {table} ORDER BY {order}"):
             unit = Unit(row[0], Item._make(row[1:size]), row[size], row[size + 1])
             yield unit, row[-1] if len(row) > size + 2 else 0
 
     def _together(self, ours: list[Unit], theirs: list[Unit]) -> None:
-        """What came together by amount and time: both sides agree in all that they say, or nearly."""
+        """Keep a group that was matched by amount and time."""
         group = _group_of_units(ours, theirs)
-        kind, cause = self._judge.judge(group)
+        kind, cause = self.findings.judge.judge(group)
         mine, other = ours[0].item.ref, theirs[0].item.ref
         if kind is ResultKind.MATCHED and len(ours) == len(theirs) and mine is not None and other is not None:
             kind = ResultKind.REFERENCE_DIFFERS
@@ -144,7 +138,7 @@ class Comparison:
             self._keep(kind, Basis.AMOUNT_AND_TIME, cause, group)
 
     def _alone(self, unit: Unit, *, is_copy: bool) -> None:
-        """What has no counterpart: a copy of something that has one, or something that the other side lacks."""
+        """Keep a unit without a counterpart: a copy of a unit that has one, or a record that the other side lacks."""
         is_ours = unit.side == 0
         group = _group_of_units([unit], []) if is_ours else _group_of_units([], [unit])
         if not self._is_inside(group):
@@ -154,16 +148,16 @@ class Comparison:
             kind = ResultKind.DUPLICATE_HERE if is_ours else ResultKind.DUPLICATE_THERE
         else:
             kind = ResultKind.MISSING_THERE if is_ours else ResultKind.MISSING_HERE
-        self._findings.add(kind, basis, self._judge.say_alone(unit.item, unit.size, is_ours, is_copy), group)
+        self.findings.add(kind, basis, self.findings.judge.say_alone(unit.item, unit.size, is_ours, is_copy), group)
 
     def _summarise(self, left_out: int, by_amount: int) -> ReconciliationSummary:
-        clean = self._join.count_clean()
-        shapes = Counter(clean) + self._matched.shapes
-        counts = {kind: self._findings.counts[kind] for kind in ResultKind}
+        clean = self.join.count_clean()
+        shapes = Counter(clean) + self.matched.shapes
+        counts = {kind: self.findings.counts[kind] for kind in ResultKind}
         counts[ResultKind.MATCHED] = shapes.total()
         records, amounts = zip(*(self._sums(table) for table in ("here", "there")), strict=True)
         return ReconciliationSummary(
-            unit=self._mapping.amount.unit,
+            unit=self.mapping.amount.unit,
             records_here=records[0],
             records_there=records[1],
             left_out=left_out,
@@ -176,21 +170,21 @@ class Comparison:
 
     def _sums(self, table: str) -> tuple[int, dict[str | None, Decimal]]:
         """How many records of a side are in the period, and what they sum to, by currency."""
-        rows = self._scratch.execute(
-            f"SELECT currency, count(*), sum(amount) FROM {table} WHERE {self._inside.sql('moment')}"
+        rows = self.scratch.execute(
+            f"SELECT currency, count(*), sum(amount) FROM {table} WHERE {self.inside.sql('moment')}"
             " GROUP BY currency ORDER BY currency NULLS FIRST"
         )
-        amounts = {currency: self._judge.amount_of(int(amount)) for currency, _, amount in rows}
+        amounts = {currency: self.findings.judge.amount_of(int(amount)) for currency, _, amount in rows}
         return sum(int(row[1]) for row in rows), amounts
 
 
 def _unit_row(group: Group) -> tuple[Any, ...]:
-    """The unit of a group that only one side has."""
+    """The row of a unit: a group that only one side has."""
     side = 0 if group.count_here else 1
     items = (group.here, group.there)[side]
     amount = (group.amount_here, group.amount_there)[side]
     moments = [item.moment for item in items if item.moment is not None]
-    shown = [item._replace(amount=str(item.amount)) for item in items[:RECORDS_SHOWN]]  # type: ignore[arg-type]
+    shown = [item.to_list() for item in items[:RECORDS_SHOWN]]
     whole = items[0]._replace(amount=amount, moment=min(moments, default=None))
     return side, *whole, group.count_here + group.count_there, json.dumps(shown)
 
@@ -201,8 +195,7 @@ def _items(units: list[Unit]) -> list[Item]:
         if unit.records is None:
             items.append(unit.item)
         else:
-            read = (Item._make(values) for values in json.loads(unit.records))
-            items += [item._replace(amount=int(item.amount)) for item in read]
+            items += map(Item.from_list, json.loads(unit.records))
     return items
 
 

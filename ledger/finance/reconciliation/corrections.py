@@ -1,6 +1,6 @@
-"""Suggested corrections: a `credits adjust` command that would make ours what theirs says. Nothing here carries it out.
+"""Suggested corrections: a `credits adjust` command that would make our amount theirs. Nothing here runs it.
 
-Its key is made of what it corrects, so that running it twice corrects once.
+Its key is made of what it corrects: running it twice corrects once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _EXACT = Context(prec=60, traps=[Inexact])
 
 
 def suggest(result: ReconciliationResult, mapping: RecordMapping, rate: str | None) -> tuple[str, str] | None:
-    """The command and its key; None where no adjustment would correct the finding, or none is known exactly.
+    """The command and its key; None where no adjustment corrects the finding, or its amount is not exact in credits.
 
     `rate` is what a credit of the grant cost, where amounts are money.
     """
@@ -48,7 +48,7 @@ def suggest(result: ReconciliationResult, mapping: RecordMapping, rate: str | No
 
 def _credits(difference: Decimal, mapping: RecordMapping, rate: str | None) -> Decimal | None:
     if mapping.amount.unit == "rows":
-        return None  # what rows cost is the rate card's to say
+        return None  # the rate card says what rows cost
     if mapping.is_money:
         if rate is None or not Decimal(rate):
             return None

@@ -1,9 +1,10 @@
-"""What a reconciliation found, as JSON-safe values, as lines of CSV, and as one page of HTML that prints well."""
+"""A reconciliation as JSON-safe values, as lines of CSV, and as one page of HTML that prints well."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from itertools import islice
@@ -35,7 +36,7 @@ CSV_COLUMNS = (
     "correction",
 )
 PAGE_FINDINGS_MAX = 5_000
-"""Findings that a page shows; a browser takes no million of them."""
+"""Findings that a page shows: a browser is slow with more."""
 
 
 def result_to_dict(result: ReconciliationResult) -> dict[str, Any]:
@@ -131,20 +132,16 @@ def render_page(
     there: str,
     facts: Iterable[tuple[str, str]] = (),
 ) -> Iterator[str]:
-    """The page, piece by piece: what was compared, how much of it is well, and the findings with both sides.
+    """The page, piece by piece: what was compared, how much of it agrees, and the findings with both sides.
 
     Raises `ExtraMissing` without the extra `reconcile`.
     """
     counts = [(kind.value.replace("_", " "), f"{count:,}") for kind, count in summary.counts.items() if count]
     currencies = dict.fromkeys([*summary.amounts_here, *summary.amounts_there])
-    sums = [
-        (
-            name or summary.unit,
-            *(plain_amount(side.get(name, 0)) for side in (summary.amounts_here, summary.amounts_there)),  # type: ignore[arg-type]
-            plain_amount(summary.amounts_there.get(name, 0) - summary.amounts_here.get(name, 0)),  # type: ignore[arg-type]
-        )
-        for name in currencies
-    ]
+    sums = []
+    for name in currencies:
+        ours, theirs = (side.get(name, Decimal(0)) for side in (summary.amounts_here, summary.amounts_there))
+        sums.append((name or summary.unit, *map(plain_amount, (ours, theirs, theirs - ours))))
     pieces: Iterator[str] = _template().generate(
         here=here,
         there=there,

@@ -1,10 +1,10 @@
-"""Findings on their way through the scratch database, which puts them in order however many there are."""
+"""Results kept in the scratch database, which sorts them however many they are."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,13 +13,7 @@ from ledger.finance.reconciliation.files.mappings import RecordMapping
 from ledger.finance.reconciliation.files.scratch import Scratch
 from ledger.finance.reconciliation.joining import Group, Item
 from ledger.finance.reconciliation.judgement import Judge
-from ledger.finance.reconciliation.results import (
-    RECORDS_SHOWN,
-    Basis,
-    ReconciliationResult,
-    Record,
-    ResultKind,
-)
+from ledger.finance.reconciliation.results import RECORDS_SHOWN, Basis, ReconciliationResult, Record, ResultKind
 from ledger.model.moments import from_optional
 
 _COLUMNS = {"moment": "BIGINT", "ref": "VARCHAR", "kind": "VARCHAR", "document": "VARCHAR"}
@@ -27,7 +21,7 @@ _AT_ONCE = 10_000
 
 
 class Findings:
-    """Results kept as rows, counted by kind, read in order of time, reference and kind."""
+    """Results as rows: counted by kind, read by time, reference and kind."""
 
     def __init__(self, scratch: Scratch, mapping: RecordMapping, judge: Judge, table: str) -> None:
         self.counts: Counter[ResultKind] = Counter()
@@ -61,9 +55,9 @@ class Findings:
             yield self.result(document)
 
     def result(self, document: str) -> ReconciliationResult:
-        """The public value of a kept result."""
+        """The public value of a result that `to_document` wrote."""
         kind, basis, cause, here, there, counts, amounts = json.loads(document)
-        ours, theirs = ([Item._make(values) for values in side] for side in (here, there))
+        ours, theirs = (list(map(Item.from_list, side)) for side in (here, there))
         amount_here, amount_there = (self.judge.amount_of(int(whole)) for whole in amounts)
         found = ReconciliationResult(
             kind=ResultKind(kind),
@@ -84,12 +78,12 @@ class Findings:
         return replace(found, correction=command, correction_key=key)
 
     def _record(self, item: Item) -> Record:
-        amount = self.judge.amount_of(int(item.amount))
+        amount = self.judge.amount_of(item.amount)
         return Record(item.ref, item.account, amount, item.currency, from_optional(item.moment), item.status, item.id)
 
 
 def order_of(group: Group) -> tuple[int | None, str | None]:
-    """By what a group stands in order: its first moment, and its first reference."""
+    """What a group is sorted by: its first moment and its first reference."""
     moments = [item.moment for item in (*group.here, *group.there) if item.moment is not None]
     references = [item.ref for item in (*group.here, *group.there) if item.ref is not None]
     return min(moments, default=None), min(references, default=None)
@@ -97,10 +91,6 @@ def order_of(group: Group) -> tuple[int | None, str | None]:
 
 def to_document(kind: ResultKind, basis: Basis, cause: str, group: Group) -> str:
     """A result as one line of JSON."""
-    sides = [[_plain(item) for item in side[:RECORDS_SHOWN]] for side in (group.here, group.there)]
+    sides = [[item.to_list() for item in side[:RECORDS_SHOWN]] for side in (group.here, group.there)]
     amounts = [str(group.amount_here), str(group.amount_there)]
     return json.dumps([kind.value, basis.value, cause, *sides, [group.count_here, group.count_there], amounts])
-
-
-def _plain(item: Item) -> Sequence[Any]:
-    return item._replace(amount=str(item.amount))  # type: ignore[arg-type]

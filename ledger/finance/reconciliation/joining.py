@@ -1,7 +1,8 @@
-"""Both sides joined by reference, in the scratch database: what is well is counted, what is not is handed on.
+"""Both sides joined by reference, in the scratch database: what agrees is counted, what differs is passed on.
 
-References that a side has once are joined one to one; those that either side has more than once are compared by their
-sums. What stands alone, or has no reference, becomes a unit, to be matched by amount and time.
+References that each side has once are joined one to one; those that a side has several times are compared by their
+sums. A record without a reference, or with one that the other side lacks, becomes a unit, which is matched by amount
+and time.
 """
 
 from __future__ import annotations
@@ -10,18 +11,17 @@ from collections.abc import Iterator
 from datetime import timedelta
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ledger.finance.reconciliation.files.mappings import RecordMapping
-from ledger.finance.reconciliation.files.scratch import FIELDS, Scratch
-from ledger.finance.reconciliation.periods import Period
+from ledger.finance.reconciliation.files.scratch import FIELDS, Period, Scratch
 
 GROUP_MAX = 1_000
-"""Records of a side that are looked at one by one where a group does not add up."""
+"""Records of a side that are read one by one where a group does not add up."""
 
 
 class Item(NamedTuple):
-    """A record as the scratch database keeps it."""
+    """A record as the scratch database keeps it; `amount` is a whole number at the mapping's scale."""
 
     ref: str | None
     account: str | None
@@ -32,9 +32,19 @@ class Item(NamedTuple):
     id: str | None
     rate: str | None
 
+    def to_list(self) -> list[Any]:
+        """The record for JSON; the amount as text, as it may have more digits than a JSON number keeps."""
+        return list(self._replace(amount=str(self.amount)))  # type: ignore[arg-type]
+
+    @classmethod
+    def from_list(cls, values: list[Any]) -> Item:
+        """The record of `to_list`."""
+        item = cls._make(values)
+        return item._replace(amount=int(item.amount))
+
 
 class Group(NamedTuple):
-    """Records of one reference: the first `GROUP_MAX` of each side, and how many and how much there are in all."""
+    """Records of one reference: the first `GROUP_MAX` of each side, and the count and sum of all."""
 
     here: list[Item]
     there: list[Item]
@@ -55,7 +65,7 @@ def micros(duration: timedelta) -> int:
 
 
 class Join:
-    """The join by reference of the tables `here` and `there`, made once and read often."""
+    """The join by reference of the tables `here` and `there`; made once, read several times."""
 
     def __init__(self, scratch: Scratch, mapping: RecordMapping, inside: Period) -> None:
         self._scratch = scratch
@@ -71,7 +81,10 @@ class Join:
         self._find_open()
 
     def _find_repeated(self) -> None:
-        """References that a side has more than once, by their hash: another that shares it is only looked at, too."""
+        """Keep the hashes of references that a side has several times.
+
+        Another reference of the same hash is then compared by its sums too, which is right, and only slower.
+        """
         repeated = " UNION ".join(
             f"SELECT hash(ref) AS h FROM {side} WHERE ref IS NOT NULL GROUP BY 1 HAVING count(*) > 1"
             for side in ("here", "there")
@@ -118,7 +131,7 @@ class Join:
         return self._groups_clean + alike
 
     def count_clean(self) -> dict[str, int]:
-        """How many groups are well, by shape."""
+        """How many groups agree, by shape."""
         ours, theirs = self._single("here"), self._single("there")
         if self._inside.bounds is None:
             (both,) = self._scratch.one(f"SELECT count(*) FROM {ours}")
@@ -139,13 +152,13 @@ class Join:
         return shapes | {"one to one": shapes["one to one"] + single}
 
     def pairs(self) -> Iterator[tuple[Item, Item]]:
-        """One of ours and one of theirs of one reference that are not alike."""
+        """Pairs of one reference, ours and theirs, that differ."""
         chosen = ", ".join(f"{side}_{name}" for side in "ht" for name in FIELDS)
         for row in self._scratch.stream(f"SELECT {chosen} FROM opened WHERE h_ref IS NOT NULL AND t_ref IS NOT NULL"):
             yield Item._make(row[: len(FIELDS)]), Item._make(row[len(FIELDS) :])
 
     def clean_pairs(self) -> Iterator[tuple[Item, Item]]:
-        """One of ours and one of theirs that are alike, in order of time and reference."""
+        """Pairs of one reference, ours and theirs, that agree; by time and reference."""
         chosen = ", ".join(f"{side}.{name}" for side in "ht" for name in FIELDS)
         for row in self._scratch.stream(
             f"SELECT {chosen} FROM {self._single('here')} h JOIN {self._single('there')} t ON h.ref = t.ref"
@@ -155,7 +168,7 @@ class Join:
             yield Item._make(row[: len(FIELDS)]), Item._make(row[len(FIELDS) :])
 
     def groups(self, *, clean: bool = False) -> Iterator[Group]:
-        """The groups of repeated references that do not add up, or those that do, by reference."""
+        """The groups of repeated references that do not add up, or with `clean` those that do; by reference."""
         chosen = ", ".join(f"r.{name}" for name in FIELDS)
         order = ", ".join(f"{name} NULLS LAST" for name in ("amount", "moment", "status", "account", "id"))
         ranked = _repeated_records(f"*, row_number() OVER (PARTITION BY ref, side ORDER BY {order}) AS place")
@@ -173,7 +186,7 @@ class Join:
             yield Group(*sides, *(int(value) for value in sums))
 
     def put_units(self, units: str) -> None:
-        """Add to a table of units the records that stand alone: no reference, or one that the other side has not."""
+        """Add to a table of units the records without a reference, or with one that the other side lacks."""
         fields = ", ".join(FIELDS)
         for number, side in enumerate("ht"):
             other = "th"[number]
@@ -197,7 +210,7 @@ _SHAPES = {
 
 
 def _repeated_records(chosen: str) -> str:
-    """The records of both sides whose reference either has more than once."""
+    """SQL of the records of both sides whose reference either side has several times."""
     fields = ", ".join(FIELDS)
     both = " UNION ALL ".join(
         f"SELECT {number} AS side, {fields} FROM {side} WHERE ref IS NOT NULL AND hash(ref) IN (SELECT h FROM repeated)"

@@ -1,4 +1,4 @@
-"""What is wrong with records that belong together, and why, in words: pure rules over their values."""
+"""What differs between records that belong together, and why, in words: pure rules over their values."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
 
+from ledger.documents import exact_text, moment_text
 from ledger.finance.reconciliation.files.mappings import RecordMapping
 from ledger.finance.reconciliation.joining import GROUP_MAX, Group, Item, micros
 from ledger.finance.reconciliation.results import ResultKind
 from ledger.model.moments import from_moment
 
-Problem = tuple[ResultKind, str]
+Verdict = tuple[ResultKind, str]
+"""What is wrong, and a sentence that says it."""
 
 
 class Judge:
@@ -26,7 +28,7 @@ class Judge:
         self._mapping = mapping
 
     def amount_of(self, whole: int) -> Decimal:
-        """An amount in its unit, of the whole number that is kept."""
+        """The amount of a whole number at the mapping's scale."""
         return exact(whole, self.scale)
 
     def text(self, whole: int, currency: str | None = None) -> str:
@@ -34,8 +36,8 @@ class Judge:
         unit = currency or {"credits": "credits", "rows": "rows"}.get(self._mapping.amount.unit, "")
         return f"{plain_amount(self.amount_of(whole))} {unit}".rstrip()
 
-    def judge(self, group: Group) -> Problem:
-        """The first thing that is wrong with a group that both sides have, and a sentence for each."""
+    def judge(self, group: Group) -> Verdict:
+        """The first difference of a group that both sides have, with a sentence for each difference."""
         problems = [*self._names(group), *self._amounts(group), *self._statuses(group), *self._times(group)]
         if not problems:
             return ResultKind.MATCHED, "Both sides agree."
@@ -53,7 +55,7 @@ class Judge:
         near = "" if item.moment is None else ", nor anything of its amount and time"
         return f"{amount} {side} under reference {item.ref!r}, which is not {other}{near}."
 
-    def _names(self, group: Group) -> list[Problem]:
+    def _names(self, group: Group) -> list[Verdict]:
         found = []
         for kind, name, what in (
             (ResultKind.CURRENCY_DIFFERS, "currency", "in"),
@@ -64,7 +66,7 @@ class Judge:
                 found.append((kind, f"Here it is {what} {', '.join(ours)}, there {what} {', '.join(theirs)}."))
         return found
 
-    def _amounts(self, group: Group) -> list[Problem]:
+    def _amounts(self, group: Group) -> list[Verdict]:
         more = group.amount_there - group.amount_here
         if _values(group.here, "currency") != _values(group.there, "currency") and self._mapping.is_money:
             return []  # amounts of two currencies cannot be compared
@@ -88,8 +90,8 @@ class Judge:
         said = self.text(amount, items[0].currency)
         return said if count == 1 else f"{said} in {count:,} records"
 
-    def _surplus(self, fewer: list[Item], more: list[Item], amount: int, *, is_theirs: bool) -> Problem | None:
-        """Records that one side has too many: copies of others of its own, or such as the other side has not."""
+    def _surplus(self, fewer: list[Item], more: list[Item], amount: int, *, is_theirs: bool) -> Verdict | None:
+        """A surplus of one side: copies of its own records, or records that the other side lacks."""
         extra = _beyond(more, fewer)
         missing = _beyond(fewer, more)
         side, other = ("there", "here") if is_theirs else ("here", "there")
@@ -110,7 +112,7 @@ class Judge:
         return None
 
     def _copies(self, items: list[Item], amount: int, *, at_most: int) -> tuple[int, int] | None:
-        """How many copies of which amount explain a difference: (count, amount of each)."""
+        """The copies that explain a difference: how many, and the amount of each."""
         sizes = Counter((item.amount, item.status) for item in items)
         for (size, status), count in sorted(sizes.items(), key=lambda found: (found[0][0], found[0][1] or "")):
             if count < 2 or not size or amount % size:
@@ -124,13 +126,13 @@ class Judge:
                 return copies, size
         return None
 
-    def _statuses(self, group: Group) -> list[Problem]:
+    def _statuses(self, group: Group) -> list[Verdict]:
         ours, theirs = _values(group.here, "status"), _values(group.there, "status")
         if not ours or not theirs or (ours[0], ours[-1]) == (theirs[0], theirs[-1]):
             return []
         return [(ResultKind.STATUS_DIFFERS, f"Here it is {', '.join(ours)}, there {', '.join(theirs)}.")]
 
-    def _times(self, group: Group) -> list[Problem]:
+    def _times(self, group: Group) -> list[Verdict]:
         ours = sorted(item.moment for item in group.here if item.moment is not None)
         theirs = sorted(item.moment for item in group.there if item.moment is not None)
         if not ours or not theirs:
@@ -145,21 +147,26 @@ class Judge:
 
 
 def exact(whole: int, scale: int) -> Decimal:
-    """A whole number of 10^-scale as a decimal, exactly, without zeros to spare."""
+    """A whole number of 10^-scale as an exact decimal without trailing zeros."""
     sign, digits = (1, -whole) if whole < 0 else (0, whole)
-    number = Decimal((sign, tuple(map(int, str(digits))), -scale))
-    text = format(number, "f")
-    return Decimal(text.rstrip("0").rstrip(".") if "." in text else text)
+    return Decimal(exact_text(Decimal((sign, tuple(map(int, str(digits))), -scale))))
 
 
 def plain_amount(amount: Decimal) -> str:
-    """An amount with groups of three digits, and no zeros to spare."""
-    text = format(amount, ",f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    """An amount with all of its digits in groups of three, without trailing zeros.
+
+    >>> plain_amount(Decimal("1234567.50"))
+    '1,234,567.5'
+    """
+    return exact_text(amount, ",f")
 
 
 def span(gap: timedelta) -> str:
-    """A length of time in the two largest units that it has."""
+    """A length of time in its two largest units.
+
+    >>> span(timedelta(days=2, hours=3, minutes=4))
+    '2 days 3 hours'
+    """
     seconds = int(gap.total_seconds())
     sizes = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
     parts = []
@@ -170,8 +177,8 @@ def span(gap: timedelta) -> str:
     return " ".join(parts[:2]) or "less than a second"
 
 
-def _moment(instant: int) -> str:
-    return from_moment(instant).isoformat().replace("+00:00", "Z")
+def _moment(moment: int) -> str:
+    return moment_text(from_moment(moment))
 
 
 def _values(items: Sequence[Item], name: str) -> list[str]:
@@ -179,7 +186,7 @@ def _values(items: Sequence[Item], name: str) -> list[str]:
 
 
 def _beyond(items: list[Item], others: list[Item]) -> list[Item]:
-    """Those of some items whose amounts the others do not have as often."""
+    """The items whose amounts occur less often among the others."""
     left = Counter(item.amount for item in others)
     extra = []
     for item in items:

@@ -1,7 +1,6 @@
-"""The ledger as records to be compared: its runs, captures, grants or entries, worked out from the book alone.
+"""The ledger as records to be compared: its runs, captures, grants or entries, read from the book alone.
 
-A record is (reference, account, amount, currency, moment, status, id, cost of a credit). What has lapsed and has not
-been recorded yet is no entry: run `ledger.expire_due` first.
+A lapse that is due and not recorded yet is no entry: run `ledger.expire_due` first.
 """
 
 from __future__ import annotations
@@ -19,15 +18,17 @@ from ledger.model.ids import format_grant_id, format_reservation_id, format_run_
 from ledger.runs import RunState
 from ledger.storage.sessions import connection_of
 
-Row = tuple[str | None, str, int, str | None, int, str, str, str | None]
+RecordRow = tuple[str | None, str, int, str | None, int, str, str, str | None]
+"""Reference, account, amount, currency, moment, status, id, and what a credit of the grant cost."""
+
 _MONEY = 10**12
 _FOREVER = 2**62
 
 
 def read_side(
     session: Session, mapping: RecordMapping, *, account_id: str | None = None, until: int | None = None
-) -> Iterator[Row]:
-    """The records of the mapping's side, in no order, as they stood just before a moment (now by default)."""
+) -> Iterator[RecordRow]:
+    """The records of the mapping's side, in any order, as they stood just before a moment (now by default)."""
     read = {"runs": _runs, "captures": _captures, "grants": _grants, "entries": _entries}[mapping.side]
     values = {"until": _FOREVER if until is None else until}
     of_one = ""
@@ -46,7 +47,7 @@ def _rows(session: Session, statement: str, values: dict[str, Any]) -> Iterator[
 
 
 def _json(session: Session, column: str, *path: str) -> str:
-    """SQL that takes a text out of an entry's details."""
+    """SQL of a text at a path in an entry's details."""
     if session.get_bind().dialect.name == "sqlite":
         return f"json_extract({column}, '$.{'.'.join(path)}')"
     *parents, last = (f"'{name}'" for name in path)
@@ -71,7 +72,7 @@ _RUNS = f"""
     WHERE r.dataset_id IS NOT NULL AND r.reserved_at < :until {{of_runs}}"""
 
 
-def _runs(session: Session, mapping: RecordMapping, of_one: str, values: dict[str, Any]) -> Iterator[Row]:
+def _runs(session: Session, mapping: RecordMapping, of_one: str, values: dict[str, Any]) -> Iterator[RecordRow]:
     processed, outcome = "CAST(NULL AS BIGINT)", "CAST(NULL AS TEXT)"
     is_rows, is_of_outcomes = mapping.amount.unit == "rows", mapping.status.of == "outcome"
     if is_rows:
@@ -89,7 +90,7 @@ def _runs(session: Session, mapping: RecordMapping, of_one: str, values: dict[st
         amount = counted if is_rows else taken - refunded if mapping.amount.net_of_refunds else taken
         moment, status = (reserved, "held") if is_open else (ended, state)
         if is_of_outcomes:
-            # As `ledger.runs` has it: captured by hand, without an outcome, it did what was charged.
+            # As in `ledger.runs`: a hold that was captured by hand, without an outcome, is a run that succeeded.
             status = _OUTCOMES.get(status, status) if is_open or ended_as is None else ended_as
         run = format_run_id(dataset, started)
         yield run, account, amount, None, moment, status, format_reservation_id(account, number), None
@@ -108,7 +109,7 @@ _CAPTURES = """
     GROUP BY e.account_id, e.sequence, e.at, r.number, r.dataset_id, r.started_ms"""
 
 
-def _captures(session: Session, _mapping: RecordMapping, of_one: str, values: dict[str, Any]) -> Iterator[Row]:
+def _captures(session: Session, _mapping: RecordMapping, of_one: str, values: dict[str, Any]) -> Iterator[RecordRow]:
     statement = _CAPTURES.format(of_one=of_one.format("e"))
     for account, sequence, at, number, dataset, started, amount in _rows(session, statement, values):
         is_run = dataset is not None
@@ -128,7 +129,7 @@ _GRANTS = """
     GROUP BY g.account_id, g.number, e.at, g.kind, f.details"""
 
 
-def _grants(session: Session, mapping: RecordMapping, of_one: str, values: dict[str, Any]) -> Iterator[Row]:
+def _grants(session: Session, mapping: RecordMapping, of_one: str, values: dict[str, Any]) -> Iterator[RecordRow]:
     paths = {"reference": ("external_ref",), "per_credit": ("cost_basis", "per_credit")}
     paths["currency"] = ("cost_basis", "currency")
     found = {name: _json(session, "f.details", *path) for name, path in paths.items()}
@@ -137,7 +138,7 @@ def _grants(session: Session, mapping: RecordMapping, of_one: str, values: dict[
         amount, grant = micro, format_grant_id(account, number)
         if mapping.is_money:
             if per_credit is None:
-                continue  # what was given away has no charge to be compared with
+                continue  # a grant that was given away has no charge to be compared with
             amount = micro * int(Decimal(per_credit) * _MONEY)
         yield reference or grant, account, amount, currency if mapping.is_money else None, at, kind, grant, per_credit
 
@@ -148,7 +149,7 @@ _ENTRIES = """
     WHERE e.at < :until {of_one} GROUP BY e.account_id, e.sequence, e.kind, e.at"""
 
 
-def _entries(session: Session, _mapping: RecordMapping, of_one: str, values: dict[str, Any]) -> Iterator[Row]:
+def _entries(session: Session, _mapping: RecordMapping, of_one: str, values: dict[str, Any]) -> Iterator[RecordRow]:
     for account, sequence, kind, at, amount in _rows(session, _ENTRIES.format(of_one=of_one.format("e")), values):
         place = f"{account}/{sequence}"
         yield place, account, amount, None, at, kind, place, None

@@ -1,8 +1,9 @@
-"""What no reference brings together, matched by amount and time: units of both sides, streamed in order of time.
+"""Records that no reference brings together, matched by amount and time: units of both sides, streamed by time.
 
-A unit is what one side has under a reference that the other has not, or one record without a reference. Two are
-matched when account and currency are the same, their amounts and moments are within tolerance and window, and at least
-one has no reference, or both references are alike (a slip of the pen). Each takes the earliest of the nearest amount.
+A unit is all records of a reference that the other side lacks, or one record without a reference. Two units match when
+account and currency are the same, their amounts are within the tolerance and their moments within the window, and at
+least one has no reference or both references are alike (a typing error). A unit takes the one of the nearest amount,
+and of several such the earliest.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ SLIPS_MAX = 2
 
 
 class Unit(NamedTuple):
-    """Records of one side that stand together: their sum and first moment, how many, and as JSON where several."""
+    """Records of one side taken as one: their sum and first moment, their count, and as JSON where they are several."""
 
     side: int
     item: Item
@@ -29,7 +30,7 @@ class Unit(NamedTuple):
 
 @dataclass(slots=True)
 class _Twin:
-    """How many of several records that are the same in everything were matched."""
+    """How many of several records with the same values were matched."""
 
     matched: int = 0
 
@@ -43,7 +44,7 @@ class _Pending:
 
 @dataclass(slots=True)
 class Pairing:
-    """Pairs units as they come; what finds no partner comes out when the window has passed it."""
+    """Pairs units as they come; a unit without a partner comes out when the window has passed it."""
 
     amount: int
     window: int
@@ -113,7 +114,11 @@ def _may_be_one(mine: str | None, other: str | None) -> bool:
 
 
 def are_alike(mine: str, other: str) -> bool:
-    """True for references that differ by a slip: case, spaces, punctuation, or at most two characters."""
+    """True for references that differ by case, spaces or punctuation, or by at most two characters.
+
+    >>> are_alike("run-000001", "RUN 00O001")
+    True
+    """
     one, two = ("".join(filter(str.isalnum, text)).lower() for text in (mine, other))
     if one == two:
         return bool(one)
@@ -123,7 +128,7 @@ def are_alike(mine: str, other: str) -> bool:
 
 
 def _edits(one: str, two: str) -> int:
-    """Characters to insert, delete, change or swap to make one text the other; any number above the most is enough."""
+    """Characters to insert, delete, change or swap to make one text the other; counted up to one above `SLIPS_MAX`."""
     before: list[int] = []
     row = list(range(len(two) + 1))
     for i, mine in enumerate(one, 1):

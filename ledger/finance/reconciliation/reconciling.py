@@ -1,4 +1,4 @@
-"""Reconciliation: the ledger, or a file, against outside records or a second ledger. Reads both, changes neither."""
+"""Reconciliation: the ledger or a file compared with outside records or a second ledger; nothing is changed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import CommandInvalid
 from ledger.finance.calendar import AccountingPeriod
-from ledger.finance.reconciliation.comparing import Comparison, Progress
+from ledger.finance.reconciliation.comparing import Comparison, StepProgress
 from ledger.finance.reconciliation.files.mappings import RecordMapping
 from ledger.finance.reconciliation.files.record_files import read_records
-from ledger.finance.reconciliation.files.scratch import Scratch
+from ledger.finance.reconciliation.files.scratch import Period, Scratch
 from ledger.finance.reconciliation.findings import Findings, to_document
 from ledger.finance.reconciliation.joining import Group, Join, group_of, micros
 from ledger.finance.reconciliation.judgement import Judge
 from ledger.finance.reconciliation.ledger_sides import read_side
-from ledger.finance.reconciliation.periods import Period
 from ledger.finance.reconciliation.results import Basis, ReconciliationResult, ReconciliationSummary
 from ledger.model.moments import to_moment
 from ledger.storage.history import require_account
@@ -31,7 +30,7 @@ _TOLD_EVERY = 10_000
 
 
 class Reconciliation:
-    """What a reconciliation found. Iterate it for its findings; `matches` gives what is well; close it when done."""
+    """What a reconciliation found. Iterate it for its findings; `matches` gives what agrees; close it when done."""
 
     summary: ReconciliationSummary
 
@@ -51,11 +50,11 @@ class Reconciliation:
         self.close()
 
     def close(self) -> None:
-        """Let go of the disk that it works on. What it yielded stays good."""
+        """Remove the scratch database. Results that were yielded stay valid."""
         self._scratch.close()
 
     def __iter__(self) -> Iterator[ReconciliationResult]:
-        """The findings, by time, reference and kind: the same ones in the same order whatever order the records had."""
+        """The findings, by time, reference and kind, whatever order the records had."""
         yield from self._findings
 
     def matches(self) -> Iterator[ReconciliationResult]:
@@ -80,23 +79,23 @@ def reconcile(
     period: AccountingPeriod | None = None,
     at: datetime | None = None,
     account_id: str | None = None,
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
 ) -> Reconciliation:
-    """Compare what we have with what others say, record by record.
+    """Compare our records with those of others, one by one.
 
     Args:
         here: a session on the ledger, or the path of a file (CSV, also gzipped, or Parquet).
         there: outside records: a path, or a session on a second ledger.
         mapping: what the file's columns mean and what they are compared with: a `RecordMapping`, the name of one that
             ships (`stripe`, `usage`, `journal`), the path of a TOML file, or its content.
-        here_mapping: that of `here`, where it is a file with other columns.
-        period: only what either side has in it. A record that the other side has up to the mapping's window before or
-            after is found, and its timing is judged.
+        here_mapping: the mapping of `here`, where it is a file with other columns.
+        period: only records that either side has in it. Their counterparts are looked for up to the mapping's window
+            before and after it, and their timing is judged.
         at: the ledgers as they stood then; as they stand now by default.
-        account_id: only this account of the ledger, and of the file, where that names accounts.
-        progress: told what is being done, and how many records of it are done.
+        account_id: only this account of the ledger, and of the file, where it names accounts.
+        progress: told the step that is being done, and how many records of it are done.
 
-    Memory is flat: what does not fit is kept on disk until the answer is closed. Raises `MappingInvalid`,
+    Memory is bounded: what does not fit is kept on disk until the answer is closed. Raises `MappingInvalid`,
     `RecordsUnreadable`, `CommandInvalid`, `AccountNotFound`, and `ExtraMissing` without the extra `reconcile`.
     """
     rules = _mapping(mapping)
@@ -142,9 +141,9 @@ def _read_ledger(
     mapping: RecordMapping,
     account_id: str | None,
     until: int | None,
-    tell: Progress,
+    tell: StepProgress,
 ) -> None:
-    """Make a side's table of a ledger."""
+    """Make the table of a side from a ledger."""
     what = "Reading the ledger" if table == "here" else "Reading the second ledger"
     if account_id is not None and table == "here":
         require_account(session, account_id)
@@ -161,7 +160,7 @@ def _read_ledger(
 
 
 def _narrow(scratch: Scratch, table: str, inside: Period, window: int, account_id: str | None) -> int:
-    """Take out what is of another account, or further from the period than anything can match; answers how many."""
+    """Delete records of other accounts, and those too far from the period to match; answers how many."""
     conditions = []
     values: dict[str, Any] = {}
     if inside.bounds is not None:

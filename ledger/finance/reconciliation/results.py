@@ -1,4 +1,4 @@
-"""What a reconciliation answers: groups of records of both sides, what is wrong with each, and their sums."""
+"""The answer of a reconciliation: groups of records of both sides, what differs in each, and their sums."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from enum import StrEnum
 
 
 class ResultKind(StrEnum):
-    """What was found of a group of records. Where several fit it is the first in this order.
+    """What was found of a group of records; of several that fit, the first in this order.
 
-    `missing_here` is a record of theirs that we have not, `missing_there` one of ours that they have not.
+    `missing_here` is a record of theirs that we lack, `missing_there` a record of ours that they lack.
     """
 
     CURRENCY_DIFFERS = "currency_differs"
@@ -28,7 +28,7 @@ class ResultKind(StrEnum):
 
 
 class Basis(StrEnum):
-    """By what the records of both sides came together."""
+    """By what the records of both sides were matched."""
 
     REFERENCE = "reference"
     AMOUNT_AND_TIME = "amount and time"
@@ -38,7 +38,7 @@ class Basis(StrEnum):
 class Record:
     """One record of either side, its amount in the unit of the reconciliation: credits, money or rows.
 
-    What a side does not say is None. `record_id` is the side's own name of it, not what it is matched by.
+    A field that a side lacks is None. `record_id` is the side's own id of it; records are not matched by it.
     """
 
     reference: str | None
@@ -52,11 +52,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationResult:
-    """Records that belong together, what is wrong with them (`kind`), and why, in words (`cause`).
+    """Records that belong together, what differs in them (`kind`), and why, in words (`cause`).
 
     `here` and `there` show at most `RECORDS_SHOWN` records each, of `count_here` and `count_there`. `difference` is
-    theirs less ours. `correction` is a command that would make ours what theirs says, for a person to judge; it is
-    never carried out. `correction_key` is the key that it has.
+    their amount less ours. `correction` is a command that would make our amount theirs; it is never run, and a person
+    decides. `correction_key` is its idempotency key.
     """
 
     kind: ResultKind
@@ -73,7 +73,7 @@ class ReconciliationResult:
 
     @property
     def difference(self) -> Decimal:
-        """Theirs less ours, exactly."""
+        """Their amount less ours, exactly."""
         return self.amount_there - self.amount_here
 
     @property
@@ -101,7 +101,7 @@ class ReconciliationSummary:
     """How many records and groups there are, and what they sum to.
 
     `counts` has every kind, with the number of its groups; `matched_as` the matched ones by shape (`one to one`,
-    `one to many`, `many to one`, `many to many`). `left_out` is how many records of theirs the mapping's filter or the
+    `one to many`, `many to one`, `many to many`). `left_out` counts records of theirs that the mapping's filter or the
     period left out. Amounts are by currency (None: credits, rows, or no currency named).
     """
 
@@ -117,7 +117,7 @@ class ReconciliationSummary:
 
     @property
     def findings(self) -> int:
-        """How many groups have something wrong."""
+        """How many groups differ."""
         return sum(count for kind, count in self.counts.items() if kind is not ResultKind.MATCHED)
 
     @property

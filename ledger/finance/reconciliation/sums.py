@@ -1,7 +1,8 @@
-"""What one side has in one sum and the other in parts, where no reference says so: a payout of many charges.
+"""One sum of one side that the other side has in parts, without a common reference: a payout of many charges.
 
-Tried last, on what is still alone: successive units of one account, within the window and in currency and sign like the
-whole, whose sum is that of a unit of the other side. Either the whole or all of its parts have no reference.
+Tried last, on units that are still alone: successive units of one account, within the window and of the same currency
+and sign as the whole, whose amounts sum to a unit of the other side. Either the whole or all of its parts have no
+reference.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from ledger.finance.reconciliation.pairing import Unit
 
 ALONE_MAX = 1_000
-"""Units of an account that sums are looked for among; where there are more, too many sums come out by chance."""
+"""Units of an account among which sums are looked for; among more of them, sums would match by chance."""
 
 PARTS_MAX = 100
 
@@ -33,7 +34,7 @@ class Summed(NamedTuple):
 
 
 def find_sums(found: Iterable[Alone], amount: int, window: int, *, by_account: bool) -> Iterator[Alone | Summed]:
-    """Units by account (if all have one), currency and moment -> sums, and what stays alone."""
+    """Find sums among units sorted by account (if all have one), currency and moment; also yields what stays alone."""
 
     def account(one: Alone) -> tuple[str | None, str | None]:
         return one.unit.item.account if by_account else None, one.unit.item.currency

@@ -1,10 +1,10 @@
-"""Closing accounting periods: what a period's figures were is kept, with where every account's journal stood.
+"""Closing accounting periods: the figures of a period are kept, with the last entry of every account.
 
-A closing is a row of each account that has an entry before the period's end: the figures of the account, the last
+A closing has a row for each account that has an entry before the period's end: the figures of the account, the last
 entry that they count and its hash, chained to the account's closing before. The book's figures are the sum of its
-accounts', and all rows of a closing are written in one transaction: a crash on the way leaves nothing, and running it
-again does all of it. Nothing is ever written to a closed period afterwards. An effect that is recorded later counts in
-the first open period, as an adjustment, also where its account had no entry when the period was closed.
+accounts' figures. All rows of a closing are written in one transaction: after a crash there are none, and closing again
+writes all of them. A closed period never changes. An effect that is recorded later counts in the first open period as
+an adjustment, also where its account had no entry when the period was closed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ledger.book.postings import genesis
 from ledger.clock import clock
 from ledger.errors import AuditFailed, CommandInvalid, Finding, PeriodNotClosable
 from ledger.finance.calendar import AccountingPeriod, named_zone
-from ledger.finance.revenue.reading import Span, count_moves, revenue_of, total_revenue
+from ledger.finance.revenue.reading import Span, count_transfers, revenue_of, total_revenue
 from ledger.model.checks import check_text
 from ledger.model.moments import from_moment, to_moment
 from ledger.schema.tables import ClosingRow
@@ -36,7 +36,7 @@ from ledger.storage.sessions import connection_of
 from ledger.storage.shapes import RowShape, Write
 from ledger.storage.writes import execute_writes
 
-# Any number that no other advisory lock of the database is likely to use: the bytes of "closing".
+# A number that other advisory locks of the database are unlikely to use: the bytes of "closing".
 _CLOSING_LOCK = 0x636C6F73696E67
 _PAGE = 500
 _CLOSING = RowShape.of(ClosingRow)
@@ -45,7 +45,7 @@ _HASH = [column.name for column in queries.ENTRY].index("hash")
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """A period that was closed: in whose days, when and by whom, and of how many accounts."""
+    """A period that was closed: its zone, when and by whom, and for how many accounts."""
 
     period: AccountingPeriod
     zone: str
@@ -56,7 +56,7 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class PeriodClosed:
-    """A closing and the book's figures in it. `replayed`: it had been closed before; `stored`: it is closed now."""
+    """A closing and the book's figures in it. `replayed`: it was closed before; `stored`: it is closed now."""
 
     closing: Closing
     figures: Figures
@@ -70,7 +70,7 @@ def list_closings(session: Session) -> list[Closing]:
 
 
 def find_closing(session: Session, period: AccountingPeriod) -> Closing | None:
-    """The closing of just this period, under whatever name; None where it was not closed."""
+    """The closing of exactly this period, under any name; None where it was not closed."""
     values = {"since": to_moment(period.since, "since"), "until": to_moment(period.until, "until")}
     row = connection_of(session).execute(_OF_PERIOD, values).one_or_none()
     return None if row is None else _closing(row)
@@ -89,27 +89,21 @@ def _closing(row: Any) -> Closing:
 
 
 def close_period(
-    session: Session,
-    period: str,
-    *,
-    zone: str = "UTC",
-    by: str,
-    at: datetime | None = None,
-    dry_run: bool = False,
+    session: Session, period: str, *, zone: str = "UTC", by: str, at: datetime | None = None, dry_run: bool = False
 ) -> PeriodClosed:
-    """Close an accounting period for good: keep its figures, and where every account's journal stood.
+    """Close an accounting period for good: keep its figures, and the last entry of every account.
 
     Args:
-        session: its transaction; accounts may be written to meanwhile, but for the moment of the closing's end.
+        session: all rows are written in its transaction. Accounts may be written to meanwhile, except when it ends.
         period: as `AccountingPeriod.parse` takes it, such as `2026-11`. The first one must begin no later than the
-            book's first entry (`2026-03..2026-10` closes the past in one), each further one where the last ended.
+            book's first entry (`2026-03..2026-10` closes the past at once), each further one where the last ended.
         zone: whose days, months and years.
         by: who closes it, a person or a job; kept.
         at: the moment of the closing, now by default; not before the period's end.
         dry_run: answer what would be kept, and keep nothing.
 
     Closing the same period again answers what was kept then. Raises `PeriodNotClosable`, `CommandInvalid`, and
-    `AuditFailed` where the closings before are not whole.
+    `AuditFailed` where an earlier closing is missing.
     """
     asked = AccountingPeriod.parse(period, named_zone(zone))
     check_text(by, "by")
@@ -140,7 +134,7 @@ def close_period(
 
 
 def _take_turn(connection: Connection) -> None:
-    """Wait until nobody else is closing; refuse to close what row-level security shows a part of."""
+    """Wait until no other session is closing; refuse a session that row-level security shows a part of the accounts."""
     if connection.dialect.name != "postgresql":
         return
     if connection.execute(text("SELECT row_security_active('ledger_account')")).scalar_one():
@@ -150,7 +144,7 @@ def _take_turn(connection: Connection) -> None:
 
 
 def _check(session: Session, span: Span, asked: AccountingPeriod, moment: int) -> None:
-    """Refuse a period that is not the next to be closed, or not over."""
+    """Refuse a period that is not the next one to be closed, or not over."""
     name, connection = asked.name, connection_of(session)
     if span.until > moment:
         raise PeriodNotClosable(name, f"ends at {_said(span.until)}, which is yet to come. Close it then.")
@@ -179,8 +173,8 @@ def _said(moment: int) -> str:
 
 
 def _counted(session: Session, span: Span, figures: Figures) -> Iterator[tuple[str, str, int]]:
-    """Each account that has an entry before the end, its figures as text, and its last entry; adds them up."""
-    for counted in count_moves(session, span, is_closing=True):
+    """Each account that has an entry before the end, with its figures as text and its last entry; sums the figures."""
+    for counted in count_transfers(session, span, is_closing=True):
         if counted.last:
             found = revenue_of(session, counted).figures
             figures.add(found)
@@ -190,7 +184,7 @@ def _counted(session: Session, span: Span, figures: Figures) -> Iterator[tuple[s
 def _records(
     connection: Connection, span: Span, record: ClosingRecord, page: list[tuple[str, str, int]]
 ) -> list[ClosingRecord]:
-    """The rows of some accounts that follow one another, each chained to its account's closing before."""
+    """The rows of some successive accounts, each chained to its account's closing before."""
     between = {"since": span.since, "first": page[0][0], "last": page[-1][0]}
     before = {row[0]: row[1:] for row in connection.execute(_BEFORE, between)}
     keys = [(account_id, last) for account_id, _, last in page]
@@ -216,7 +210,7 @@ _BEFORE = text(
 
 
 def _count(connection: Connection, span: Span) -> None:
-    """Count the closing in its accounts, locked as operations lock them: in the order of their ids, until the end."""
+    """Count the closing in its accounts; locks them in the order of their ids, as operations do."""
     values = {"until": span.until}
     if connection.dialect.name == "postgresql":
         connection.execute(_LOCK, values).all()
@@ -229,10 +223,10 @@ _COUNT = text(f"UPDATE ledger_account SET closings_count = closings_count + 1 WH
 
 
 def checkpoint_closing(session: Session, period: AccountingPeriod) -> Checkpoint:
-    """Where every account's journal stood by a closing, as a checkpoint to be signed and kept elsewhere.
+    """The last entry of every account that a closing counts, as a checkpoint to be signed and kept elsewhere.
 
-    `ledger.verify_checkpoint` tells later whether the book still extends it. Raises `PeriodNotClosable` where the
-    period was not closed.
+    `ledger.verify_checkpoint` says later whether the book still extends it. Raises `PeriodNotClosable` where the period
+    was not closed.
     """
     closing = find_closing(session, period)
     if closing is None:

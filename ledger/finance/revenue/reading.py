@@ -1,15 +1,14 @@
 """Revenue of a period: what was sold, recognised, refunded, broke, is deferred and owed; by account and grant.
 
-Worked out from the transfers of the book alone, which the database adds up (see `ledger.flows` for what they mean and
-how the figures roll forward). A period that was closed answers what it answered then, whatever came after: the
-entries that it counts are those that its closing counted. An effect that was recorded later, with a moment in a
-closed period, counts in the first open one, as an adjustment of its own column. So of any two periods that follow
-each other the closing of one is the opening of the next, and
+Computed from the transfers of the book alone, which the database adds up (`ledger.accounting.rollforwards` says what
+they mean and how the figures roll forward). A closed period answers what it answered when it was closed: it counts the
+entries that its closing counted. An effect that was recorded later, with a moment in a closed period, counts in the
+first open one as an adjustment. So of two successive periods the closing of the first is the opening of the second, and
 
     opening + flows + adjustments = closing
 
-A period that was closed, or any part or union of such periods, is an answer that does not change. What is dated in a
-period of several and was recorded after one of them had been closed is no adjustment of the whole.
+The answer for a closed period, or for any part or union of closed periods, does not change. Of a union, an effect that
+was recorded after one of its periods had been closed is no adjustment.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from estimator.credits import from_micro
-from ledger.accounting.money import Basis, Figures, Terms, money_of, priced, total_figures
+from ledger.accounting.money import CreditCost, Figures, Terms, money_of, priced, total_figures
 from ledger.accounting.rollforwards import (
     ADJUSTING,
     BEFORE,
@@ -55,21 +54,21 @@ class RevenueLine:
     account_id: str
     grant_id: str
     kind: str
-    basis: Basis | None
+    basis: CreditCost | None
     deferral: Deferral
 
     @property
     def per_credit(self) -> Decimal | None:
-        """What a credit was paid with."""
+        """What one credit cost."""
         return None if self.basis is None else self.basis.per_credit
 
     @property
     def currency(self) -> str | None:
-        """In which currency."""
+        """The currency of the cost."""
         return None if self.basis is None else self.basis.currency
 
     def credits(self, flow: str, *, adjusted: bool = False) -> Decimal:
-        """An amount of `ledger.flows.amount_of` in credits."""
+        """An amount of `rollforwards.amount_of` in credits."""
         return from_micro(amount_of(self.deferral, flow, adjusted=adjusted))
 
     def money(self, flow: str, *, adjusted: bool = False) -> Decimal | None:
@@ -83,7 +82,7 @@ class RevenueLine:
 class AccountRevenue:
     """One account in a period: its grants that had anything deferred or moved, and its figures by kind and currency.
 
-    `figures.receivable` is what its credit line is owed.
+    `figures.receivable` is what is owed to its credit line.
     """
 
     account_id: str
@@ -91,16 +90,16 @@ class AccountRevenue:
     figures: Figures
 
 
-class Counted(NamedTuple):
-    """What the book says of an account in a period; `last` is its latest entry before the end, where asked for."""
+class AccountTransfers(NamedTuple):
+    """An account's transfers by grant and part of the book; `last` is its latest entry before the end, if asked for."""
 
     account_id: str
-    moves: dict[int, list[tuple[int, AccountedTransfer]]]
+    transfers: dict[int, list[tuple[int, AccountedTransfer]]]
     last: int
 
 
 class Span(NamedTuple):
-    """A period in microseconds, and up to where the book is closed; None: nowhere."""
+    """A period in microseconds, and the moment up to which the book is closed; None where nothing is."""
 
     since: int
     until: int
@@ -108,12 +107,12 @@ class Span(NamedTuple):
 
     @classmethod
     def of(cls, session: Session, period: AccountingPeriod) -> Span:
-        """A period in the book as it is closed now."""
+        """The span of a period, with the closings that there are now."""
         closed_until = connection_of(session).execute(text("SELECT max(until) FROM ledger_closing")).scalar_one()
         return cls(to_moment(period.since, "since"), to_moment(period.until, "until"), closed_until)
 
     def is_open(self, moment: int) -> bool:
-        """True when no closing says which of the entries before a moment count before it."""
+        """True for a moment that no closing covers: entries count before it by their moment alone."""
         return self.closed_until is None or moment > self.closed_until
 
 
@@ -122,15 +121,15 @@ def stream_revenue(
 ) -> Iterator[AccountRevenue]:
     """The revenue of every account, or of one, that had anything deferred or owed, or moved, in a period; in order.
 
-    The lines of a closed period are worked out from the entries that its closing counted. Raises `AuditFailed` where
-    they are not what the closing says, or move credits of a grant that has no row, and `AccountNotFound`. What has
-    lapsed and has not been recorded yet is not in the book: run `ledger.expire_due` first.
+    The lines of a closed period are computed from the entries that its closing counted. A lapse that is due and not
+    recorded yet is not in the book: run `ledger.expire_due` first. Raises `AccountNotFound`, and `AuditFailed` where
+    the lines differ from what the closing keeps, or an entry moves credits of a grant that has no row.
     """
     if account_id is not None:
         require_account(session, account_id)
     span = Span.of(session, period)
     is_closed = not span.is_open(span.until) and has_closing(session, span)
-    for counted in count_moves(session, span, account_id=account_id):
+    for counted in count_transfers(session, span, account_id=account_id):
         found = revenue_of(session, counted)
         if is_closed:
             _compare(session, span, found)
@@ -139,7 +138,7 @@ def stream_revenue(
 
 
 def has_closing(session: Session, span: Span) -> bool:
-    """True when the very period was closed."""
+    """True when exactly this period was closed."""
     found = connection_of(session).execute(_CLOSED, {"since": span.since, "until": span.until})
     return found.first() is not None
 
@@ -153,7 +152,7 @@ _STORED = (
 def stream_figures(
     session: Session, period: AccountingPeriod, *, account_id: str | None = None
 ) -> Iterator[tuple[str, Figures]]:
-    """The figures of every account, or of one: those that were stored, for a period that was closed."""
+    """The figures of every account, or of one; for a closed period those that its closing keeps."""
     span = Span.of(session, period)
     if not has_closing(session, span):
         yield from (
@@ -190,7 +189,7 @@ def _compare(session: Session, span: Span, found: AccountRevenue) -> None:
 _BY = "e.account_id, t.grant_number, t.source, t.target"
 _IN_DEFERRED = ", ".join(f"'{bucket}'" for bucket in DEFERRED)
 # Sums of halves, as the sum of many amounts may be beyond int64 where a grant is spent and refunded over and over.
-_MOVES = (
+_TRANSFERS = (
     f"SELECT {_BY}, {{part}} AS part, CASE WHEN e.kind = '{EntryKind.REFUND}' THEN 1 ELSE 0 END AS is_refund,"
     f" CASE WHEN {OF_DEBT_SQL} THEN 1 ELSE 0 END AS is_of_debt,"
     " sum(t.amount >> 31) AS high, sum(t.amount & 2147483647) AS low"
@@ -211,13 +210,13 @@ _BEGINS = " LEFT JOIN ledger_closing b ON b.account_id = e.account_id AND b.sinc
 _ENDS = " JOIN ledger_closing c ON c.account_id = e.account_id AND c.since < :until AND c.until >= :until"
 
 
-def count_moves(
+def count_transfers(
     session: Session, span: Span, *, account_id: str | None = None, is_closing: bool = False
-) -> Iterator[Counted]:
-    """What moved in every account, or in one, before and in a period; in the order of their ids.
+) -> Iterator[AccountTransfers]:
+    """The transfers of every account, or of one, before and in a period; by account id.
 
-    One statement, and so one moment of the book, whatever is written meanwhile. A closing counts from the book's
-    beginning, and asks for each account's latest entry, also where nothing moved.
+    One statement, so one moment of the book, whatever is written meanwhile. A closing counts from the book's beginning,
+    and gets each account's latest entry, also where nothing moved.
     """
     part, joins, conditions = _PART_OPEN, "", ""
     if is_closing or not span.is_open(span.since):
@@ -228,7 +227,7 @@ def count_moves(
     if account_id is not None:
         conditions += " AND e.account_id = :account_id"
         values["account_id"] = account_id
-    statement = _MOVES.format(part=part, joins=joins, conditions=conditions)
+    statement = _TRANSFERS.format(part=part, joins=joins, conditions=conditions)
     statement += f" UNION ALL {_LASTS} ORDER BY 1" if is_closing else " ORDER BY 1"
     options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
     with connection_of(session).execute(text(statement), values, execution_options=options) as rows:
@@ -236,16 +235,16 @@ def count_moves(
             yield _counted(name, group)
 
 
-def _counted(account_id: str, rows: Iterator[Any]) -> Counted:
-    moves: dict[int, list[tuple[int, AccountedTransfer]]] = {}
+def _counted(account_id: str, rows: Iterator[Any]) -> AccountTransfers:
+    transfers: dict[int, list[tuple[int, AccountedTransfer]]] = {}
     last = 0
     for _, number, source, target, part, is_refund, is_of_debt, high, low in rows:
         if number is None:
             last = int(low)
             continue
-        move = AccountedTransfer(source, target, (int(high) << 31) + int(low), bool(is_refund), bool(is_of_debt))
-        moves.setdefault(number, []).append((part, move))
-    return Counted(account_id, moves, last)
+        transfer = AccountedTransfer(source, target, (int(high) << 31) + int(low), bool(is_refund), bool(is_of_debt))
+        transfers.setdefault(number, []).append((part, transfer))
+    return AccountTransfers(account_id, transfers, last)
 
 
 _GRANTS = text(
@@ -254,17 +253,17 @@ _GRANTS = text(
 )
 
 
-def revenue_of(session: Session, counted: Counted) -> AccountRevenue:
-    """An account's lines and figures, from what moved."""
+def revenue_of(session: Session, counted: AccountTransfers) -> AccountRevenue:
+    """An account's lines and figures, from its transfers."""
     terms: dict[int, Terms] = {}
     for number, kind, details in connection_of(session).execute(_GRANTS, {"account_id": counted.account_id}):
-        if number in counted.moves:
-            basis = Basis.of(json.loads(details)) if "cost_basis" in details else None
+        if number in counted.transfers:
+            basis = CreditCost.of(json.loads(details)) if "cost_basis" in details else None
             terms[number] = Terms(kind, basis)
-    for number in sorted(counted.moves.keys() - terms.keys()):
+    for number in sorted(counted.transfers.keys() - terms.keys()):
         message = f"its entries move credits of {format_grant_id(counted.account_id, number)}, which has no row"
         raise AuditFailed([Finding(counted.account_id, None, "grant_missing", f"{message}. Run `credits audit`")])
-    sheets = sheets_of(counted.moves, {number: each.kind for number, each in terms.items()})
+    sheets = sheets_of(counted.transfers, {number: each.kind for number, each in terms.items()})
     figures = Figures()
     lines: list[RevenueLine] = []
     for number in sorted(sheets):

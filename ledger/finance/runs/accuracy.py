@@ -1,15 +1,15 @@
-"""Estimates against actuals: what runs were estimated at when they were launched, and what they were charged.
+"""Estimates and charges: what runs were estimated at when they were launched, and what they were charged.
 
-A run counts as measured once it succeeded: by its settlement, or by a capture by hand that ended its hold. What it was
-charged is all that was captured of it, before refunds. Runs that failed, were cancelled, were released by hand, lapsed
-or are still open say nothing of the estimate, and are counted apart. A hold that has lapsed without an entry that says
-so is open: run `ledger.expire_due` first.
+A run is measured once it succeeded: by its settlement, or by a capture by hand that ended its hold. Its charge is all
+that was captured of it, before refunds. Runs that failed, were cancelled, were released by hand, lapsed or are still
+open say nothing about the estimate, and are counted apart. A hold that has lapsed and whose lapse is not recorded yet
+counts as open: run `ledger.expire_due` first.
 
-The hold factor answers how much of the estimate to hold. For a share such as 95% it is the smallest factor by which the
-estimates of at least 95% of the measured runs, multiplied, would have covered what they were charged: the ratio of
-charge to estimate that the run of that rank had, exactly. It is below 1 where less would have done. It needs so many
-runs that at least one is in the share beyond it (20 for 95%, 100 for 99%), and is None with fewer, and where that run
-was estimated at nothing.
+The hold factor says how much of an estimate to hold. For a share of 95% it is the smallest factor with which the
+estimates of at least 95% of the measured runs would have covered their charges: the exact ratio of charge to estimate
+of the run at that rank. It is below 1 where less than the estimate would have sufficed. It needs enough runs that at
+least one is beyond the share (20 for 95%, 100 for 99%); it is None with fewer, and where the run at that rank was
+estimated at nothing.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from estimator.sentences import nearest
 from ledger.errors import AuditFailed, CommandInvalid, Finding
 from ledger.finance.calendar import AccountingPeriod
 from ledger.finance.runs.ratios import RatioCounts
-from ledger.finance.stream import BookEntry, stream_book
+from ledger.finance.stream import BookEntry, moved_into, stream_book
 from ledger.model.moments import from_moment, to_moment
 
 DIMENSIONS = ("recipe", "length", "grounding", "account", "month")
 APART = ("open", "cancelled", "failed", "released", "lapsed")
-"""What runs that are not measured may be."""
+"""The states of runs that are not measured."""
 
 SHARE = Fraction(19, 20)
 
@@ -51,7 +51,7 @@ _ORDER = {"recipe": (*RECIPES, "none"), "length": LENGTHS, "grounding": ("true",
 class RunAccuracy:
     """The runs of one group: `key` in `dimension`, both empty for all runs together.
 
-    `estimated` and `captured` are micro-credits of the measured runs, `deviation` is by how much they differed, summed
+    `estimated` and `captured` are micro-credits of the measured runs, `deviation` is the sum of their differences
     without sign. `apart` counts the runs that are not measured. See the head of the module for `hold_factor`.
     """
 
@@ -78,7 +78,7 @@ class RunAccuracy:
 
     @property
     def spread(self) -> Fraction | None:
-        """The deviation as a share of what was estimated: errors up and down do not make up for one another."""
+        """The deviation as a share of what was estimated: errors in both directions add up."""
         return Fraction(self.deviation, self.estimated) if self.estimated else None
 
     def take(self, run: _Run, state: str) -> None:
@@ -111,14 +111,14 @@ def measure_accuracy(
     zone: tzinfo = UTC,
     share: Fraction | Decimal = SHARE,
 ) -> list[RunAccuracy]:
-    """How far the charges of runs were from their estimates: of all of them first, then by the dimensions asked for.
+    """How far the charges of runs were from their estimates: for all runs first, then by the dimensions asked for.
 
     Args:
         session: nothing is changed in it.
-        period: the runs that were launched in it, whenever they ended; all without one.
-        by: any of `DIMENSIONS`. The recipes of a run each count it; months are those of its launch in `zone`.
+        period: only runs that were launched in it, whenever they ended.
+        by: any of `DIMENSIONS`. A run counts for each of its recipes; its month is that of its launch in `zone`.
         zone: whose months.
-        share: of the measured runs, that the hold factor covers; above 0 and below 1.
+        share: the share of the measured runs that the hold factor covers; above 0 and below 1.
 
     In memory are the runs of an account that have not ended, and a few figures for each group. Raises `CommandInvalid`.
     """
@@ -144,7 +144,11 @@ def measure_accuracy(
 
 
 def runs_needed(share: Fraction | Decimal) -> int:
-    """How many measured runs a hold factor for a share needs: at least one has to be beyond it."""
+    """How many measured runs a hold factor for a share needs: enough that at least one is beyond the share.
+
+    >>> runs_needed(Fraction(95, 100))
+    20
+    """
     return -(-1 // (1 - Fraction(share)))
 
 
@@ -155,77 +159,77 @@ def _hold_factor(ratios: RatioCounts, number: int, runs: int, share: Fraction) -
 
 
 def _place(group: RunAccuracy) -> tuple[int, int, str]:
-    """The order of groups: that of the dimensions, and within them their own where they have one."""
+    """The order of groups: by dimension, and within it by its own order where it has one."""
     if not group.dimension:
         return -1, 0, ""
     order: Sequence[str] = _ORDER.get(group.dimension, ())
     return DIMENSIONS.index(group.dimension), order.index(group.key) if group.key in order else 0, group.key
 
 
+@dataclass(slots=True)
 class _Launches:
-    """The runs of one account, each told when its hold has ended, and at the end those that are open."""
+    """The runs of one account: each is answered when its hold ends, and those still open after the last entry."""
 
-    def __init__(self, account_id: str, by: Sequence[str], zone: tzinfo, ends: tuple[int, int] | None) -> None:
-        self._account_id = account_id
-        self._by = by
-        self._zone = zone
-        self._ends = ends
-        self._open: dict[int, _Run] = {}
+    account_id: str
+    by: Sequence[str]
+    zone: tzinfo
+    ends: tuple[int, int] | None
+    opened: dict[int, _Run] = field(default_factory=dict)
 
     def read(self, entries: Iterable[BookEntry]) -> Iterator[tuple[_Run, str]]:
-        """Each run with what became of it. Raises `AuditFailed` for an entry that cannot be read."""
+        """Each run with its state. Raises `AuditFailed` for an entry that cannot be read."""
         for entry in entries:
             try:
                 ended = self._look(entry)
             except _UNREADABLE as error:
                 message = f"its details cannot be read ({type(error).__name__}: {error})"
-                raise AuditFailed([Finding(self._account_id, entry.sequence, "entry_unreadable", message)]) from error
+                raise AuditFailed([Finding(self.account_id, entry.sequence, "entry_unreadable", message)]) from error
             if ended is not None:
                 yield ended
-        for run in self._open.values():
+        for run in self.opened.values():
             yield run, "open"
 
     def _look(self, entry: BookEntry) -> tuple[_Run, str] | None:
         """The run that an entry ends."""
         if entry.kind == "reserve":
             self._launch(entry)
-        elif entry.reservation in self._open:
-            run = self._open[entry.reservation]
+        elif entry.reservation in self.opened:
+            run = self.opened[entry.reservation]
             state = self._take(run, entry)
             if state is not None:
-                del self._open[entry.reservation]
+                del self.opened[entry.reservation]
                 return run, state
         return None
 
     def _launch(self, entry: BookEntry) -> None:
-        if self._ends is not None and not self._ends[0] <= entry.at < self._ends[1]:
+        if self.ends is not None and not self.ends[0] <= entry.at < self.ends[1]:
             return
         details = json.loads(entry.details or "{}")
         if "plan" not in details or "card_id" not in details:
             return
-        held = sum(move.amount for move in entry.moves if move.target == "held")
-        self._open[entry.sequence] = _Run(held, [("", ""), *self._keys(details["plan"], entry.at)])
+        held = moved_into(entry, "held")
+        self.opened[entry.sequence] = _Run(held, [("", ""), *self._keys(details["plan"], entry.at)])
 
     def _keys(self, plan: dict[str, Any], at: int) -> Iterator[tuple[str, str]]:
-        for dimension in dict.fromkeys(self._by):
+        for dimension in dict.fromkeys(self.by):
             if dimension == "recipe":
                 yield from ((dimension, str(name)) for name in plan["recipes"] or ["none"])
             elif dimension == "account":
-                yield dimension, self._account_id
+                yield dimension, self.account_id
             elif dimension == "month":
-                yield dimension, from_moment(at).astimezone(self._zone).strftime("%Y-%m")
+                yield dimension, from_moment(at).astimezone(self.zone).strftime("%Y-%m")
             else:
                 value = plan[dimension]
                 yield dimension, str(value).lower() if isinstance(value, bool) else str(value)
 
     @staticmethod
     def _take(run: _Run, entry: BookEntry) -> str | None:
-        """What an entry of a hold's life makes of its run; None where the hold goes on."""
+        """The state of a run after an entry of its hold; None while the hold goes on."""
         if entry.kind == "expire":
             return "lapsed"
         if entry.kind not in ("capture", "release"):
             return None
-        run.captured += sum(move.amount for move in entry.moves if move.target == "consumed")
+        run.captured += moved_into(entry, "consumed")
         details = json.loads(entry.details or "{}")
         if details.get("final") is False:
             return None

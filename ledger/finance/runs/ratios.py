@@ -8,20 +8,20 @@ from fractions import Fraction
 from math import gcd
 
 _IN_MEMORY = 50_000
-"""Different ratios that are counted in memory before they are written."""
+"""Distinct ratios that are counted in memory before they are written."""
 
 _SCALE = 10**39
 _DIGITS = 60
 _BEYOND = "9" * _DIGITS
-"""The place of a ratio to nothing, behind all others."""
+"""The place of a ratio to nothing, after all others."""
 
 
 class RatioCounts:
-    """How often each ratio was met in each group; the file is temporary, and nobody else sees it."""
+    """How often each ratio occurs in each group, in a temporary file."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[int, int, int]] = Counter()
-        # A database without a name is a temporary one on disk, of which a little is in memory.
+        # SQLite keeps a database without a name in a temporary file, and a part of it in memory.
         self._file = sqlite3.connect("", isolation_level=None)
         self._file.execute("PRAGMA journal_mode = OFF")
         self._file.execute(
@@ -30,7 +30,7 @@ class RatioCounts:
         )
 
     def close(self) -> None:
-        """Let the file go."""
+        """Remove the file."""
         self._file.close()
 
     def add(self, group: int, part: int, whole: int) -> None:
@@ -41,7 +41,7 @@ class RatioCounts:
             self._write()
 
     def smallest(self, group: int, rank: int) -> Fraction | None:
-        """The ratio of a group that comes `rank`-th from the smallest on, counted from 1; None for one to nothing."""
+        """The `rank`-th smallest ratio of a group, counted from 1; None for a ratio to nothing."""
         self._write()
         rows = self._file.execute("SELECT part, whole, count FROM ratio WHERE owner = ? ORDER BY place", (group,))
         for part, whole, count in rows:
@@ -65,5 +65,5 @@ class RatioCounts:
 
 
 def _place(part: int, whole: int) -> str:
-    """A text by which ratios sort exactly: two that differ do so by 2**-126 or more, which is more than the scale."""
+    """A text by which ratios sort exactly: different ratios differ by at least 2**-126, which is above 1 / `_SCALE`."""
     return _BEYOND if not whole else f"{part * _SCALE // whole:0{_DIGITS}d}"

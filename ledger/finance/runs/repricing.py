@@ -1,14 +1,16 @@
 """Repricing: every charge computed again, years later, from the plan and the card that the ledger keeps with it.
 
-A launch is estimated again, a settlement settled again, by the estimator's pure functions; cards come from the ledger,
-which keeps each by its content. What differs is a finding, and so is a card whose content is not what its id says.
+Launches are estimated again and settlements settled again by the estimator's pure functions, under the cards that the
+ledger keeps. A difference is a finding, and so is a card whose content has another id.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -21,7 +23,7 @@ from estimator.credits import to_micro
 from estimator.errors import EstimatorError
 from ledger.documents import credits_text
 from ledger.errors import Finding
-from ledger.finance.stream import BookEntry, stream_book
+from ledger.finance.stream import BookEntry, moved_into, stream_book
 from ledger.storage.sessions import connection_of
 
 _CARDS = text("SELECT card_id, content FROM ledger_card WHERE account_id = :account_id")
@@ -29,27 +31,26 @@ _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, EstimatorError)
 
 
 def reprice(session: Session, *, account_id: str | None = None) -> Iterator[Finding]:
-    """Yield every launch and settlement that costs something else when it is priced again; nothing when none does.
+    """Yield a finding for every launch and settlement that has another price when it is priced again.
 
-    Reads only; an account at a time is in memory with its active runs. Raises `AccountNotFound`.
+    Reads only. In memory are the active runs and the cards of one account. Raises `AccountNotFound`.
     """
     book = stream_book(session, account_id=account_id, details=True)
     for name, entries in groupby(book, attrgetter("account_id")):
-        yield from _Account(session, name).findings(entries)
+        yield from _AccountPrices(session, name).findings(entries)
 
 
-class _Account:
-    """One account's cards, and the launches whose settlement may still come."""
+@dataclass
+class _AccountPrices:
+    """One account's cards, and its launches that are not settled yet."""
 
-    def __init__(self, session: Session, account_id: str) -> None:
-        self._session = session
-        self._account_id = account_id
-        self._contents: dict[str, str] | None = None
-        self._cards: dict[str, RateCard] = {}
-        self._launched: dict[int, tuple[RunPlan, str]] = {}
+    session: Session
+    account_id: str
+    cards: dict[str, RateCard] = field(default_factory=dict)
+    launched: dict[int, tuple[RunPlan, str]] = field(default_factory=dict)
 
     def findings(self, entries: Iterable[BookEntry]) -> Iterator[Finding]:
-        """What differs, in the order of the entries."""
+        """The differences, in the order of the entries."""
         for entry in entries:
             if entry.kind not in ("reserve", "capture", "release"):
                 continue
@@ -58,20 +59,20 @@ class _Account:
             except _UNREADABLE as error:
                 found = ("reprice_unreadable", f"it cannot be priced again ({type(error).__name__}: {error})")
             if found is not None:
-                yield Finding(self._account_id, entry.sequence, *found)
+                yield Finding(self.account_id, entry.sequence, *found)
 
     def _look(self, entry: BookEntry, details: dict[str, Any]) -> tuple[str, str] | None:
         if "plan" in details and "card_id" in details:
             return self._launch(entry, details)
-        if "outcome" in details and entry.reservation in self._launched:
+        if "outcome" in details and entry.reservation in self.launched:
             return self._settlement(entry, details)
         return None
 
     def _launch(self, entry: BookEntry, details: dict[str, Any]) -> tuple[str, str] | None:
         plan, card_id = RunPlan.from_dict(details["plan"]), details["card_id"]
-        self._launched[entry.sequence] = plan, card_id
+        self.launched[entry.sequence] = plan, card_id
         again = to_micro(estimate(plan, self._card(card_id)).credits)
-        held = _moved(entry, "held")
+        held = moved_into(entry, "held")
         if again == held:
             return None
         return (
@@ -80,11 +81,11 @@ class _Account:
         )
 
     def _settlement(self, entry: BookEntry, details: dict[str, Any]) -> tuple[str, str] | None:
-        plan, card_id = self._launched.pop(entry.reservation or 0)
+        plan, card_id = self.launched.pop(entry.reservation or 0)
         outcome = RunOutcome(**details["outcome"])
         again = to_micro(settle(plan, self._card(card_id), outcome).credits)
         itemised = to_micro(sum((Decimal(item["credits"]) for item in details["line_items"]), Decimal(0)))
-        charged = _moved(entry, "consumed")
+        charged = moved_into(entry, "consumed")
         if again == itemised == charged:
             return None
         return "charge_differs", (
@@ -92,21 +93,16 @@ class _Account:
             f" and its line items sum to {credits_text(itemised)}"
         )
 
+    @cached_property
+    def _contents(self) -> dict[str, str]:
+        rows = connection_of(self.session).execute(_CARDS, {"account_id": self.account_id})
+        return {row.card_id: row.content for row in rows}
+
     def _card(self, card_id: str) -> RateCard:
-        card = self._cards.get(card_id)
+        card = self.cards.get(card_id)
         if card is None:
-            card = self._cards[card_id] = self._read_card(card_id)
+            card = RateCard.from_dict(json.loads(self._contents[card_id], parse_float=Decimal))
+            if card.id != card_id:
+                raise ValueError(f"the content of card {card_id} is that of {card.id}")
+            self.cards[card_id] = card
         return card
-
-    def _read_card(self, card_id: str) -> RateCard:
-        if self._contents is None:
-            rows = connection_of(self._session).execute(_CARDS, {"account_id": self._account_id}).all()
-            self._contents = {row[0]: row[1] for row in rows}
-        card = RateCard.from_dict(json.loads(self._contents[card_id], parse_float=Decimal))
-        if card.id != card_id:
-            raise ValueError(f"the content of card {card_id} is that of {card.id}")
-        return card
-
-
-def _moved(entry: BookEntry, target: str) -> int:
-    return sum(move.amount for move in entry.moves if move.target == target)

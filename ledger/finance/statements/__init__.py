@@ -1,1 +1,4 @@
-"""Statements of a period, of one account or of all, as values and as files."""
+"""Statements: of one account, proven as they are read; of all accounts, with totals; as files and pages.
+
+Imports the calendar, stream and spreadsheets of finance, documents, the verbs, storage, book and model.
+"""

@@ -1,8 +1,8 @@
 """Statements as files: CSV for spreadsheets, Parquet for programs, JSON for both, written as the lines are read.
 
-CSV has a row for each opening and closing balance and each entry, and below an entry one for each of its line items,
-told apart by the column `row`, so that every column of amounts can be added up by itself: the opening balance and all
-`change_*` make the closing balance, and `item_credits` of a launch or a settlement make what it held or charged.
+CSV has a row for each opening and closing balance and for each entry, and below an entry a row for each of its line
+items; the column `row` says which. Every column of amounts can be added up by itself: the opening balance and all
+`change_*` make the closing balance, and the `item_credits` of a launch or a settlement make what it held or charged.
 
 Texts are written so that no spreadsheet runs them (`ledger.finance.spreadsheets`).
 """
@@ -26,17 +26,7 @@ from ledger.finance.statements.reading import COLUMNS, AccountStatement, Stateme
 from ledger.finance.statements.totals import StatementTotals
 from ledger.model.values import Balance
 
-_TEXTS = (
-    "account_id",
-    "kind",
-    "key",
-    "reason",
-    "reservation_id",
-    "run_id",
-    "dataset_id",
-    "card_id",
-    "card_name",
-)
+_TEXTS = ("account_id", "kind", "key", "reason", "reservation_id", "run_id", "dataset_id", "card_id", "card_name")
 _CHANGES = tuple(f"change_{column}" for column in COLUMNS)
 _BALANCES = (*COLUMNS, "owed")
 CSV_COLUMNS = (
@@ -83,7 +73,7 @@ def _entry(line: StatementLine, zone: tzinfo) -> dict[str, Any]:
 
 
 def _texts(line: StatementLine) -> dict[str, str | None]:
-    """What of a line is text, by column."""
+    """The texts of a line, by column."""
     entry = line.entry
     reason = entry.details.get("reason")
     return {
@@ -121,7 +111,7 @@ def _moment(moment: datetime, zone: tzinfo) -> str:
 
 
 def statement_document(statement: AccountStatement) -> dict[str, Any]:
-    """A statement's JSON but for its entries."""
+    """A statement as JSON-safe values, without its entries."""
     return {
         "account_id": statement.account_id,
         "since": plain(statement.since),
@@ -132,7 +122,7 @@ def statement_document(statement: AccountStatement) -> dict[str, Any]:
 
 
 def line_document(line: StatementLine) -> dict[str, Any]:
-    """A line's JSON: the entry's, and what it was for."""
+    """A line as JSON-safe values: the entry, its run and its line items."""
     entry: dict[str, Any] = plain(line.entry)
     return entry | {
         "is_recorded": line.is_recorded,

@@ -1,6 +1,6 @@
-"""Statements as pages of HTML: text alone, for paper, a phone, and eyes in the dark; each needs nothing from elsewhere.
+"""Statements as pages of HTML that load nothing else, for paper, phones and dark screens.
 
-Needs the extra `report`. Whatever a name holds is shown as text; characters that cannot be seen, as escapes.
+Needs the extra `report`. Every name is shown as text, with characters that cannot be printed as escapes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def write_statement_page(statement: AccountStatement, out: TextIO, *, zone: tzin
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """What the index says of a statement."""
+    """A statement in the index."""
 
     name: str
     file: str
@@ -60,8 +60,8 @@ class _Written:
 def write_statement_pages(statements: PeriodStatements, folder: Path, *, zone: tzinfo = UTC) -> None:
     """Write a page for each statement of a period into a folder, and an index with the totals.
 
-    A page's name is made of the account's id and its hash, so that it is the same every month and another one for each
-    account, whatever the id holds and the file system can tell apart.
+    A page's name is made of the account's id and its hash: it is the same every month, and differs for every account on
+    every file system.
     """
     written: list[_Written] = []
     for statement in statements:
@@ -103,7 +103,7 @@ def file_name(account_id: str) -> str:
 
 
 def _columns(*balances: Balance) -> list[str]:
-    """The buckets to show: the first three, and the others that are not empty."""
+    """The buckets to show: the first three, and those that are not empty."""
     names = (*COLUMNS, "owed")
     return [name for name in names if name in COLUMNS[:3] or any(getattr(balance, name) for balance in balances)]
 
@@ -127,8 +127,8 @@ def _facts(line: StatementLine) -> list[tuple[str, str]]:
     return [(name, value) for name, value in named if value is not None]
 
 
-def _moves(line: StatementLine) -> list[tuple[str, str, Decimal]]:
-    """What moved from where to where, the grants it was of taken together."""
+def _transfers(line: StatementLine) -> list[tuple[str, str, Decimal]]:
+    """The entry's transfers from bucket to bucket, all grants together."""
     sums: dict[tuple[str, str], Decimal] = {}
     for part in line.entry.transfers:
         places = part.source.value, part.target.value
@@ -150,7 +150,12 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"printable": printable, "credits": grouped_credits, "facts": _facts, "moves": _moves}
+    environment.filters |= {
+        "printable": printable,
+        "credits": grouped_credits,
+        "facts": _facts,
+        "transfers": _transfers,
+    }
     return environment
 
 

@@ -1,11 +1,11 @@
 """Statements as finance reads them: each entry with its run, dataset, rate card and line items, proven as it is read.
 
-What came due within the period and has not been recorded yet is an entry of the statement too, as a balance at that
-moment counts it: it says so (`is_recorded`), and recording it (`ledger.expire_due`) gives the very same entry.
+A change that came due within the period and is not recorded yet is a line of the statement too, as balances count it:
+its `is_recorded` is False, and `ledger.expire_due` records exactly this entry.
 
-A statement proves itself while its lines are read: its opening balance is the account's balance as of the beginning,
-every entry leaves what was there before with its transfers, the last one leaves the closing balance, and that is the
-account's balance as of the end. What does not add up is in `findings`.
+A statement proves itself while its lines are read: its opening balance is the account's balance as of the beginning;
+the balance after each entry is the one before it and its transfers; the last one is the closing balance, which is the
+account's balance as of the end. Anything else is in `findings`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from ledger.statements import OpenStatement, open_statement
 from ledger.storage.sessions import connection_of
 
 COLUMNS = BUCKETS[ISSUED + 1 :]
-"""The buckets that a statement has a column for: all but `issued`, where credits come from."""
+"""The buckets that are columns of a statement: all but `issued`, where credits come from."""
 
 _MICROSECOND = timedelta(microseconds=1)
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, InvalidOperation)
@@ -44,11 +44,11 @@ _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, InvalidOperation
 
 @dataclass(frozen=True, slots=True)
 class StatementLine:
-    """One entry, and what it was for.
+    """One entry, with its run, its rate card and its line items.
 
     `card_id` and `card_name` are those of the rate card that priced the entry's run. `line_items` sum to what a launch
     was estimated at, or to what a settlement charged; other entries have none. `changes` are micro-credits by bucket,
-    as `COLUMNS` orders them. `is_recorded` is False for what has come due and is not in the journal yet.
+    as `COLUMNS` orders them. `is_recorded` is False for a change that came due and is not in the journal yet.
     """
 
     entry: Entry
@@ -63,10 +63,10 @@ class StatementLine:
 
 @dataclass(slots=True)
 class AccountStatement:
-    """One account's statement. Its `lines` are read once, as they are asked for; `findings` are whole after the last.
+    """One account's statement of `[since, until)`. Read its `lines` once; `findings` are complete after the last.
 
-    `since` is None for a statement from the first entry on. The period is `[since, until)`. `changes_before` are what
-    came due before it and has not been recorded yet: micro-credits by bucket, which the opening balance counts.
+    `since` is None for a statement from the first entry on. `changes_before` are the changes that came due before the
+    period and are not recorded yet: micro-credits by bucket, which the opening balance counts.
     """
 
     account_id: str
@@ -85,7 +85,7 @@ def read_statement(
 ) -> AccountStatement:
     """The statement of one account for `[since, until)`: from its first entry and until now by default.
 
-    However many entries it has, a few thousand are in memory. The book must not change while its lines are read: on
+    At most a few thousand entries are in memory. The book must not change while its lines are read: on
     PostgreSQL, begin with `read_one_moment` where others write. Raises `AccountNotFound`, `CommandInvalid`.
     """
     opened = open_statement(session, account_id, since=since, until=until)
@@ -110,7 +110,7 @@ def read_period(session: Session, account_id: str, period: AccountingPeriod) -> 
 
 
 def _lines(session: Session, opened: OpenStatement, findings: list[Finding]) -> Iterator[StatementLine]:
-    """The lines of a statement; when the last was taken, what does not add up has been found."""
+    """The lines of a statement; `findings` are complete after the last."""
     findings += _as_of(session, opened)
     runs = _Runs(session, opened.account_id)
     proof = _Proof(opened, findings)
@@ -126,7 +126,7 @@ def _lines(session: Session, opened: OpenStatement, findings: list[Finding]) -> 
 
 
 def _as_of(session: Session, opened: OpenStatement) -> Iterator[Finding]:
-    """Where the balances of a statement are not those that the account had at its ends."""
+    """Where the opening or closing balance of a statement is not the account's balance as of that moment."""
     ends = (("closing", opened.until, opened.closing), ("opening", opened.since, opened.opening))
     for name, moment, buckets in ends:
         if moment is None or moment == MOMENT_MIN:
@@ -141,7 +141,7 @@ def _as_of(session: Session, opened: OpenStatement) -> Iterator[Finding]:
 
 
 class _Proof:
-    """Adds the transfers of a statement up; only the first entry that is wrong is told, as later ones follow."""
+    """Adds up the transfers of a statement; keeps only the first wrong entry, as later ones follow from it."""
 
     def __init__(self, opened: OpenStatement, findings: list[Finding]) -> None:
         self._opened = opened
@@ -166,7 +166,7 @@ class _Proof:
         return changes
 
     def end(self) -> None:
-        """Hold what the last entry left against the closing balance."""
+        """Compare the balance after the last entry with the closing balance."""
         for name, ours, theirs in zip(COLUMNS, self._balances, _columns(self._opened.closing), strict=True):
             if ours != theirs:
                 message = (
@@ -230,20 +230,20 @@ def _item(stored: dict[str, Any]) -> LineItem:
     )
 
 
+@dataclass(slots=True)
 class _Runs:
-    """What the entries of one account's runs do not say themselves: names of cards, and the card of a launch."""
+    """What entries of one account's runs do not say themselves: the names of cards, and the card of a launch."""
 
-    def __init__(self, session: Session, account_id: str) -> None:
-        self._session = session
-        self._account_id = account_id
-        self._names: dict[str, str | None] = {}
+    session: Session
+    account_id: str
+    names: dict[str, str | None] = field(default_factory=dict)
 
     def name_of(self, card_id: str) -> str | None:
-        """The name that a card has in the ledger's own copy; None where there is none."""
-        if card_id not in self._names:
+        """The name of a card in the ledger's own copy; None where there is no copy."""
+        if card_id not in self.names:
             content = self._first(_CARD, card_id=card_id)
-            self._names[card_id] = None if content is None else json.loads(content).get("name")
-        return self._names[card_id]
+            self.names[card_id] = None if content is None else json.loads(content).get("name")
+        return self.names[card_id]
 
     def card_of(self, reservation: int) -> str | None:
         """The card under which a run was launched."""
@@ -252,7 +252,7 @@ class _Runs:
         return card_id
 
     def _first(self, statement: Any, **values: Any) -> Any:
-        return connection_of(self._session).execute(statement, {"account_id": self._account_id} | values).scalar()
+        return connection_of(self.session).execute(statement, {"account_id": self.account_id} | values).scalar()
 
 
 _CARD = text("SELECT content FROM ledger_card WHERE account_id = :account_id AND card_id = :card_id")

@@ -1,13 +1,12 @@
 """The statements of all accounts of a period as one stream, whose totals tie to the book.
 
-Two readings of the book are held against one another: the statements, account by account, and the stream of the whole
-book (`stream_book`), of which every transfer is added up from the first one on. By bucket, for each account and for
-all of them together,
+Two readings of the book are compared: the statements, account by account, and the stream of the whole book
+(`stream_book`), whose transfers are added up from the first one on. By bucket, for each account and for all together,
 
     opening + changes = closing
 
-and opening and closing are what the transfers before the beginning and the end sum to, with what came due by then and
-has not been recorded yet.
+and the opening and the closing are the sums of all transfers before the period's beginning and end, with the changes
+that came due by then and are not recorded yet.
 """
 
 from __future__ import annotations
@@ -61,11 +60,11 @@ class StatementTotals:
 
 
 class PeriodStatements:
-    """The statements of all accounts that had an entry before a period's end, by account, to be read once.
+    """The statements of all accounts that had an entry before a period's end, by account. Iterate it once.
 
-    The lines of each are to be read before the next; what is left of them is read then. `totals` and `findings` are
-    whole after the last statement. The book must not change meanwhile: on PostgreSQL, begin with `read_one_moment`
-    where others write. In memory are a few thousand rows.
+    The next statement reads the lines that are left of the one before. `totals` and `findings` are complete after the
+    last statement. The book must not change meanwhile: on PostgreSQL, begin with `read_one_moment` where others write.
+    A few thousand rows are in memory.
     """
 
     def __init__(self, session: Session, period: AccountingPeriod) -> None:
@@ -112,7 +111,7 @@ class PeriodStatements:
         self.findings.append(Finding(name, None, "account_missing", message))
 
     def _sums(self, entries: Iterable[BookEntry]) -> tuple[tuple[Amounts, Amounts], int]:
-        """What an account's transfers sum to before the beginning and the end, and how many entries are before it."""
+        """The sums of an account's transfers before the beginning and the end; its number of entries before the end."""
         since, until = self._ends
         opening, closing, size = [0] * len(COLUMNS), [0] * len(COLUMNS), 0
         for entry in entries:
@@ -121,14 +120,14 @@ class PeriodStatements:
             size += 1
             for _, source, target, amount in entry.moves:
                 for sums in (opening, closing) if entry.at < since else (closing,):
-                    _move(sums, source, -amount)
-                    _move(sums, target, amount)
+                    _add_to(sums, source, -amount)
+                    _add_to(sums, target, amount)
         for total, sums in zip(self._book, (opening, closing), strict=True):
             _add(total, sums)
         return (opening, closing), size
 
     def _proven(self, statement: AccountStatement, own: tuple[Amounts, Amounts]) -> Iterator[AccountStatement]:
-        """A statement; once it has been read it is held against the book's own stream."""
+        """A statement; after its last line it is compared with the book's stream."""
         early, due = list(statement.changes_before), list(statement.changes_before)
         lines = statement.lines
 
@@ -155,7 +154,7 @@ class PeriodStatements:
             self._compare(statement.account_id, name, stated, _sum(sums, waiting))
 
     def _end(self) -> None:
-        """Hold the totals against each other, and against the book."""
+        """Compare the totals with each other and with the book."""
         totals = self.totals
         self._compare("", "closing", totals.closing, _sum(totals.opening, *totals.changes.values()))
         for name, stated, book, waiting in zip(
@@ -173,7 +172,7 @@ class PeriodStatements:
 
 
 class _Groups:
-    """The stream of the book, of which the account that comes next is known before its entries are taken."""
+    """The stream of the book by account; the next account is known before its entries are taken."""
 
     def __init__(self, entries: Iterator[BookEntry]) -> None:
         self._groups = groupby(entries, attrgetter("account_id"))
@@ -185,13 +184,13 @@ class _Groups:
         return None if self._next is None else self._next[0]
 
     def take(self) -> Iterator[BookEntry]:
-        """Its entries, which are to be read at once."""
+        """The entries of the next account, to be read at once."""
         assert self._next is not None
         yield from self._next[1]
         self._next = next(self._groups, None)
 
     def rest(self) -> Iterator[tuple[str, Iterator[BookEntry]]]:
-        """The accounts that are left."""
+        """The accounts that are left, with their entries."""
         while self._next is not None:
             yield self._next[0], self.take()
 
@@ -199,7 +198,7 @@ class _Groups:
 _PLACES = {name: index for index, name in enumerate(COLUMNS)}
 
 
-def _move(sums: Amounts, bucket: str, amount: int) -> None:
+def _add_to(sums: Amounts, bucket: str, amount: int) -> None:
     if bucket in _PLACES:
         sums[_PLACES[bucket]] += amount
 

@@ -1,33 +1,33 @@
-"""The ledger's schema, by Alembic, under a version table of its own, so that it lives beside a host's migrations."""
+"""The ledger's schema by Alembic, under a version table of its own, so that it lives beside a host's migrations.
+
+Alembic is imported by the functions that use it: most processes that import the library migrate nothing.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from ledger.errors import SchemaMismatch
 from ledger.schema.databases import check_dialect
+from ledger.schema.revisions import HEAD, VERSION_TABLE, check_revision, read_revision
 from ledger.schema.triggers import install_triggers, remove_triggers
 
-VERSION_TABLE = "ledger_alembic_version"
-
-# Any number that no other advisory lock of the database is likely to use: the bytes of "ledger".
+# A number that no other advisory lock of the database is likely to use: the bytes of "ledger".
 _UPGRADE_LOCK = 0x6C6564676572
 
 
 def upgrade(bind: Engine | Connection, *, triggers: bool = True) -> str:
-    """Create the ledger's tables or bring them up to date; answers the revision that the schema is at.
+    """Create the ledger's tables or bring them up to date; returns the revision that the schema is at.
 
-    `triggers` that refuse changes to entries and transfers are put in place, or left out (and taken away) where
-    an engine refuses them on distributed tables.
+    With `triggers`, those that refuse changes to entries and transfers are created; without, they are dropped, for an
+    engine that refuses triggers on distributed tables.
 
-    Safe when several processes call it at once, and when there is nothing to do. Given a connection, it joins that
-    connection's transaction and does not commit (async: `await connection.run_sync(ledger.upgrade)`).
+    Several processes may call it at once, and it may be called when there is nothing to do. Given a connection, it
+    joins that connection's transaction and does not commit (async: `await connection.run_sync(ledger.upgrade)`). A
+    host's own Alembic revision may call it with `op.get_bind()`. Raises `DatabaseUnsupported`, `SchemaMismatch`.
     """
     check_dialect(bind.dialect)
     if isinstance(bind, Connection):
@@ -38,11 +38,32 @@ def upgrade(bind: Engine | Connection, *, triggers: bool = True) -> str:
 
 def _upgrade(connection: Connection, triggers: bool) -> str:
     take_turn(connection)
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    run_revisions(connection)
     (install_triggers if triggers else remove_triggers)(connection)
-    return head_revision()
+    return HEAD
+
+
+def run_revisions(connection: Connection, until: str = HEAD) -> None:
+    """Run the revisions up to one that the database lacks, in the connection's transaction.
+
+    Raises `SchemaMismatch` where the database is at a revision that this version does not know.
+    """
+    from alembic.operations import Operations
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    found = read_revision(connection)
+    script = ScriptDirectory(str(Path(__file__).parent))
+    if found is not None and found not in {revision.revision for revision in script.walk_revisions()}:
+        raise SchemaMismatch(found, HEAD)
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    operations = Operations(context)
+    for revision in reversed(list(script.iterate_revisions(until, found or "base"))):
+        # Operations of its own: Alembic's global ones may belong to a host's run that called `upgrade`.
+        module: Any = revision.module
+        module.op = operations
+        module.upgrade()
+        context.stamp(script, revision.revision)
 
 
 def take_turn(connection: Connection) -> None:
@@ -54,35 +75,22 @@ def take_turn(connection: Connection) -> None:
         connection.begin()
     driver = connection.connection.driver_connection
     if driver is not None and not driver.in_transaction:
-        # The engine of a host that begins late, as the driver does by default.
+        # A host's own engine: by default the driver begins a transaction at the first write only.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def current_revision(bind: Engine | Connection) -> str | None:
-    """The revision that the database's ledger schema is at; None without ledger tables."""
+    """The revision that the database's ledger schema is at; None where it has no ledger tables."""
     if isinstance(bind, Engine):
         with bind.connect() as connection:
-            return current_revision(connection)
-    return MigrationContext.configure(bind, opts={"version_table": VERSION_TABLE}).get_current_revision()
-
-
-def head_revision() -> str:
-    """The revision that this version of the library works with."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    if head is None:  # pragma: no cover - the package ships its revisions
-        raise RuntimeError("the package's migrations are missing; install run-credits again")
-    return head
+            return read_revision(connection)
+    return read_revision(bind)
 
 
 def check_schema(bind: Engine | Connection) -> None:
     """Raise `SchemaMismatch` unless the database's schema is the one this version works with."""
-    found, expected = current_revision(bind), head_revision()
-    if found != expected:
-        raise SchemaMismatch(found, expected)
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config
+    if isinstance(bind, Engine):
+        with bind.connect() as connection:
+            check_revision(connection)
+    else:
+        check_revision(bind)

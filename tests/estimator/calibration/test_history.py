@@ -62,7 +62,7 @@ def test_files_are_read_like_frames(tmp_path: Path, kind: str) -> None:
         ({"rows": [5, 10**9, 5]}, r"rows: cannot be priced in 1 row \(row 1: 1000000000\)"),
         ({"sample_ppm": [0, 10, 10], "targets": [0, 21, 20]}, r"targets: cannot be priced in 1 row \(row 1: 21\)"),
         ({"minutes": ["1", "2", "3"]}, "must be numbers of minutes, not of type string"),
-        ({"minutes": [1.0, -2.0, None]}, r"no length of time in 2 rows \(row 1: -2.0, row 2: None\)"),
+        ({"minutes": [1.0, -2.0, None]}, r"no length of time in 2 rows \(row 1: -2.0, row 2: null\)"),
         ({"minutes": [1.0, float("nan"), float("inf")]}, "no length of time in 2 rows"),
         ({"rows": [0, 5, 5]}, "rows: cannot be priced in 1 row"),
         ({"rows": [1.0, 5.0, 5.0]}, "must be whole numbers"),

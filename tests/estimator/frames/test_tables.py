@@ -6,15 +6,12 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
 
 from estimator import FrameInvalid, estimate_frame, shipped_card
-from estimator.frames.kernel import Kernel
-from estimator.frames.reader import BLOCK
 
 CARD = shipped_card("example")
 ROWS, CAPS, LENGTHS = [5_000, 120_000], [None, 100_000], ["concise", "detailed"]
@@ -48,23 +45,6 @@ def test_what_comes_in_goes_out_with_its_prices(name: str) -> None:
     priced = priced.collect() if isinstance(priced, pl.LazyFrame) else priced
     prices = priced["credits_micro"]
     assert (prices.to_pylist() if isinstance(priced, pa.Table) else list(prices)) == PRICES
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_run_costs_the_same_in_whatever_block_it_stands(threads: int) -> None:
-    """A period that divides no block: each run of it stands at many places of several blocks."""
-    period, count = 1009, 2 * BLOCK + 77
-    kinds = {
-        "rows": pa.array(range(1, 3 * period, 3)),
-        "max_rows": pa.array([None if number % 3 else 1 + number for number in range(period)]),
-        "length": pa.array(["concise" if number % 2 else "extensive" for number in range(period)]),
-        "grounding": pa.array([number % 5 == 0 for number in range(period)]),
-        "prompt_rephrase": pa.array([number % 7 == 0 for number in range(period)]),
-    }
-    runs = pa.RecordBatch.from_pydict(kinds)
-    alone = Kernel(CARD).price(runs)
-    places = np.arange(count) % period
-    assert np.array_equal(Kernel(CARD).price(runs.take(pa.array(places)), threads=threads), alone[places])
 
 
 def _column(name: str, values: Any) -> Callable[[], Any]:

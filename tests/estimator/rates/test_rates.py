@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import json
-import pickle
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Context, Decimal, localcontext
 from pathlib import Path
@@ -17,36 +15,10 @@ from estimator import (
     RateCardBook,
     RateCardInvalid,
     RateCardNotFound,
-    RateCardOverflow,
     shipped,
     shipped_card,
 )
-
-BASE: dict[str, Any] = {
-    "name": "base",
-    "effective_from": "2026-01-01T00:00:00Z",
-    "rows_max": 1_000,
-    "text": {"row": "0.01"},
-}
-
-
-def card(**changes: Any) -> RateCard:
-    """The base card with some fields changed; a change of None removes the field."""
-    content = BASE | changes
-    return RateCard.from_dict({name: value for name, value in content.items() if value is not None})
-
-
-def text(**changes: Any) -> dict[str, Any]:
-    """The base card's text section with some fields changed."""
-    return {name: value for name, value in (BASE["text"] | changes).items() if value is not None}
-
-
-def issues(**changes: Any) -> list[tuple[str, str]]:
-    """Path and code of every issue of a card that is refused."""
-    with pytest.raises(RateCardInvalid) as caught:
-        card(**changes)
-    assert all(issue.message.endswith((".", "?")) for issue in caught.value.issues), caught.value
-    return [(issue.path, issue.code) for issue in caught.value.issues]
+from tests.estimator.rates.written import BASE, card, issues, text
 
 
 def test_a_card_is_read_from_toml_with_decimals_that_never_were_floats() -> None:
@@ -129,44 +101,6 @@ def test_a_card_is_read_from_json_with_decimals_that_never_were_floats() -> None
 )
 def test_what_cannot_be_right_is_refused_at_its_path(changes: dict[str, Any], expected: list[tuple[str, str]]) -> None:
     assert issues(**changes) == expected
-
-
-@pytest.mark.parametrize(
-    ("mode", "tiers", "expected"),
-    [
-        ("graduated", [{"multiply": "1"}, {"multiply": "2"}], [("tiers.0", "tiers_invalid")]),
-        (
-            "graduated",
-            [{"up_to": 9, "multiply": "1"}, {"up_to": 9, "multiply": "1"}, {"multiply": "1"}],
-            [("tiers.1", "tiers_overlap")],
-        ),
-        (
-            "graduated",
-            [{"up_to": 9, "multiply": "1"}, {"up_to": 5, "multiply": "1"}, {"multiply": "1"}],
-            [("tiers.1", "tiers_overlap")],
-        ),
-        ("graduated", [{"up_to": 10, "multiply": "1"}], [("tiers.0", "tiers_gap")]),
-        ("graduated", [{"multiply": "1", "bill": 5}], [("tiers.0", "tiers_invalid")]),
-        ("volume", [{"multiply": "-1"}], [("tiers.0.multiply", "negative")]),
-        ("volume", [{"up_to": 0, "multiply": "1"}, {"multiply": "1"}], [("tiers.0.up_to", "out_of_range")]),
-        ("cliff", [{"multiply": "1"}], [("tiers.0", "tiers_invalid")]),
-        ("cliff", [{"up_to": 50, "multiply": "1"}], [("tiers.0", "tiers_gap")]),
-        ("cliff", [{"up_to": 50, "multiply": "1"}, {"multiply": "1", "bill": 49}], [("tiers.1", "tiers_fall")]),
-        ("cliff", [{"up_to": 50, "multiply": "2"}, {"multiply": "1", "bill": 99}], [("tiers.1", "tiers_fall")]),
-        ("stairs", [], [("tiers_mode", "unknown_value")]),
-    ],
-    ids=str,
-)
-def test_tiers_that_overlap_leave_a_gap_or_fall_are_refused(
-    mode: str, tiers: list[dict[str, Any]], expected: list[tuple[str, str]]
-) -> None:
-    found = issues(text=text(tiers_mode=mode, tiers=tiers))
-    assert found == [(f"text.{path}", code) for path, code in expected]
-
-
-def test_a_last_tier_may_end_where_no_run_goes_beyond() -> None:
-    read = card(targets_max=1, text=text(tiers_mode="cliff", tiers=[{"up_to": 2_000, "multiply": "1"}]))
-    assert read.text.tiers[0].up_to == 2_000
 
 
 def test_every_problem_of_a_card_comes_in_one_error() -> None:
@@ -258,30 +192,6 @@ def test_a_default_order_and_the_same_order_spelled_out_are_one_card() -> None:
     assert card(text=section).id == card(text=spelled).id != card(text=turned).id
 
 
-def test_cards_survive_pickling_and_copying_with_their_id() -> None:
-    read = shipped_card("example")
-    for again in (pickle.loads(pickle.dumps(read)), copy.copy(read), copy.deepcopy(read), read.model_copy()):
-        assert again == read
-        assert again.id == read.id
-
-
-def test_a_changed_copy_is_another_card_and_is_checked() -> None:
-    changed = card().model_copy(update={"fee": "0.5"})
-    assert changed.id == card(fee="0.5").id
-    assert changed.programs is not card().programs
-    with pytest.raises(ValueError, match="negative"):
-        card().model_copy(update={"fee": "-1"})
-
-
-def test_a_card_that_could_overflow_is_refused_with_the_step() -> None:
-    with pytest.raises(
-        RateCardOverflow, match=r"text: step 'charge' .* beyond what 64 bits hold\. Lower rows_max"
-    ) as caught:
-        card(rows_max=10**9, unit_decimals=12, text={"row": "1000"})
-    assert caught.value.step == "charge"
-    assert caught.value.bound == 10**9 * 101 * 1000 * 10**12
-
-
 def test_the_callers_decimal_context_changes_no_card() -> None:
     with localcontext(Context(prec=2, Emax=3, Emin=-3)):
         again = RateCard.from_json(shipped_card("example").to_json())
@@ -359,14 +269,6 @@ def test_a_folder_of_cards_is_a_book(tmp_path: Path) -> None:
     assert RateCardBook.from_folder(tmp_path).cards == (dated(5),)
     with pytest.raises(RateCardNotFound, match="Name a folder"):
         RateCardBook.from_folder(tmp_path / "empty")
-
-
-def test_shipped_cards_say_what_they_are() -> None:
-    assert set(shipped()) == {"observed", "example"}
-    assert "not an official" in shipped_card("observed").description
-    assert "Fictional" in shipped_card("example").description
-    with pytest.raises(RateCardNotFound, match="Did you mean 'observed'"):
-        shipped_card("observd")
 
 
 def test_the_json_schema_of_a_card_names_every_field() -> None:

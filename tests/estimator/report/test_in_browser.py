@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from estimator.report import write_report
-from tests.estimator.report.test_page import comparison
+from tests.estimator.report.compared import comparison
 
 pytestmark = pytest.mark.external
 _NAMES = ("chromium", "chromium-browser", "google-chrome")

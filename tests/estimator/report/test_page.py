@@ -10,39 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from estimator.report import charts, figures, render_report, write_report
-from estimator.scenarios.results import Bin, CardTotal, Change, Comparison, Group, Groups, Movement, RunMover, Step
-
-LARGE = Decimal("90071992547409.930001")  # has no double
-CARDS = ("now", "<b>then</b> & more")
-
-
-def comparison() -> Comparison:
-    """Three months of two accounts, one of which pays more; the other's name would be markup."""
-    groups = (
-        Group("acme", 2, Decimal(10), (Decimal("12.5"),)),
-        Group("<script>alert(1)</script>", 1, LARGE, (LARGE - 1,)),
-    )
-    months = tuple(Group(f"2026-0{n}", 1, Decimal(n), (Decimal(n + 1),)) for n in (1, 2, 3))
-    change = Change(
-        card=CardTotal(CARDS[1], "id-then", LARGE + Decimal("11.5")),
-        delta=Decimal("1.5"),
-        delta_percent=Decimal("0.01"),
-        runs=Movement(2, 1, 0),
-        distribution=(Bin("-5% to -1%", -5, -1, 1), Bin("no change", 0, 0, 0), Bin("25% to 50%", 25, 50, 2)),
-        dearer_runs=(RunMover("runs/a.parquet", 7, {"rows": 3}, Decimal(4), Decimal(6)),),
-        cheaper_runs=(),
-        steps=(
-            Step(("base",), "Base price", Decimal("-1"), LARGE + 9),
-            Step(("fee",), "Fee per run", Decimal("2.5"), LARGE + Decimal("11.5")),
-        ),
-        accounts=Movement(1, 1, 0),
-        account_distribution=(Bin("-1% to 0%", -1, 0, 1), Bin("25% to 50%", 25, 50, 1)),
-        dearer_accounts=groups[:1],
-        cheaper_accounts=groups[1:],
-    )
-    tables = {"account": Groups("account", CARDS, groups), "month": Groups("month", CARDS, months)}
-    return Comparison(3, CardTotal("now", "id-now", LARGE + 10), (change,), tables)
+from estimator.report import figures, render_report, write_report
+from estimator.scenarios.results import Group, Groups
+from tests.estimator.report.compared import CARDS, comparison
 
 
 class Reader(HTMLParser):
@@ -115,12 +85,6 @@ def test_a_long_table_says_how_much_is_left_out() -> None:
     page = Reader(render_report(replace(comparison(), groups={"account": Groups("account", CARDS, rows)})))
     assert "4 more have smaller changes; the CSV has them all." in page.words
     assert f"a{figures.GROUPS_MAX:03d}" not in page.words
-
-
-def test_bars_of_labels_that_are_shortened_alike_stay_apart() -> None:
-    long = "x" * 200
-    drawn = charts.movers([(long + "1", Decimal(1), "+1"), (long + "2", Decimal(-2), "-2")], charts.NARROW)
-    assert drawn.count("\u2026</text>") == 2
 
 
 def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

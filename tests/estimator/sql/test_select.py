@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from estimator import DialectUnknown, FrameInvalid, RateCard, diagnosis_sql, shipped_card, sql
+from estimator import FrameInvalid, RateCard, diagnosis_sql, shipped_card, sql
 from estimator.columns import COLUMNS
 
 CARD = shipped_card("example")
@@ -16,17 +16,6 @@ def answered(statement: str, values: str, columns: str = "rows") -> list[tuple[o
     with duckdb.connect() as connection:
         connection.execute(f"CREATE TABLE runs AS SELECT * FROM (VALUES {values}) AS given ({columns})")
         return connection.execute(statement).fetchall()
-
-
-def test_an_engine_that_never_executed_it_is_refused_unless_asked_for_as_untested() -> None:
-    with pytest.raises(DialectUnknown, match="never executed"):
-        sql(CARD, "bigquery")
-    assert "UNNEST(ARRAY<STRUCT<code INT64" in sql(CARD, "bigquery", untested=True)
-
-
-def test_an_unknown_engine_is_answered_with_the_nearest_name() -> None:
-    with pytest.raises(DialectUnknown, match="postgresql"):
-        sql(CARD, "postgres")
 
 
 def test_a_misspelt_column_is_refused() -> None:
@@ -83,3 +72,10 @@ def test_a_configuration_that_the_card_does_not_price_fails_the_statement() -> N
     assert answered(statement, "(10, 'text')", "rows, modality") == [(10, "text", 10_000_000)]
     with pytest.raises(duckdb.InvalidInputException, match="has no price for this configuration"):
         answered(statement, "(10, 'image')", "rows, modality")
+
+
+@pytest.mark.parametrize(("rows", "limit", "micro"), [(1000, "NULL", 10_250_000), (1000, "500", 5_250_000)])
+def test_the_rows_to_process_are_the_fewer_of_rows_and_max_rows(rows: int, limit: str, micro: int) -> None:
+    statement = sql(CARD, "duckdb", ["rows", "max_rows"])
+    values = f"({rows}::BIGINT, CAST({limit} AS BIGINT))"
+    assert answered(statement, values, "rows, max_rows")[0][-1] == micro

@@ -7,15 +7,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, NullPool, event, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 import ledger
 from ledger import Reserve
 from ledger.batching import attempts
-from ledger.batching.calls import Call, Relay, ThreadCall
-from ledger.storage import transactions
+from ledger.batching.calls import Call, ThreadCall
 
 
 class Poisoned(Reserve):
@@ -47,9 +45,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def carry_out(engine: Engine, *commands: ledger.Command, tries: int = 3) -> list[Any]:
     """What became of each command: its result, or the error its caller would get. Every caller has been woken."""
     calls = [ThreadCall(command) for command in commands]
-    relay = Relay()
-    attempts.carry_out(engine, calls, tries, relay)
-    relay.finish()
+    attempts.carry_out(engine, calls, tries)
     assert all(call.wait(0) for call in calls)
     return [outcome(call) for call in calls]
 
@@ -199,7 +195,7 @@ def test_a_repeat_that_meets_an_outage_stays_unknown(funded: Engine, monkeypatch
 def test_a_repeat_that_fails_by_itself_stays_unknown(funded: Engine) -> None:
     call = ThreadCall(Poisoned("acme", 1, "k"))
     call.is_doubtful = True
-    attempts.carry_out(funded, [call], 3, Relay())
+    attempts.carry_out(funded, [call], 3)
     unknown = outcome(call)
     assert isinstance(unknown, ledger.OutcomeUnknown)
     assert isinstance(unknown.__cause__, StopIteration)
@@ -217,19 +213,19 @@ def test_a_command_that_breaks_its_batch_harms_itself_only(funded: Engine, place
     assert pauses == []
 
 
-def test_whoever_is_answered_does_not_wait_for_the_transactions_that_follow(
-    funded: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_caller_is_woken_before_the_transactions_that_follow_its_own_begin(funded: Engine) -> None:
     calls = [ThreadCall(Reserve("acme", 1, f"k{number}")) for number in range(4)]
     calls += [ThreadCall(Poisoned("acme", 1, f"p{number}")) for number in range(4)]
     asleep: list[int] = []
-    relay = Relay()
 
     def note(_connection: Any) -> None:
-        asleep.append(relay.left)
+        asleep.append(sum(call.is_settled and not call.wait(0) for call in calls))
+        for call in calls:
+            if call.is_settled:
+                call.wake()
 
     event.listen(funded, "begin", note)
-    attempts.carry_out(funded, calls, 3, relay)
+    attempts.carry_out(funded, calls, 3)
     # All, the first half, which succeeds; the second half, its halves, and so on: 1 + 1 + 7 transactions.
     assert asleep == [0] * 9
 
@@ -303,46 +299,3 @@ def test_a_session_that_the_server_ends_just_before_the_commit_leaves_only_what_
     assert isinstance(plain, ledger.OutcomeUnknown)
     assert len(commits) == 2
     assert book(funded_postgresql) == [("k", 1)]
-
-
-def failure(
-    kind: type[DBAPIError] = OperationalError, *, invalidated: bool = False, **fields: str | None
-) -> DBAPIError:
-    """A driver's error as SQLAlchemy raises it."""
-    original = Exception("refused")
-    for name, value in fields.items():
-        setattr(original, name, value)
-    return kind("SELECT", {}, original, connection_invalidated=invalidated)
-
-
-@pytest.mark.parametrize(
-    ("error", "blames_the_database", "rolls_back"),
-    [
-        (failure(sqlstate="40P01"), True, True),  # a deadlock
-        (failure(sqlstate="55P03"), True, True),  # a lock that is not to be had
-        (failure(sqlstate="53100"), True, True),  # a full disk
-        (failure(sqlstate="25006"), True, True),  # a server that only reads
-        (failure(sqlstate="40003"), True, False),  # completion unknown
-        (failure(sqlstate="08006"), True, False),  # a broken connection
-        (failure(sqlstate="57P01"), True, False),  # a server that shuts down
-        (failure(sqlstate="57P01", invalidated=True), True, False),
-        (failure(ProgrammingError, sqlstate="23505", invalidated=True), True, False),
-        (failure(), True, False),  # no server to be reached
-        (failure(InterfaceError), True, False),
-        (failure(sqlstate="54000"), False, True),  # a value too large for an index
-        (failure(ProgrammingError, sqlstate="42P01"), False, True),
-        (failure(ProgrammingError), False, False),
-        (failure(sqlite_errorname="SQLITE_BUSY"), True, True),
-        (failure(sqlite_errorname="SQLITE_FULL"), True, True),
-        (failure(sqlite_errorname="SQLITE_IOERR_FSYNC"), True, False),
-        (failure(sqlite_errorname="SQLITE_CONSTRAINT_CHECK"), False, True),
-        (failure(sqlite_errorname="SQLITE_ERROR"), False, False),
-        (PoolTimeout("no connection is free"), True, False),
-        (RuntimeError("a bug"), False, False),
-    ],
-)
-def test_what_an_error_says_about_the_database_and_about_a_commit(
-    error: Exception, blames_the_database: bool, rolls_back: bool
-) -> None:
-    assert attempts.is_outage(error) == blames_the_database
-    assert (isinstance(error, DBAPIError) and transactions.was_rolled_back(error)) == rolls_back

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ledger import Reserve
-from ledger.batching.calls import Call, Relay, TaskCall, ThreadCall
+from ledger.batching.calls import Call, TaskCall, ThreadCall, wake
 
 COMMAND = Reserve("acme", 1, "k")
 
@@ -17,7 +17,7 @@ def settle(*calls: Call) -> None:
     """Settle calls and wake their callers."""
     for call in calls:
         call.answer(call)
-    Relay().wake(calls)
+    wake(calls)
 
 
 def test_a_closed_loop_keeps_nobody_else_asleep() -> None:
@@ -65,16 +65,8 @@ def test_a_loop_is_interrupted_once_however_many_of_its_tasks_wait(monkeypatch: 
     assert asyncio.run(scenario()) == 1
 
 
-def test_threads_are_woken_by_those_before_them_and_at_the_latest_at_the_finish() -> None:
-    relay = Relay()
+def test_every_thread_is_woken_exactly_once() -> None:
     calls = [ThreadCall(COMMAND) for _ in range(6)]
-    awake = lambda: [call.wait(0) for call in calls]  # noqa: E731
-    relay.wake(calls)
-    assert relay.left == 4
-    assert awake() == [True, True, False, False, False, False]
-    relay.pass_on()
-    assert awake() == [False, False, True, False, False, False]
-    relay.finish()
-    assert awake() == [False, False, False, True, True, True]
-    relay.pass_on()
-    assert relay.left == 0
+    settle(*calls)
+    assert [call.wait(0) for call in calls] == [True] * 6
+    assert [call.wait(0) for call in calls] == [False] * 6

@@ -1,44 +1,91 @@
-"""Databases of the command line: their URLs are shown without any secret."""
+"""Databases that cannot be used: one sentence and a status, and no password."""
 
 from __future__ import annotations
 
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NoReturn
+
 import pytest
-from sqlalchemy.engine import make_url
 
-from ledger.cli.database import shown_url
-from ledger.cli.finance.reconcile import _name
+import ledger.cli
+import ledger.cli.accounts
+import ledger.cli.database
 from tests.command_line import Credits
+from tests.postgres import Databases
 
-SECRET = "hunter2"
-URLS = [
-    f"postgresql+psycopg://billing:{SECRET}@host/credits",
-    f"postgresql+psycopg://billing@/credits?host=127.0.0.1&port=1&password={SECRET}",
-    f"postgresql+psycopg://billing@/credits?host=127.0.0.1&port=1&PassWord={SECRET}",
-    f"postgresql+psycopg://billing@host:1/credits?sslpassword={SECRET}&sslmode=disable",
-    f"postgresql+psycopg://billing:{SECRET}@/credits?password={SECRET}&host=127.0.0.1&port=1",
-    f"sqlite:///book.sqlite?password={SECRET}",
+WRONG_URLS = [
+    ("", 2, "database_url_missing", "set CREDITS_DATABASE_URL"),
+    ("nonsense", 2, "database_url_invalid", "cannot be read"),
+    ("postgresql://user:secret@host:port/name", 2, "database_url_invalid", "cannot be read"),
+    ("mysql://user:secret@host/name", 2, "database_url_invalid", "No ledger can be kept in 'mysql'"),
+    ("sqlite+aiosqlite:///x.sqlite", 2, "database_url_invalid", "No ledger can be kept in 'sqlite+aiosqlite'"),
+    ("sqlite://", 2, "database_url_invalid", "in memory is gone"),
+    ("sqlite:///nowhere/x.sqlite", 4, "database_missing", "credits db upgrade"),
+    ("postgresql+psycopg://user:secret@127.0.0.1:1/name", 4, "database_unavailable", "cannot be reached"),
 ]
 
 
-@pytest.mark.parametrize("url", URLS)
-def test_a_password_is_starred_wherever_a_url_has_it(url: str) -> None:
-    """What else the URL says is shown as it is."""
-    shown = shown_url(make_url(url))
-    assert SECRET not in shown
-    assert "***" in shown
-    assert ("port=1" in shown) == ("port=1" in url)
-    assert SECRET not in _name(url)
+@pytest.mark.parametrize(("url", "status", "code", "sentence"), WRONG_URLS)
+def test_a_wrong_database_url_says_what_to_do_and_keeps_its_password(
+    command: Credits, url: str, status: int, code: str, sentence: str
+) -> None:
+    said = command("balance", "acme", "--database-url", url, status=status)
+    assert sentence in said
+    assert "secret" not in said
+    assert json.loads(command("balance", "acme", "--database-url", url, "--json", status=status))["code"] == code
 
 
-@pytest.mark.parametrize("as_json", [False, True])
-@pytest.mark.parametrize("url", [url for url in URLS if "127.0.0.1" in url])
-def test_a_command_that_cannot_reach_its_database_names_it_without_its_password(url: str, as_json: bool) -> None:
-    """For a person, and as JSON."""
-    said = Credits(url)("balance", "acme", *(["--json"] if as_json else []), status=4)
-    assert SECRET not in said
-    assert "credits" in said
+def test_a_wrong_path_makes_no_file(command: Credits, tmp_path: Path) -> None:
+    command("balance", "acme", "--database-url", f"sqlite:///{tmp_path / 'typo.sqlite'}", status=4)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_source_that_is_no_url_is_shown_as_it_is() -> None:
-    """A file of records has no secret in its name."""
-    assert _name("balance.csv") == "balance.csv"
+def test_an_upgrade_into_a_folder_that_does_not_exist_says_so(command: Credits, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'no' / 'x.sqlite'}"
+    assert "Check that its folder exists" in command("db", "upgrade", "--database-url", url, status=4)
+
+
+def test_a_database_without_tables_is_sent_to_the_upgrade(postgres: Databases, tmp_path: Path) -> None:
+    (tmp_path / "empty.sqlite").touch()
+    url = postgres.create()
+    for empty in (Credits(f"sqlite:///{tmp_path / 'empty.sqlite'}"), Credits(url)):
+        for arguments in (["balance", "acme"], ["account", "list"], ["audit"], ["expire"], ["statement", "acme"]):
+            assert "Run `credits db upgrade`" in empty(*arguments, status=4)
+        empty("db", "upgrade")
+        assert empty.json("account", "list") == []
+    postgres.drop(url)
+
+
+def test_a_file_that_is_no_database_is_named_as_such(command: Credits, tmp_path: Path) -> None:
+    path = tmp_path / "notes.sqlite"
+    path.write_text("These are notes, not a database. " * 100, encoding="utf-8")
+    for arguments in (["account", "list"], ["db", "upgrade"]):
+        said = command(*arguments, "--database-url", f"sqlite:///{path}", status=4)
+        assert "is not a SQLite database" in said
+
+
+def test_a_locked_file_is_waited_for_and_then_named_as_such(book: Credits, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger.cli.database, "LOCK_SECONDS", 0.05)
+    file = str(book.database_url).removeprefix("sqlite:///")
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert "is locked by another process" in book("grant", "acme", "5", status=4)
+    assert book.json("balance", "acme")["issued"] == "100"
+
+
+def test_a_missing_driver_is_named_with_what_installs_it(command: Credits, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_driver(*_: Any) -> NoReturn:
+        raise ModuleNotFoundError("No module named 'psycopg'")
+
+    monkeypatch.setattr(ledger.cli.database, "create_engine", without_driver)
+    said = command("account", "list", "--database-url", "postgresql+psycopg://host/name", status=4)
+    assert "pip install 'run-credits[postgres]'" in said
+
+
+def test_a_role_without_rights_is_told_so(command: Credits, postgresql_url: str) -> None:
+    # A role that every server has and that owns nothing.
+    url = postgresql_url + ("&" if "?" in postgresql_url else "?") + "options=-crole%3Dpg_monitor"
+    assert "permission denied" in command("account", "list", "--database-url", url, status=4)

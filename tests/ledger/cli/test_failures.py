@@ -1,11 +1,9 @@
-"""Databases that cannot be used, output that cannot be written, and defects: one sentence and a status, each."""
+"""Refusals, output that cannot be written, and defects: one sentence and a status, each."""
 
 from __future__ import annotations
 
 import errno
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,81 +15,6 @@ import ledger.cli.database
 from estimator.cli.terminal import CommandFailed, ExitStatus, emit
 from estimator.sentences import printable
 from tests.command_line import Credits
-from tests.postgres import Databases
-
-WRONG_URLS = [
-    ("", 2, "database_url_missing", "set CREDITS_DATABASE_URL"),
-    ("nonsense", 2, "database_url_invalid", "cannot be read"),
-    ("postgresql://user:secret@host:port/name", 2, "database_url_invalid", "cannot be read"),
-    ("mysql://user:secret@host/name", 2, "database_url_invalid", "No ledger can be kept in 'mysql'"),
-    ("sqlite+aiosqlite:///x.sqlite", 2, "database_url_invalid", "No ledger can be kept in 'sqlite+aiosqlite'"),
-    ("sqlite://", 2, "database_url_invalid", "in memory is gone"),
-    ("sqlite:///nowhere/x.sqlite", 4, "database_missing", "credits db upgrade"),
-    ("postgresql+psycopg://user:secret@127.0.0.1:1/name", 4, "database_unavailable", "cannot be reached"),
-]
-
-
-@pytest.mark.parametrize(("url", "status", "code", "sentence"), WRONG_URLS)
-def test_a_wrong_database_url_says_what_to_do_and_keeps_its_password(
-    command: Credits, url: str, status: int, code: str, sentence: str
-) -> None:
-    said = command("balance", "acme", "--database-url", url, status=status)
-    assert sentence in said
-    assert "secret" not in said
-    assert json.loads(command("balance", "acme", "--database-url", url, "--json", status=status))["code"] == code
-
-
-def test_a_wrong_path_makes_no_file(command: Credits, tmp_path: Path) -> None:
-    command("balance", "acme", "--database-url", f"sqlite:///{tmp_path / 'typo.sqlite'}", status=4)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_upgrade_into_a_folder_that_does_not_exist_says_so(command: Credits, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'no' / 'x.sqlite'}"
-    assert "Check that its folder exists" in command("db", "upgrade", "--database-url", url, status=4)
-
-
-def test_a_database_without_tables_is_sent_to_the_upgrade(postgres: Databases, tmp_path: Path) -> None:
-    (tmp_path / "empty.sqlite").touch()
-    url = postgres.create()
-    for empty in (Credits(f"sqlite:///{tmp_path / 'empty.sqlite'}"), Credits(url)):
-        for arguments in (["balance", "acme"], ["account", "list"], ["audit"], ["expire"], ["statement", "acme"]):
-            assert "Run `credits db upgrade`" in empty(*arguments, status=4)
-        empty("db", "upgrade")
-        assert empty.json("account", "list") == []
-    postgres.drop(url)
-
-
-def test_a_file_that_is_no_database_is_named_as_such(command: Credits, tmp_path: Path) -> None:
-    path = tmp_path / "notes.sqlite"
-    path.write_text("These are notes, not a database. " * 100, encoding="utf-8")
-    for arguments in (["account", "list"], ["db", "upgrade"]):
-        said = command(*arguments, "--database-url", f"sqlite:///{path}", status=4)
-        assert "is not a SQLite database" in said
-
-
-def test_a_locked_file_is_waited_for_and_then_named_as_such(book: Credits, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger.cli.database, "LOCK_SECONDS", 0.05)
-    file = str(book.database_url).removeprefix("sqlite:///")
-    with closing(sqlite3.connect(file, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        assert "is locked by another process" in book("grant", "acme", "5", status=4)
-    assert book.json("balance", "acme")["issued"] == "100"
-
-
-def test_a_missing_driver_is_named_with_what_installs_it(command: Credits, monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_driver(*_: Any) -> NoReturn:
-        raise ModuleNotFoundError("No module named 'psycopg'")
-
-    monkeypatch.setattr(ledger.cli.database, "create_engine", without_driver)
-    said = command("account", "list", "--database-url", "postgresql+psycopg://host/name", status=4)
-    assert "pip install 'run-credits[postgres]'" in said
-
-
-def test_a_role_without_rights_is_told_so(command: Credits, postgresql_url: str) -> None:
-    # A role that every server has and that owns nothing.
-    url = postgresql_url + ("&" if "?" in postgresql_url else "?") + "options=-crole%3Dpg_monitor"
-    assert "permission denied" in command("account", "list", "--database-url", url, status=4)
 
 
 def test_a_defect_is_a_sentence_that_says_how_to_report_it(book: Credits, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,3 +63,53 @@ def test_a_closed_output_is_no_failure(monkeypatch: pytest.MonkeyPatch, capsys: 
 )
 def test_no_value_can_move_the_cursor_or_hide(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+REFUSED = [
+    (["balance", "nobody"], 3, "account_not_found", "No account 'nobody' exists"),
+    (["account", "show", "nobody"], 3, "account_not_found", "No account 'nobody' exists"),
+    (["account", "open", ""], 2, "command_invalid", "account_id: has 0 characters"),
+    (["account", "open", "x" * 256], 2, "command_invalid", "account_id: has 256 characters"),
+    (["account", "open", "x", "--at", "2026-01-01T00:00"], 2, "moment_invalid", "has no time zone"),
+    (["grant", "nobody", "5"], 3, "account_not_found", "open it first"),
+    (["grant", "acme", "five"], 2, "amount_invalid", "is not an amount of credits"),
+    (["grant", "acme", "1e3"], 2, "amount_invalid", "is not an amount of credits"),
+    (["grant", "acme", "NaN"], 2, "amount_invalid", "is not an amount of credits"),
+    (["grant", "acme", "0.0000001"], 2, "amount_invalid", "more than six decimals"),
+    (["grant", "acme", "9" * 30], 2, "amount_invalid", "too many digits"),
+    (["grant", "acme", "0"], 2, "command_invalid", "amount: is 0"),
+    (["grant", "acme", "5", "--key", ""], 2, "command_invalid", "key: has 0 characters"),
+    (["grant", "acme", "5", "--key", "k" * 256], 2, "command_invalid", "key: has 256 characters"),
+    (["grant", "acme", "5", "--priority", "-1"], 2, "command_invalid", "priority: must be"),
+    (["grant", "acme", "5", "--expires-at", "2030-01-01T00:00"], 2, "moment_invalid", "--expires-at"),
+    (["balance", "acme", "--at", "noon"], 2, "moment_invalid", "is no ISO 8601"),
+    (["settle", "acme", "dataset-d-1", "--status", "failed", "--rows-processed", "0"], 3, "run_not_found", "No run"),
+    (["settle", "acme", "d", "--status", "failed", "--rows-processed", "-1"], 2, "outcome_rejected", "rows_processed"),
+    (["settle", "acme", "d", "--status", "done", "--rows-processed", "1"], 2, "usage", "'--status'"),
+    (["capture", "acme/r9"], 3, "reservation_not_found", "No reservation 'acme/r9'"),
+    (["capture", "acme"], 3, "reservation_not_found", "No reservation 'acme'"),
+    (["capture", "acme/r2", "2.5.1"], 2, "amount_invalid", "is not an amount"),
+    (["capture", "acme/r2", "100"], 3, "capture_exceeds_reservation", "holds 1.45 credits"),
+    (["release", "acme/r9"], 3, "reservation_not_found", "No reservation 'acme/r9'"),
+    (["reservations", "nobody"], 3, "account_not_found", "No account 'nobody'"),
+    (["reservations", "acme", "--state", "lost"], 2, "usage", "'--state'"),
+    (["reservations", "acme", "--limit", "0"], 2, "usage", "'--limit'"),
+    (["statement", "nobody"], 3, "account_not_found", "No account 'nobody'"),
+    (["statement", "acme", "--since", "2030-01-01T00:00:00Z"], 2, "command_invalid", "since: is after until"),
+    (["audit", "--account", "nobody"], 3, "account_not_found", "No account 'nobody'"),
+    (["expire", "--account", "nobody"], 3, "account_not_found", "No account 'nobody'"),
+    (["grant"], 2, "usage", "Missing argument"),
+    (["nonsense"], 2, "usage", "No such command"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "status", "code", "sentence"), REFUSED)
+def test_a_refused_command_says_why_and_moves_nothing(
+    book: Credits, run: dict[str, Any], arguments: list[str], status: int, code: str, sentence: str
+) -> None:
+    before = book.json("statement", "acme")["entries"]
+    assert sentence in book(*arguments, status=status)
+    error = json.loads(book(*arguments, "--json", status=status))
+    assert error["code"] == code
+    assert sentence in error["message"]
+    assert book.json("statement", "acme")["entries"] == before

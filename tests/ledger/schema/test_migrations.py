@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,15 +13,16 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DatabaseError
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
 import ledger
 from estimator import RunOutcome
 from ledger.finance import close_period, list_closings
 from ledger.schema import migrations
+from ledger.schema.revisions import HEAD, VERSION_TABLE
 from ledger.schema.tables import metadata
 from ledger.schema.triggers import KEPT, remove_triggers
 from tests.ledger.conftest import START, later
@@ -30,17 +32,6 @@ from tests.postgres import Databases
 
 BOOK: dict[str, Any] = json.loads((Path(__file__).parent / "book_0001.json").read_text())
 ACCOUNTS = ("acme", "zürich")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty(request: pytest.FixtureRequest, postgres: Databases, tmp_path: Path) -> Iterator[Engine]:
-    """An engine on a database without tables."""
-    url = f"sqlite:///{tmp_path / 'old.sqlite'}" if request.param == "sqlite" else postgres.create()
-    engine = ledger.create_engine(url)
-    yield engine
-    engine.dispose()
-    if request.param == "postgresql":
-        postgres.drop(url)
 
 
 @pytest.fixture
@@ -54,9 +45,7 @@ def old(empty: Engine) -> Engine:
 
 def run_revisions(connection: sa.Connection, revision: str) -> None:
     """Bring the database to a revision, and do nothing else that `ledger.upgrade` does."""
-    config = migrations._config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    migrations.run_revisions(connection, revision)
 
 
 def insert(connection: sa.Connection, accounts: Sequence[str]) -> None:
@@ -126,7 +115,7 @@ def parts(statement: str) -> Any:
 def test_an_upgraded_database_is_a_new_one(old: Engine, request: pytest.FixtureRequest) -> None:
     """Its tables, CHECKs, keys, indexes and triggers, one by one."""
     url = request.getfixturevalue(f"{old.dialect.name}_url")
-    assert ledger.upgrade(old) == migrations.head_revision()
+    assert ledger.upgrade(old) == HEAD
     new = ledger.create_engine(url)
     request.addfinalizer(new.dispose)
     assert described(old) == described(new)
@@ -135,7 +124,7 @@ def test_an_upgraded_database_is_a_new_one(old: Engine, request: pytest.FixtureR
             assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
             assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
         names = set(sa.inspect(connection).get_table_names())
-    assert {name for name in names if name.startswith("ledger_")} == {*metadata.tables, migrations.VERSION_TABLE}
+    assert {name for name in names if name.startswith("ledger_")} == {*metadata.tables, VERSION_TABLE}
 
 
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
@@ -336,7 +325,7 @@ def test_a_book_of_the_second_revision_gets_an_outbox_and_none_of_its_runs_is_st
         before = {name: what for name, what in described_by(connection).items() if "outbox" not in name}
         run_revisions(connection, "0003")
         assert {name: what for name, what in described_by(connection).items() if "outbox" not in name} == before
-    assert ledger.upgrade(old) == migrations.head_revision()
+    assert ledger.upgrade(old) == HEAD
     with Session(old) as session, session.begin():
         for name in ACCOUNTS:
             runs = ledger.list_reservations(session, name, state="held", at=later(50))
@@ -363,7 +352,7 @@ def test_a_book_of_any_revision_before_has_no_closings_and_is_closed_from_its_be
             run_revisions(connection, "0005")
             after = {name: what for name, what in described_by(connection).items() if "ledger_account" not in name}
             assert {name: what for name, what in after.items() if "ledger_closing" not in name} == before
-    assert ledger.upgrade(old) == migrations.head_revision()
+    assert ledger.upgrade(old) == HEAD
     with Session(old) as session, session.begin():
         assert list_closings(session) == []
         assert set(session.execute(text("SELECT closings_count FROM ledger_account")).scalars()) == {0}
@@ -375,3 +364,15 @@ def test_a_book_of_any_revision_before_has_no_closings_and_is_closed_from_its_be
         assert list(ledger.audit(session)) == []
     with pytest.raises(DatabaseError, match="append-only"), old.begin() as connection:
         connection.execute(text("DELETE FROM ledger_closing"))
+
+
+def test_an_async_engine_is_upgraded_through_a_connection(tmp_path: Any) -> None:
+    async def scenario() -> str:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'fresh.sqlite'}")
+        ledger.prepare_engine(engine.sync_engine)
+        async with engine.begin() as connection:
+            revision = await connection.run_sync(ledger.upgrade)
+        await engine.dispose()
+        return revision
+
+    assert asyncio.run(scenario()) == HEAD

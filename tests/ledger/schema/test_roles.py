@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.schema.migrations import VERSION_TABLE
+from ledger.schema.revisions import VERSION_TABLE
 from ledger.schema.tables import UPDATED_COLUMNS, metadata
 from ledger.schema.triggers import APPEND_ONLY
 from tests.ledger.conftest import START, later

@@ -13,13 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.schema.migrations import VERSION_TABLE, current_revision, head_revision
+from ledger.schema.migrations import current_revision
+from ledger.schema.revisions import HEAD, VERSION_TABLE
 from ledger.schema.tables import EntryRow, LedgerRow, metadata
 from ledger.storage.shapes import table_of
 from tests.ledger.conftest import START
 
 _OVER_EXPRESSIONS = {"ix_ledger_grant_live"}
-HEAD = head_revision()
 
 _INTO_GRANT = (
     "INSERT INTO ledger_grant"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.storage.driver import Statement
+from ledger.storage.driver import DriverStatement
 from tests.ledger.conftest import START
 
 ODD = "SELECT CAST(:k0 AS text) AS a, '%' AS b, CAST(:a1 AS bigint) % 4 AS c, 'x'::text AS d"
 
 
 def test_parameters_are_marked_as_the_driver_wants_them() -> None:
-    statement = Statement.of(ODD)
+    statement = DriverStatement.of(ODD)
     assert statement.pyformat == (
         "SELECT CAST(%(k0)s AS text) AS a, '%%' AS b, CAST(%(a1)s AS bigint) %% 4 AS c, 'x'::text AS d"
     )
@@ -25,7 +25,7 @@ def test_parameters_are_marked_as_the_driver_wants_them() -> None:
 def test_a_book_is_the_same_past_sqlalchemy_and_through_it(postgresql_url: str, paramstyle: str) -> None:
     engine = ledger.create_engine(postgresql_url, paramstyle=paramstyle)
     with Session(engine) as session, session.begin():
-        found = Statement.of(ODD).fetch(session.connection(), {"k0": ":k0 %s", "a1": "7"})
+        found = DriverStatement.of(ODD).fetch(session.connection(), {"k0": ":k0 %s", "a1": "7"})
         assert [tuple(row) for row in found] == [(":k0 %s", "%", 3, "x")]
         ledger.open_account(session, "acme", at=START)
         ledger.grant_credits(session, "acme", 100, at=START)
@@ -43,7 +43,7 @@ def test_what_the_database_refuses_is_raised_with_its_state(postgresql_url: str,
     engine = ledger.create_engine(postgresql_url, paramstyle=paramstyle)
     with engine.connect() as connection:
         with pytest.raises(DBAPIError) as raised:
-            Statement.of("UPDATE ledger_account SET sequence = :a0").carry_out(connection, {"a0": "x"})
+            DriverStatement.of("UPDATE ledger_account SET sequence = :a0").carry_out(connection, {"a0": "x"})
         assert getattr(raised.value.orig, "sqlstate", None) in ("22P02", "42804")
         connection.rollback()
         assert connection.execute(text("SELECT 1")).scalar_one() == 1
@@ -56,7 +56,17 @@ def test_a_connection_that_was_closed_is_lost_as_one_that_breaks(postgresql_url:
         connection.begin()
         connection.connection.dbapi_connection.close()  # type: ignore[union-attr]
         with pytest.raises(DBAPIError) as raised:
-            Statement.of("SELECT 1").fetch(connection, {})
+            DriverStatement.of("SELECT 1").fetch(connection, {})
         assert raised.value.connection_invalidated
         assert connection.invalidated
+    engine.dispose()
+
+
+def test_errors_of_the_sqlite_driver_are_raised_as_sqlalchemy_raises_them(sqlite_url: str) -> None:
+    engine = ledger.create_engine(sqlite_url)
+    with Session(engine) as session:
+        session.execute(text("DROP TABLE ledger_transfer"))
+        ledger.open_account(session, "acme")
+        with pytest.raises(OperationalError, match="no such table"):
+            ledger.grant_credits(session, "acme", 1)
     engine.dispose()

@@ -7,10 +7,9 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.storage import array_literals
 from tests.ledger.conftest import START
+from tests.ledger.storage.postgresql.test_literals import HARD
 
-HARD = ['"', "\\", '","', "{}", "NULL", "null", " ", "a,b", "é\u2028", "'", "\t\n", "%s", ":row", "$1"]
 _SCANS = text("SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE relname LIKE 'ledger%'")
 
 
@@ -26,15 +25,6 @@ def test_texts_that_mean_something_to_arrays_come_back_as_they_were(session: Ses
     again = ledger.execute(session, grants)
     assert all(isinstance(grant, ledger.Grant) and grant.replayed for grant in again)
     assert list(ledger.audit(session)) == []
-
-
-COLUMNS = [("text", HARD), ("bigint", [0, -1, 2**63 - 1]), ("bytea", [b"", b"\x00\xff", b'"\\'])]
-
-
-@pytest.mark.parametrize(("kind", "values"), COLUMNS)
-def test_a_column_says_what_its_values_say_one_by_one(kind: str, values: list[object]) -> None:
-    for column in (values, values[:1], [None, *values], [*values, None], [None], [None, None]):
-        assert array_literals.items(kind, column) == ",".join(array_literals.item(kind, value) for value in column)
 
 
 def test_a_new_database_looks_keys_up_by_index_before_it_has_statistics(postgresql_url: str) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 import ledger
-from ledger.schema import revisions
-from ledger.schema.migrations import head_revision
+from ledger.schema import migrations, revisions
 from ledger.schema.tables import AccountRow
 from tests.ledger.conftest import START
 
@@ -97,8 +98,9 @@ def test_another_schema_is_named_by_the_first_verb_on_an_engine(
             connection.execute(text("UPDATE ledger_alembic_version SET version_num = :found"), {"found": found})
     other = ledger.create_engine(engine.url)
     try:
+        remedy = "Install the version that made it" if found == "9999" else "credits db upgrade"
         for verb in VERBS.values():
-            with Session(other) as fresh, pytest.raises(ledger.SchemaMismatch, match="credits db upgrade") as refused:
+            with Session(other) as fresh, pytest.raises(ledger.SchemaMismatch, match=remedy) as refused:
                 verb(fresh)
             assert (refused.value.found, refused.value.expected) == (found, revisions.HEAD)
     finally:
@@ -121,4 +123,5 @@ def test_the_schema_is_looked_at_once_an_engine(engine: Engine, acme: str, sessi
 
 def test_the_revision_that_this_version_works_with_is_the_last_file_of_its_migrations() -> None:
     """Said in code, so that no verb has to load Alembic."""
-    assert head_revision() == revisions.HEAD
+    script = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert script.get_current_head() == revisions.HEAD

@@ -15,9 +15,6 @@ import ledger
 from ledger.storage.streams import fetch_raw, stream_raw
 from tests.ledger.conftest import START
 
-HARD = ['"', "\\", '","', "{}", "NULL", "null", " ", "a,b", "é\u2028", "'", "\t\n", "%s", ":row", "$1"]
-_SCANS = text("SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE relname LIKE 'ledger%'")
-
 
 def test_rows_read_through_the_driver_are_what_was_written(session: Session) -> None:
     ledger.open_account(session, "é", at=START)

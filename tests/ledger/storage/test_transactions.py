@@ -1,33 +1,23 @@
-"""Engines, transactions of the ledger's own, and async callers."""
+"""Transactions of the ledger's own: what is committed, what is tried again, and async callers."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 import ledger
-from ledger.schema.migrations import head_revision
 from ledger.storage import transactions
-from tests.ledger.conftest import START
-
-
-def fund(engine: Engine) -> None:
-    """An account with 10 credits."""
-    with Session(engine) as session, session.begin():
-        ledger.open_account(session, "acme", at=START)
-        ledger.grant_credits(session, "acme", 10, at=START)
+from tests.ledger.shorthand import fund
 
 
 def test_run_transaction_commits_what_its_work_did(engine: Engine) -> None:
@@ -223,65 +213,6 @@ def test_a_batch_locks_its_accounts_in_one_order_whatever_the_order_of_its_comma
     engine.dispose()
 
 
-def test_a_sqlite_engine_of_the_hosts_own_that_begins_late_still_cannot_overspend(sqlite_url: str) -> None:
-    engine = sa.create_engine(sqlite_url, connect_args={"timeout": 30})
-    fund(engine)
-    outcomes: list[str] = []
-
-    def work() -> None:
-        for _ in range(4):
-            try:
-                ledger.run_transaction(engine, lambda session: ledger.reserve(session, "acme", 1), attempts=50)
-                outcomes.append("held")
-            except ledger.InsufficientCredits:
-                outcomes.append("refused")
-
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (outcomes.count("held"), outcomes.count("refused")) == (10, 22)
-    with Session(engine) as session:
-        ledger.require_clean(session)
-    engine.dispose()
-
-
-def test_a_prepared_sqlite_engine_is_durable_patient_and_begins_by_locking(sqlite_url: str) -> None:
-    engine = ledger.create_engine(sqlite_url)
-    with engine.connect() as connection:
-        settings = {
-            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
-            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-        }
-        assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30_000}
-        other = sqlite3.connect(make_path(sqlite_url), timeout=0)
-        with pytest.raises(sqlite3.OperationalError, match="locked"):
-            other.execute("BEGIN IMMEDIATE")
-        other.close()
-    engine.dispose()
-
-
-def make_path(sqlite_url: str) -> str:
-    """The file of a SQLite URL."""
-    return sqlite_url.removeprefix("sqlite:///")
-
-
-def test_errors_of_the_sqlite_driver_are_raised_as_sqlalchemy_raises_them(sqlite_url: str) -> None:
-    engine = ledger.create_engine(sqlite_url)
-    with Session(engine) as session:
-        session.execute(text("DROP TABLE ledger_transfer"))
-        ledger.open_account(session, "acme")
-        with pytest.raises(OperationalError, match="no such table"):
-            ledger.grant_credits(session, "acme", 1)
-    engine.dispose()
-
-
-def test_a_url_without_a_driver_means_psycopg() -> None:
-    assert ledger.create_engine("postgresql://host/database").driver == "psycopg"
-    assert ledger.create_engine("postgresql+psycopg://host/database").driver == "psycopg"
-
-
 def async_url(database_url: str) -> str:
     """The URL for an async engine on the same database."""
     return database_url.replace("sqlite:///", "sqlite+aiosqlite:///")
@@ -357,15 +288,3 @@ def test_a_task_that_waits_for_its_next_attempt_keeps_no_other_waiting(
 
     assert asyncio.run(scenario()) == 4
     assert calls == []
-
-
-def test_an_async_engine_is_upgraded_through_a_connection(tmp_path: Any) -> None:
-    async def scenario() -> str:
-        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'fresh.sqlite'}")
-        ledger.prepare_engine(engine.sync_engine)
-        async with engine.begin() as connection:
-            revision = await connection.run_sync(ledger.upgrade)
-        await engine.dispose()
-        return revision
-
-    assert asyncio.run(scenario()) == head_revision()

@@ -1,4 +1,4 @@
-"""What is wrong with a file of records, on which line and in which column: read slowly, once known to be bad."""
+"""What is wrong with a file of records, on which line and in which column: a slow reading of a file that failed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Fault(NamedTuple):
 
 
 def problem(mapping: RecordMapping, field: str, text: str) -> str:
-    """The sentence for a text that is not what its column should have."""
+    """The sentence for a text that its column must not have."""
     if field == "amount":
         if not text.strip():
             return "is empty. Set amount.empty_is_zero, or leave such lines out with filter.types."
@@ -49,7 +49,7 @@ def text_lines(file: IO[bytes], form: FileFormat, *, is_lenient: bool = False) -
 
 
 def _whole_lines(reader: codecs.StreamReader) -> Iterator[str]:
-    """Lines as CSV has them: only line feeds and carriage returns end one."""
+    """Lines as in CSV: only line feeds and carriage returns end one."""
     rest = ""
     while chunk := reader.read(1 << 16):
         rest += chunk
@@ -62,7 +62,7 @@ def _whole_lines(reader: codecs.StreamReader) -> Iterator[str]:
 
 
 def fields_of(lines: Iterator[str], form: FileFormat) -> Any:
-    """The fields of each record, as the format has it."""
+    """The fields of each record, by the format's delimiter and quote."""
     return csv.reader(lines, delimiter=form.delimiter, quotechar=form.quote, strict=True)
 
 
@@ -85,7 +85,7 @@ def _records(file: IO[bytes], form: FileFormat) -> Iterator[tuple[int, list[str]
 
 
 def find_text(file: IO[bytes], form: FileFormat, place: int, texts: set[str]) -> tuple[int | None, str]:
-    """The first line that has one of some texts in a column, and which."""
+    """The first line that has one of the texts in a column, and that text."""
     for line, fields in _records(file, form):
         if place < len(fields) and fields[place] in texts:
             return line, fields[place]
@@ -93,7 +93,7 @@ def find_text(file: IO[bytes], form: FileFormat, place: int, texts: set[str]) ->
 
 
 def find_fault(file: IO[bytes], form: FileFormat, names: list[str], line_max: int) -> Fault | None:
-    """The first thing that makes a file no CSV of its header's columns in its encoding."""
+    """The first place where a file is not CSV with its header's columns in its encoding."""
     found = [fault for fault in (_bad_bytes(file, form, names), _long_line(file, form, line_max)) if fault is not None]
     file.seek(0)
     try:
@@ -120,7 +120,7 @@ def _wrong_count(line: int, fields: list[str], names: list[str]) -> Fault:
 
 
 def _bad_bytes(file: IO[bytes], form: FileFormat, names: list[str]) -> Fault | None:
-    """Where bytes are not of the encoding."""
+    """The first bytes that are not of the encoding."""
     file.seek(0)
     decoder = codecs.getincrementaldecoder(form.encoding)("strict")
     lines, last = 1, ""
@@ -129,7 +129,7 @@ def _bad_bytes(file: IO[bytes], form: FileFormat, names: list[str]) -> Fault | N
         try:
             text = decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
-            # What the decoder held back of the chunk before is in the error's object too.
+            # The error's object also has the bytes that the decoder kept of the chunk before.
             before = last + error.object[: error.start].decode(form.encoding, "replace")
             line = lines + before.count("\n")
             fields = next(csv.reader([before.rpartition("\n")[2]], delimiter=form.delimiter), [""])

@@ -1,4 +1,4 @@
-"""What reconciliation refuses: a mapping that cannot be used, and records that cannot be read as it says."""
+"""The errors of reconciliation: a mapping that cannot be used, and records that cannot be read as it says."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class MappingInvalid(LedgerError):
 
 
 class RecordsUnreadable(LedgerError):
-    """A file of records cannot be read as its mapping says; `line` (from 1) and `column` are where, if known."""
+    """A file of records cannot be read as its mapping says; `line` (from 1) and `column` say where, if known."""
 
     code = "records_unreadable"
     status_hint = 400

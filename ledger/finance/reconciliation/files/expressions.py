@@ -1,4 +1,4 @@
-"""How the texts of a file become a record's values: SQL over its columns, exact, and NULL where a text is none."""
+"""SQL that makes a record's values of the texts of a file, exactly; NULL for a text that is no such value."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ledger.finance.reconciliation.files.mappings import RecordMapping
 from ledger.finance.reconciliation.files.scratch import named, quoted
 
 DIGITS_MAX = {6: 12, 0: 18, 18: 18}
-"""Digits before the decimal mark, by scale: such that no sum of many comes near the end of its type."""
+"""Digits before the decimal mark, by scale: few enough that no sum of many overflows its type."""
 
 _NARROW = 18
-"""Digits of a decimal that is a machine's word."""
+"""Digits of a decimal that DuckDB keeps in 64 bits."""
 
 _SPACES = "\u00a0\u202f "
 _MINOR_SCALE = 12
@@ -28,7 +28,7 @@ Types = Mapping[str, tuple[str, str]]
 
 
 def select_records(mapping: RecordMapping, types: Types, source: str, *, kept: str, also: str | None = None) -> str:
-    """The query of a file's records, with `wrong`: the field that has no such value; NULL where all is well."""
+    """The query of a file's records; its column `wrong` names the field whose text is no value, NULL where none is."""
     columns = mapping.columns
     currency, moment = _currency(mapping, types), _moment(mapping, types)
     said = _text(columns.at, types)
@@ -61,14 +61,14 @@ def kept_types(mapping: RecordMapping, types: Types) -> str:
 
 
 def _text(column: str | None, types: Types) -> str:
-    """A column's text without spaces around it; NULL where there is nothing."""
+    """A column's text without spaces around it; NULL for an empty one."""
     if column is None:
         return "CAST(NULL AS VARCHAR)"
     name, kind = types[column]
     if kind not in ("TEXT", "VARCHAR"):
         return f"nullif(trim(CAST({named(name)} AS VARCHAR)), '')"
     cell = named(name)
-    # Trimming looks at every character's class, which takes longer than reading the file: only where it may matter.
+    # Trimming looks up the class of every character, which takes longer than reading the file: only where needed.
     is_bare = f"{cell} BETWEEN '!' AND '~' AND NOT ends_with({cell}, ' ') AND strlen({cell}) = length({cell})"
     return f"CASE WHEN {is_bare} THEN {cell} ELSE nullif(trim({cell}), '') END"
 
@@ -84,7 +84,7 @@ def _reference(mapping: RecordMapping, types: Types) -> str:
 
 
 def amount_pattern(mapping: RecordMapping, *, is_plain: bool = False) -> str:
-    """What an amount looks like; thousands stand in groups of three, so that no decimal comma is taken for one."""
+    """The pattern of an amount; thousands are groups of three, so that no decimal comma is taken for one."""
     scale = _MINOR_SCALE if mapping.amount.unit == "minor" else mapping.scale
     most = DIGITS_MAX[mapping.scale]
     whole, mark = f"[0-9]{{1,{most}}}", "." if is_plain else mapping.amount.decimal
@@ -126,17 +126,17 @@ def _amount(mapping: RecordMapping, types: Types, currency: str) -> str:
 
 
 def _whole_number(plain: str, scale: int, kind: str) -> str:
-    """A plain number as a whole number of 10^-scale. It has been checked to have no digits beyond."""
+    """A plain number as a whole number of 10^-scale; its pattern has been checked, so no digit is lost."""
     if kind == "BIGINT":
-        # Both types are said, and wide: a product of narrow ones overflows, and of integers differs between releases.
+        # Both types are explicit and wide: a product of narrow ones overflows, one of integers differs by release.
         factor = f"CAST({10**scale} AS DECIMAL({scale + 1}, 0))"
         wide = f"CAST(CAST({plain} AS DECIMAL(24, {scale})) * {factor} AS BIGINT)"
         if 2 * scale >= _NARROW:
             return wide
-        # Five times as fast, where even the product is narrow.
+        # Five times as fast where even the product fits into 64 bits.
         narrow, most = f"CAST({plain} AS DECIMAL({_NARROW}, {scale}))", 10 ** (_NARROW - 2 * scale) - 1
         return f"CASE WHEN {narrow} BETWEEN -{most} AND {most} THEN CAST({narrow} * {factor} AS BIGINT) ELSE {wide} END"
-    # No decimal type holds what a product of so many digits would be, so that the digits are put side by side.
+    # No decimal type holds a product of so many digits: the digits are joined as text.
     whole, decimals = f"split_part({plain}, '.', 1)", f"split_part({plain}, '.', 2)"
     return f"CAST({whole} || rpad(left({decimals}, {scale}), {scale}, '0') AS HUGEINT)"
 
@@ -159,7 +159,7 @@ def _currency(mapping: RecordMapping, types: Types) -> str:
 
 
 def _moment(mapping: RecordMapping, types: Types) -> str:
-    """Microseconds since 1970 UTC. Nothing at all is a moment that is not known."""
+    """Microseconds since 1970 UTC; NULL where there is no column."""
     column = mapping.columns.at
     if column is None:
         return "CAST(NULL AS BIGINT)"

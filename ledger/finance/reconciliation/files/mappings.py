@@ -1,4 +1,4 @@
-"""Mappings: what the columns of a file mean, written in TOML, and what of the ledger they are compared with."""
+"""Mappings: what the columns of a file mean, in TOML, and with which records of the ledger they are compared."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHIPPED = ("journal", "stripe", "usage")
 """The mappings that ship with the package, usable by name."""
 
 SCALES = {"credits": 6, "rows": 0, "money": 18, "minor": 18}
-"""Decimals that an amount of each unit is kept with, as a whole number."""
+"""Decimals with which an amount of each unit is kept as a whole number."""
 
 Side = Literal["runs", "captures", "grants", "entries"]
 AmountUnit = Literal["credits", "rows", "money", "minor"]
@@ -37,7 +37,7 @@ STATUSES: dict[str, tuple[str, ...]] = {
     "grants": ("paid", "promotional"),
     "entries": (),
 }
-"""The words that a side has for its records; any kind of entry has its own."""
+"""The statuses of the records of each side; an entry's is its kind."""
 
 
 class _Section(BaseModel):
@@ -93,7 +93,7 @@ class FileFormat(_Section):
 
 
 class Columns(_Section):
-    """Which column of the file says what; only the amount's is required."""
+    """The column of the file for each field; only the amount's is required."""
 
     amount: str
     reference: str | tuple[str, ...] | None = None
@@ -118,7 +118,7 @@ class Columns(_Section):
 
     @property
     def named(self) -> dict[str, tuple[str, ...]]:
-        """The columns by what they say, those that are named."""
+        """The named columns by their field."""
         single = {name: getattr(self, name) for name in ("account", "amount", "currency", "at", "status", "type", "id")}
         found = {"reference": self.references} if self.references else {}
         return found | {name: (column,) for name, column in single.items() if column is not None}
@@ -149,7 +149,7 @@ class AmountRule(_Section):
 
 
 class TimeRule(_Section):
-    """How moments are written. `zone` is whose clock tells them where they do not say it themselves."""
+    """How moments are written. `zone` is the time zone of those that name none."""
 
     zone: str | None = None
     formats: Names = ("iso",)
@@ -178,9 +178,9 @@ class TimeRule(_Section):
 
 
 class StatusRule(_Section):
-    """Their words for what the ledger calls otherwise: theirs -> the ledger's.
+    """The file's words for statuses: theirs -> the ledger's.
 
-    A run is called by what became of its hold, or by its outcome (`of`).
+    The status of a run is that of its hold, or its outcome (`of`).
     """
 
     of: Literal["hold", "outcome"] = "hold"
@@ -188,14 +188,14 @@ class StatusRule(_Section):
 
 
 class Filter(_Section):
-    """What is compared: of the file only some types, of the ledger only some statuses; all where none is named."""
+    """What is compared: only some types of the file, only some statuses of the ledger; all where none is named."""
 
     types: Names = ()
     here: Names = ()
 
 
 class Tolerance(_Section):
-    """What is no finding: `amount` and `time` apart. `window`: how far apart amounts may match without a reference."""
+    """Differences that are no finding, in `amount` and `time`; `window` is the time within which amounts may match."""
 
     amount: Exact = Decimal(0)
     time: Duration = timedelta(days=1)
@@ -224,18 +224,18 @@ class RecordMapping(_Section):
 
     @property
     def scale(self) -> int:
-        """Decimals that its amounts are kept with."""
+        """Decimals with which its amounts are kept."""
         return SCALES[self.amount.unit]
 
     @property
     def statuses(self) -> tuple[str, ...]:
-        """The words that its side has for its records; any, where there are none."""
+        """The statuses that records of its side may have; empty: any."""
         is_of_outcomes = self.side == "runs" and self.status.of == "outcome"
         return tuple(RunState) if is_of_outcomes else STATUSES[self.side]
 
     @property
     def is_money(self) -> bool:
-        """True where amounts are of a currency."""
+        """True where amounts are money."""
         return self.amount.unit in ("money", "minor")
 
     @classmethod
@@ -274,7 +274,7 @@ class RecordMapping(_Section):
 
 
 def _contradictions(mapping: RecordMapping) -> Iterator[Issue]:
-    """What is wrong between the parts of a mapping, each of which is well written."""
+    """Contradictions between parts of a mapping that are valid by themselves."""
     yield from _missing(mapping)
     amount, tolerance = mapping.amount, mapping.tolerance
     if amount.thousands == amount.decimal:
@@ -299,7 +299,7 @@ def _contradictions(mapping: RecordMapping) -> Iterator[Issue]:
 
 
 def _missing(mapping: RecordMapping) -> Iterator[Issue]:
-    """What another part of the mapping makes necessary."""
+    """Parts that another part of the mapping requires."""
     amount, columns = mapping.amount, mapping.columns
     if columns.at is not None and mapping.time.zone is None:
         yield Issue("time.zone", "missing", "is required with a column `at`. Write one such as 'UTC'.")

@@ -1,7 +1,7 @@
-"""Outside records out of a CSV or Parquet file into the scratch database, read as a mapping says.
+"""The reader of outside records: a CSV or Parquet file into the scratch database, as a mapping says.
 
-DuckDB reads them, many times faster than Python. What it cannot read, or what is no amount or moment, is looked up
-again by `diagnosis`, which names the line and the column.
+DuckDB reads it, many times faster than Python. Where it fails, or a text is no amount or moment, `diagnosis` reads the
+file again and names the line and the column.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ def _require_columns(path: Path, source: _Parquet | _Csv, mapping: RecordMapping
 
 
 def _wrong_value(scratch: Scratch, source: _Parquet | _Csv, mapping: RecordMapping, field: str) -> RecordsUnreadable:
-    """The refusal of a value that is not what its column should have, with the first line that has such a one."""
+    """The refusal of a text that its column must not have, with the first line that has one."""
     (column,) = mapping.columns.named[field]
     place = named(source.types[column][0])
-    # The query again, beside the text of the column that is wrong.
+    # The same query, with the text of the wrong column beside it.
     beside = f"(SELECT *, coalesce(CAST({place} AS VARCHAR), '') AS said FROM {source.sql})"
     query = select_records(mapping, source.types, beside, kept=kept_types(mapping, source.types), also="said")
     rows = scratch.execute(
@@ -96,11 +96,11 @@ class _Parquet:
         self.types = {row[0]: (row[0], str(row[1])) for row in rows}
 
     def find(self, _column: str, texts: set[str]) -> tuple[int | None, str]:
-        """Where the first of some texts stands: rows of Parquet have no lines."""
+        """One of the texts, without a line: Parquet has none."""
         return None, min(texts)
 
     def explain(self, error: Exception) -> RecordsUnreadable:
-        """The refusal that a failure of DuckDB stands for."""
+        """The refusal for a failure of DuckDB."""
         said = str(error).splitlines()[0].rstrip(".")
         return RecordsUnreadable(self.path, f"is no Parquet file that can be read ({said}). Export it again.")
 
@@ -128,12 +128,12 @@ class _Csv:
         return gzip.open(self.path) if self.path.suffix.lower() == ".gz" else self.path.open("rb")  # type: ignore[return-value]
 
     def find(self, column: str, texts: set[str]) -> tuple[int | None, str]:
-        """The first line that has one of some texts in a column, and which."""
+        """The first line that has one of the texts in a column, and that text."""
         with self.opened() as file:
             return diagnosis.find_text(file, self._format, self.names.index(column), texts)
 
     def explain(self, error: Exception) -> RecordsUnreadable:
-        """The refusal that a failure of DuckDB stands for: what is wrong with the file, and where."""
+        """The refusal for a failure of DuckDB: what is wrong with the file, and where."""
         with self.opened() as file:
             found = diagnosis.find_fault(file, self._format, self.names, LINE_MAX)
         if found is None:
@@ -142,7 +142,7 @@ class _Csv:
         return RecordsUnreadable(self.path, found.problem, line=found.line, column=found.column)
 
     def _plain(self, scratch: Scratch) -> Path:
-        """The file in UTF-8: itself, where it is that already."""
+        """The file in UTF-8: itself where it is, else a copy."""
         is_plain = codecs.lookup(self._format.encoding).name in ("utf-8", "utf-8-sig", "ascii")
         if is_plain and self.path.suffix.lower() != ".gz":
             return self.path

@@ -1,7 +1,7 @@
-"""The scratch database that a reconciliation works in: DuckDB, which joins on disk what does not fit into memory.
+"""The scratch database of a reconciliation: DuckDB, which joins on disk what does not fit into memory.
 
-Both sides stand in it as rows of one shape, amounts as whole numbers (BIGINT micro-credits or rows; HUGEINT of 10^-18
-of a currency's unit), moments as microseconds since 1970 UTC. No float and no rounding is anywhere near them.
+Both sides are tables of one shape: amounts as whole numbers (BIGINT micro-credits or rows; HUGEINT of 10^-18 of a
+currency's unit), moments as microseconds since 1970 UTC. No float touches an amount, and nothing is rounded.
 """
 
 from __future__ import annotations
@@ -10,26 +10,29 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from estimator.errors import ExtraMissing
+from ledger.finance.calendar import AccountingPeriod
+from ledger.model.moments import to_moment
 
 MEMORY = "512MB"
 """What DuckDB may keep in memory before it uses the disk."""
 
 ROWS_AT_ONCE = 10_000
-"""Rows that go in or out at a time."""
+"""Rows that are written or read at a time."""
 
 _QUIET = "SET enable_progress_bar = false"
-"""Of each connection: a bar of its own would print among what a command prints."""
+"""For every connection: DuckDB's own progress bar would mix with what a command prints."""
 
 FIELDS = ("ref", "account", "amount", "currency", "moment", "status", "id", "rate")
 """The columns of a record, in either side; `rate` is what a credit of a grant cost, as exact text."""
 
 
 class Scratch:
-    """A DuckDB connection and a folder, both gone when it is closed, or forgotten."""
+    """A DuckDB connection and a folder; both are removed when it is closed or collected."""
 
     def __init__(self, scale: int) -> None:
         try:
@@ -53,12 +56,12 @@ class Scratch:
         self.failures: tuple[type[Exception], ...] = (duckdb.Error,)
 
     def close(self) -> None:
-        """Forget everything."""
+        """Close the connection and remove the folder."""
         self.connection.close()
         self._gone()
 
     def execute(self, statement: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """Carry out one statement; answers its rows, all of them."""
+        """Run one statement; answers all of its rows."""
         rows: list[tuple[Any, ...]] = self.connection.execute(statement, values or {}).fetchall()
         return rows
 
@@ -68,7 +71,7 @@ class Scratch:
         return row
 
     def stream(self, statement: str, values: dict[str, Any] | None = None) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query, some at a time, whatever else is asked meanwhile."""
+        """The rows of a query, some at a time; other statements may run meanwhile."""
         cursor = self.connection.cursor()
         try:
             cursor.execute(_QUIET)
@@ -79,7 +82,7 @@ class Scratch:
             cursor.close()
 
     def fill(self, table: str, columns: dict[str, str], rows: Iterable[Sequence[Any]]) -> int:
-        """Append rows to a table, some at a time; answers how many. HUGEINT goes in as text, exactly."""
+        """Append rows to a table, some at a time; answers how many. HUGEINT is passed as text, which is exact."""
         import pyarrow as pa
 
         kinds = {"BIGINT": pa.int64(), "INTEGER": pa.int32()}
@@ -101,7 +104,7 @@ class Scratch:
         return count
 
     def create(self, table: str, columns: dict[str, str]) -> None:
-        """An empty table."""
+        """Make an empty table."""
         self.execute(f"CREATE TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
 
     @property
@@ -109,6 +112,30 @@ class Scratch:
         """The columns of a side, and their types."""
         kinds = {"amount": self.amount_type, "moment": "BIGINT"}
         return {name: kinds.get(name, "VARCHAR") for name in FIELDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Moments in [since, until), or all (None). A record without a moment is in every period."""
+
+    bounds: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, period: AccountingPeriod | None) -> Period:
+        """The period of a calendar; all moments for None."""
+        if period is None:
+            return cls(None)
+        return cls((to_moment(period.since, "period"), to_moment(period.until, "period")))
+
+    def has(self, moment: int | None) -> bool:
+        """True for a moment in it."""
+        return self.bounds is None or moment is None or self.bounds[0] <= moment < self.bounds[1]
+
+    def sql(self, column: str) -> str:
+        """SQL that is true for a moment in it."""
+        if self.bounds is None:
+            return "true"
+        return f"coalesce({column} >= {self.bounds[0]} AND {column} < {self.bounds[1]}, true)"
 
 
 def _parts(rows: Iterable[Sequence[Any]], size: int) -> Iterator[list[Sequence[Any]]]:
@@ -123,10 +150,10 @@ def _parts(rows: Iterable[Sequence[Any]], size: int) -> Iterator[list[Sequence[A
 
 
 def quoted(text: str) -> str:
-    """A text as SQL writes it."""
+    """A text as a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def named(column: str) -> str:
-    """A column's name as SQL writes it."""
+    """A column's name, quoted for SQL."""
     return '"' + column.replace('"', '""') + '"'

@@ -1,10 +1,11 @@
-"""The audit from the shell: checkpoints written and extended, and big books shared by processes."""
+"""`credits audit`: checkpoints written and extended, and large books shared by processes."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -79,3 +80,14 @@ def test_a_big_book_is_audited_by_processes_with_the_same_findings(
     engine.dispose()
     found = any_book.json("audit", status=1)["findings"]
     assert [finding["account_id"] for finding in found] == expected == ["a1", "a3"]
+
+
+def test_an_audit_that_finds_something_ends_with_status_1(book: Credits, run: dict[str, Any]) -> None:
+    file = str(book.database_url).removeprefix("sqlite:///")
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE ledger_account SET available = available + 1, issued = issued + 1")
+    connection.close()
+    report = book.json("audit", status=1)
+    assert report["clean"] is False
+    assert {finding["code"] for finding in report["findings"]} == {"account_wrong"}
+    assert "account_wrong" in book("audit", "--account", "acme", status=1)

@@ -6,7 +6,9 @@ import csv
 import json
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyarrow import parquet
@@ -110,3 +112,28 @@ def test_wrong_words_of_a_statement_are_said_in_a_sentence(book: Credits, tmp_pa
     assert "does not exist" in book("statement", "acme", "--csv", str(tmp_path / "no" / "x.csv"), status=2)
     assert "is a folder" in book("statements", "2026", "--parquet", str(tmp_path), status=2)
     assert "No account 'nobody'" in book("statement", "nobody", "2026", status=3)
+
+
+def test_a_statement_has_the_entries_of_its_period_only(book: Credits) -> None:
+    now = datetime.now(UTC).isoformat()
+    book("grant", "acme", "7")
+    entries = book.json("statement", "acme", "--since", now)["entries"]
+    assert [entry["transfers"][0]["amount"] for entry in entries] == ["7"]
+    earlier = book.json("statement", "acme", "--until", now)
+    assert (len(earlier["entries"]), earlier["closing"]["available"]) == (1, "100")
+
+
+def test_a_statement_writes_amounts_and_moments_out_wherever_they_are(book: Credits, run: dict[str, Any]) -> None:
+    book("settle", "acme", run["run_id"], "--status", "failed", "--rows-processed", "0")
+    reserve, capture = book.json("statement", "acme")["entries"][1:]
+    assert reserve["details"]["amount"] == "1.45"
+    assert reserve["details"]["response"]["estimatedCreditsConsumed"] == "1.45"
+    assert capture["details"]["reserved_at"] == reserve["at"]
+    assert reserve["balance"]["held"] == "1.45"
+
+
+def test_a_statement_lines_up_running_balances(book: Credits, run: dict[str, Any]) -> None:
+    rows = [row.split() for row in book("statement", "acme").splitlines()]
+    assert rows[0] == ["#", "At", "(UTC)", "Entry", "Ref", "Available", "Held", "Consumed"]
+    assert [row[-4:] for row in rows if "reserve" in row] == [[run["reservation_id"], "98.55", "1.45", "0"]]
+    assert rows[-1] == ["closing", "98.55", "1.45", "0"]

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import venv
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -19,7 +18,6 @@ from sqlalchemy.orm import Session
 
 import ledger
 from ledger.finance import ExportFormat, export_book, stream_book
-from ledger.finance.exports import journals
 from ledger.schema.tables import metadata
 
 
@@ -76,38 +74,6 @@ def test_a_text_of_a_csv_is_read_as_it_is_and_an_empty_one_differs_from_none(eng
         *_, last = file.read().split("\r\n")[:-1]
     scope, no_key, no_digest = last.split(",")[6:9]  # the account has a comma of its own
     assert (scope, no_key, no_digest) == ('""', "", "")
-
-
-@pytest.mark.parametrize("kind", ["beancount", "hledger"])
-def test_days_and_months_are_those_of_the_zone(book: Engine, tmp_path: Path, kind: str) -> None:
-    in_utc = export(book, kind, tmp_path / "utc").read_text(encoding="utf-8")
-    in_new_york = export(book, kind, tmp_path / "ny", "America/New_York").read_text(encoding="utf-8")
-    assert "2026-03-01 * " in in_utc
-    assert "2026-02-28 * " in in_new_york
-    assert "2026-02-28 * " not in in_utc
-
-
-def test_accounts_whose_ids_look_alike_stay_apart() -> None:
-    names = ("a b", "a;b", "a--b", "a-b", "A-b", "ä", "ö", "X-a-b")
-    components = {journals._component(name) for name in names}
-    assert len(components) == len(names)
-    assert all(re.fullmatch(r"[A-Z][A-Za-z0-9-]*", component) for component in components)
-
-
-@pytest.mark.parametrize("zone", ["UTC", "America/Sao_Paulo", "Asia/Beirut", "Pacific/Apia", "Africa/Monrovia"])
-def test_a_moment_is_in_the_day_that_its_zone_says(zone: str) -> None:
-    """Around midnights that were skipped, came twice, or were not on the hour, and a day that never was."""
-    days, where = journals._Days(ZoneInfo(zone)), ZoneInfo(zone)
-    for begins in (
-        datetime(2011, 12, 28, tzinfo=UTC),
-        datetime(2018, 11, 3, tzinfo=UTC),
-        datetime(1972, 1, 5, tzinfo=UTC),
-    ):
-        for minutes in range(0, 5 * 24 * 60, 7):
-            moment = begins + timedelta(minutes=minutes, microseconds=minutes % 2)
-            instant = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-            assert days.of(instant) == moment.astimezone(where).date()
-            assert days.moment(instant) == moment.astimezone(where).isoformat()
 
 
 def test_what_exists_is_not_overwritten_by_a_folder_nor_lost_by_a_failure(

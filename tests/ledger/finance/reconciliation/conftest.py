@@ -47,6 +47,19 @@ class Line(NamedTuple):
     id: str = ""
 
 
+ONE = Line()
+
+
+def parts(*amounts: str) -> list[Line]:
+    """Lines of one reference with these amounts."""
+    return [ONE._replace(amount=amount) for amount in amounts]
+
+
+def kinds(results: Iterable[ReconciliationResult]) -> list[str]:
+    """The kinds of results, in their order."""
+    return [result.kind.value for result in results]
+
+
 def at(**after: float) -> str:
     """A moment some time after the start, as a file has it."""
     return (START + timedelta(**after)).isoformat()

@@ -1,0 +1,94 @@
+"""An account as it stands at a moment: lapses in memory only, no lock, and no two moments mixed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.orm import Session
+
+import ledger
+from ledger.book.states import AccountState
+from ledger.model.moments import to_moment
+from ledger.storage import present, snapshots
+from tests.ledger.conftest import START, Stored, later
+
+
+@pytest.fixture
+def asleep(session: Session, acme: str) -> str:
+    """An account of 10 credits of which 4 were held until one second later."""
+    ledger.reserve(session, acme, 4, expires_in=timedelta(seconds=1), at=START)
+    return acme
+
+
+def test_what_has_come_due_by_the_moment_is_recorded_in_memory_only(
+    session: Session, asleep: str, stored: Stored
+) -> None:
+    before = stored()
+    early, late = (present.read_present(session, asleep, to_moment(later(second))) for second in (0.5, 1))
+    assert (early.sequence, early.buckets[1:3]) == (2, [6_000_000, 4_000_000])
+    assert (late.sequence, late.buckets[1:3]) == (3, [10_000_000, 0])
+    assert [posting.kind for posting in late.postings] == ["expire"]
+    assert stored() == before
+
+
+def test_grants_are_read_where_they_are_asked_for_or_something_is_due(session: Session, asleep: str) -> None:
+    moment = to_moment(later(0.5))
+    assert present.read_present(session, asleep, moment).grants == {}
+    assert list(present.read_present(session, asleep, moment, grants=True).grants) == [1]
+    assert list(present.read_present(session, asleep, to_moment(later(1))).grants) == [1]
+
+
+def test_an_account_that_is_not_open_is_refused(session: Session) -> None:
+    with pytest.raises(ledger.AccountNotFound):
+        present.read_present(session, "nobody", 0)
+
+
+@pytest.fixture
+def overtaken(session: Session, asleep: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """An account to which somebody writes between the two reads of every attempt; how each attempt began."""
+    attempts: list[str] = []
+
+    def noted(name: str) -> None:
+        read = getattr(snapshots, name)
+
+        def begin(*given: object) -> dict[str, AccountState]:
+            attempts.append(name)
+            found: dict[str, AccountState] = read(*given)
+            return found
+
+        monkeypatch.setattr(snapshots, name, begin)
+
+    for name in ("read_accounts", "lock_accounts"):
+        noted(name)
+    sequences = iter(range(100, 200))
+    monkeypatch.setattr(present, "read_sequence", lambda *_: next(sequences))
+    return attempts
+
+
+def test_a_read_that_is_overtaken_is_repeated_and_at_last_takes_the_lock(
+    session: Session, overtaken: list[str]
+) -> None:
+    """Seven times without a lock, the eighth time with it: then nobody can overtake it."""
+    state = present.read_unlocked(session, "acme", lambda _: snapshots.Needs({"acme"}, 0, 0, all_grants={"acme"}))
+    assert overtaken[:7] == ["read_accounts"] * 7
+    assert overtaken[7] == "lock_accounts"
+    assert state.sequence == 2
+
+
+def test_a_read_of_the_accounts_row_alone_cannot_be_overtaken(session: Session, overtaken: list[str]) -> None:
+    assert present.read_unlocked(session, "acme", lambda _: None).grants == {}
+    assert overtaken == ["read_accounts"]
+
+
+def test_a_read_that_nobody_overtakes_takes_no_lock(postgresql_url: str) -> None:
+    """Another session writes to the account while this one's transaction is still open."""
+    engine = ledger.create_engine(postgresql_url)
+    with Session(engine) as session, session.begin():
+        ledger.open_account(session, "acme", at=START)
+        ledger.grant_credits(session, "acme", 10, at=START)
+    with Session(engine) as reader:
+        present.read_present(reader, "acme", to_moment(START), grants=True)
+        with Session(engine) as writer, writer.begin():
+            assert ledger.reserve(writer, "acme", 1, at=START).amount == 1
+    engine.dispose()
