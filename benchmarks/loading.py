@@ -23,7 +23,6 @@ import ledger
 from benchmarks.books import START, Book, make_rows
 from ledger.book.states import AccountState
 from ledger.schema.tables import metadata
-from ledger.storage import keyed as bulk
 from ledger.storage import snapshots
 from ledger.storage.shapes import Write
 from tests.postgres import connect
@@ -57,7 +56,7 @@ class SqliteLoader(Loader):
         for write in writes:
             size = len(write.shape.key)
             rows = [(*row[size:], *row[:size]) for row in write.rows] if write.is_update else write.rows
-            self.connection.executemany(bulk._sqlite_write(write.shape, write.is_update), rows)
+            self.connection.executemany(writes._sqlite_write(write.shape, write.is_update), rows)
 
     def close(self) -> None:
         """Commit what was written."""
