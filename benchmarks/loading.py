@@ -23,9 +23,9 @@ import ledger
 from benchmarks.books import START, Book, make_rows
 from ledger.book.states import AccountState
 from ledger.schema.tables import metadata
-from ledger.storage import keyed as bulk
 from ledger.storage import snapshots
 from ledger.storage.shapes import Write
+from ledger.storage.writes import _sqlite_write
 from tests.postgres import connect
 
 _OPENED_AT_ONCE = 1000
@@ -57,7 +57,7 @@ class SqliteLoader(Loader):
         for write in writes:
             size = len(write.shape.key)
             rows = [(*row[size:], *row[:size]) for row in write.rows] if write.is_update else write.rows
-            self.connection.executemany(bulk._sqlite_write(write.shape, write.is_update), rows)
+            self.connection.executemany(_sqlite_write(write.shape, write.is_update), rows)
 
     def close(self) -> None:
         """Commit what was written."""
