@@ -38,7 +38,7 @@ from ledger.model.values import ReservationState, StartState
 from ledger.storage.engines import BEGINS_IMMEDIATE
 from ledger.storage.history import require_account
 from ledger.storage.journal import OUTBOX_CHANGE
-from ledger.storage.sessions import connection_of, connection_to_all
+from ledger.storage.sessions import connection_over, connection_to_all
 from ledger.storage.shapes import Write
 from ledger.storage.writes import execute_writes
 
@@ -331,7 +331,7 @@ def list_outbox(
     starts are found by an index; others are searched for among all starts ever made. Raises
     `AccountNotFound`, `CommandInvalid`.
     """
-    connection = connection_to_all(session) if account_id is None else connection_of(session)
+    connection = connection_over(session, account_id)
     conditions: list[str] = []
     values: dict[str, Any] = {"limit": check_limit(limit, LIMIT_MAX)}
     if account_id is not None:

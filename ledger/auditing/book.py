@@ -21,7 +21,8 @@ from ledger.errors import AuditFailed, Finding
 from ledger.model.moments import to_moment
 from ledger.storage import snapshots
 from ledger.storage.history import read_marks
-from ledger.storage.sessions import connection_of, connection_to_all
+from ledger.storage.present import undisturbed
+from ledger.storage.sessions import connection_over
 
 _ATTEMPTS_MAX = 5
 
@@ -44,7 +45,7 @@ def audit(
     entries. `progress` is called from time to time with the count of entries audited since the last call. Writers may
     work beside the audit: an account that they change during its reading is read again.
     """
-    connection = connection_to_all(session) if account_id is None else connection_of(session)
+    connection = connection_over(session, account_id)
     cutoff = None if at is None else to_moment(at)
     report = progress or _unheard
     if account_id is not None:
@@ -121,24 +122,29 @@ def audit_account(
     connection: Connection, account_id: str, cutoff: int | None, progress: EntriesDone, *, is_snapshot: bool = False
 ) -> list[Finding]:
     """The findings of one account. Unless it is a snapshot, it is read again while writers overtake the reading."""
-    findings: list[Finding] = []
-    for attempt in range(_ATTEMPTS_MAX):
-        is_last = attempt == _ATTEMPTS_MAX - 1
-        read = snapshots.lock_accounts if is_last else snapshots.read_accounts
-        try:
-            accounts = read(connection, [account_id])
-        except UNREADABLE as error:
-            return [Finding(account_id, None, "account_unreadable", f"its row cannot be read ({error})")]
-        if account_id not in accounts:
-            return [Finding(account_id, None, "account_missing", "the account has no row; restore it from a backup")]
-        state = accounts[account_id]
-        rows = StreamedRows(connection, account_id, state.sequence)
-        findings = AccountAudit(state, rows, cutoff).findings(progress)
-        if not findings or is_snapshot or is_last:
-            break
-        if read_marks(connection, account_id) == (state.sequence, state.closings_count):
-            break
-    return findings
+    for _ in range(1 if is_snapshot else _ATTEMPTS_MAX):
+        findings, mark = _read_account(connection, account_id, cutoff, progress)
+        if not findings or mark is None or read_marks(connection, account_id) == mark:
+            return findings
+    if is_snapshot:
+        return findings
+    with undisturbed(connection, account_id) as beside:
+        return _read_account(beside, account_id, cutoff, progress)[0]
+
+
+def _read_account(
+    connection: Connection, account_id: str, cutoff: int | None, progress: EntriesDone
+) -> tuple[list[Finding], tuple[int, int] | None]:
+    """The findings of one reading, and the marks by which a writer that overtook it shows; None without a row."""
+    try:
+        accounts = snapshots.read_accounts(connection, [account_id])
+    except UNREADABLE as error:
+        return [Finding(account_id, None, "account_unreadable", f"its row cannot be read ({error})")], None
+    if account_id not in accounts:
+        return [Finding(account_id, None, "account_missing", "the account has no row; restore it from a backup")], None
+    state = accounts[account_id]
+    rows = StreamedRows(connection, account_id, state.sequence)
+    return AccountAudit(state, rows, cutoff).findings(progress), (state.sequence, state.closings_count)
 
 
 def audit_gap(connection: Connection, after: str | None, before: str | None) -> Iterator[Finding]:

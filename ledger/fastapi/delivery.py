@@ -67,7 +67,7 @@ class StartDelivery:
     async def _deliver_one(self) -> int:
         # Once the handler has the start, the delivery is recorded even if the application is ended meanwhile.
         with anyio.CancelScope(shield=True):
-            report = await self._transactions.run(self._deliver, keyed=False)
+            report = await self._transactions.run(self._deliver, None, keyed=False)
         return report.count
 
     def _deliver(self, session: Session) -> DeliveryReport:

@@ -32,7 +32,7 @@ from ledger.fastapi.identity import authenticator
 from ledger.fastapi.refusals import JSONBody, LaunchInFlight
 from ledger.fastapi.routing import WireRoute, facts_of
 from ledger.fastapi.runs import describe_dataset, launch_run
-from ledger.fastapi.transactions import Transactions, Work, delivering, opener
+from ledger.fastapi.transactions import Transactions, delivering, opener
 from ledger.model.values import ReservationState
 from ledger.outbox import Handler
 from ledger.storage.failures import is_waiting_over
@@ -144,9 +144,9 @@ def _running(delivery: StartDelivery) -> Any:
     return lifespan
 
 
-async def _read(transactions: Transactions, work: Work[dict[str, Any]]) -> Response:
-    """Answer with what `work` read. It may be run twice: reading has no effect."""
-    return JSONBody(await transactions.run(work, keyed=True))
+async def _read(transactions: Transactions, work: Callable[..., dict[str, Any]], account_id: str) -> Response:
+    """Answer with what `work` read of an account. It may be run twice: reading has no effect."""
+    return JSONBody(await transactions.run(partial(work, account_id=account_id), account_id, keyed=True))
 
 
 def _add_runs(
@@ -180,7 +180,7 @@ def _add_runs(
         facts.operation = "estimate" if asked.estimate else "launch"
         work = partial(launch_run, host=host, account_id=account_id, dataset_id=dataset_id, request=asked)
         try:
-            launched = await transactions.run(work, keyed=key is not None or asked.estimate is True)
+            launched = await transactions.run(work, account_id, keyed=key is not None or asked.estimate is True)
         except SQLAlchemyError as error:
             if key is not None and is_waiting_over(error):
                 raise LaunchInFlight(key) from error
@@ -213,8 +213,8 @@ def _add_status(router: APIRouter, host: Host, authenticated: Callable[..., Any]
     ) -> Response:
         """Tell where a dataset and its last run stand."""
         facts_of(request).dataset_id = dataset_id
-        work = partial(describe_dataset, host=host, account_id=account_id, dataset_id=dataset_id)
-        return await _read(transactions, work)
+        work = partial(describe_dataset, host=host, dataset_id=dataset_id)
+        return await _read(transactions, work, account_id)
 
     router.add_api_route(
         "/datasets/{dataset_id}/status",
@@ -233,7 +233,7 @@ def _add_book(router: APIRouter, authenticated: Callable[..., Any], opened: Call
         at: Moment = None,
     ) -> Response:
         """Tell the account's credits at a moment, now by default."""
-        return await _read(transactions, partial(books.describe_balance, account_id=account_id, at=at))
+        return await _read(transactions, partial(books.describe_balance, at=at), account_id)
 
     async def statement(
         account_id: Annotated[str, Depends(authenticated)],
@@ -244,10 +244,8 @@ def _add_book(router: APIRouter, authenticated: Callable[..., Any], opened: Call
         limit: PageSize = 100,
     ) -> Response:
         """List the account's entries of a period, first ones first, a page at a time."""
-        work = partial(
-            books.describe_statement, account_id=account_id, since=since, until=until, after=after, limit=limit
-        )
-        return await _read(transactions, work)
+        work = partial(books.describe_statement, since=since, until=until, after=after, limit=limit)
+        return await _read(transactions, work, account_id)
 
     async def reservations(
         account_id: Annotated[str, Depends(authenticated)],
@@ -257,8 +255,8 @@ def _add_book(router: APIRouter, authenticated: Callable[..., Any], opened: Call
         limit: PageSize = 100,
     ) -> Response:
         """List the account's holds, oldest first, a page at a time."""
-        work = partial(books.describe_reservations, account_id=account_id, state=state, after=after, limit=limit)
-        return await _read(transactions, work)
+        work = partial(books.describe_reservations, state=state, after=after, limit=limit)
+        return await _read(transactions, work, account_id)
 
     async def reservation(
         reservation_id: Annotated[str, Path(description="Such as acme/r2.", examples=["acme/r2"])],
@@ -266,8 +264,8 @@ def _add_book(router: APIRouter, authenticated: Callable[..., Any], opened: Call
         transactions: Annotated[Transactions, Depends(opened)],
     ) -> Response:
         """Look up one hold of the account."""
-        found = partial(books.describe_reservation, account_id=account_id, reservation_id=reservation_id)
-        return await _read(transactions, found)
+        found = partial(books.describe_reservation, reservation_id=reservation_id)
+        return await _read(transactions, found, account_id)
 
     for path, endpoint, model in (
         ("/balance", balance, models.BalanceAnswer),

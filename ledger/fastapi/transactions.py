@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ledger.errors import CommitUnknown
+from ledger.errors import CommitUnknown, TransactionEnded
 from ledger.outbox import Handler, RunStart
+from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage.failures import was_rolled_back
 from ledger.storage.transactions import run_transaction, run_transaction_async
 
@@ -32,35 +33,44 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 Work = Callable[[Session], Answer]
 
-# Both settings in one statement: not every driver sends two at once.
-_LIMITS = (
-    "SELECT set_config('statement_timeout', '{0}', true),"
-    " set_config('idle_in_transaction_session_timeout', '{0}', true)"
+# All settings in one statement, which is one round trip.
+_SETTINGS = text(
+    "SELECT set_config('statement_timeout', coalesce(:limit, current_setting('statement_timeout')), true),"
+    " set_config('idle_in_transaction_session_timeout',"
+    " coalesce(:limit, current_setting('idle_in_transaction_session_timeout')), true),"
+    f" set_config('{ACCOUNT_SETTING}', :account_id, true)"
 )
 
 
 class Transactions(Protocol):
     """Where a route's work is done."""
 
-    async def run(self, work: Work[Answer], *, keyed: bool) -> Answer:
-        """Do the work in one transaction and commit it. `keyed`: doing it twice has no second effect."""
+    async def run(self, work: Work[Answer], account_id: str | None, *, keyed: bool) -> Answer:
+        """Do the work in one transaction and commit it. `keyed`: doing it twice has no second effect.
+
+        `account_id` is the account whose rows the transaction may see under row-level security; None: all.
+        """
         ...  # pragma: no cover
 
 
-def limited(work: Work[Answer], seconds: int | None) -> Work[Answer]:
-    """The work with limits of time that the database enforces, so that no request holds an account for longer.
+def bounded(work: Work[Answer], seconds: int | None, account_id: str | None) -> Work[Answer]:
+    """The work within limits that PostgreSQL enforces: of time, and to the rows of one account.
 
     PostgreSQL ends a statement that runs or waits for more than `seconds`, and a transaction that is idle for as long.
-    On SQLite the timeout of the engine decides how long a statement waits for the file.
+    Under row-level security it shows the rows of `account_id`. On SQLite the timeout of the engine decides how long a
+    statement waits for the file. Raises `TransactionEnded` where the work ends the transaction.
     """
-
-    limits = "" if seconds is None else _LIMITS.format(int(seconds * 1000))
+    limit = None if seconds is None else str(int(seconds * 1000))
 
     def within(session: Session) -> Answer:
         connection = session.connection()
-        if seconds is not None and connection.dialect.name == "postgresql":
-            connection.exec_driver_sql(limits).close()
-        return work(session)
+        if connection.dialect.name == "postgresql" and (limit is not None or account_id is not None):
+            connection.execute(_SETTINGS, {"limit": limit, "account_id": account_id or ""}).close()
+        transaction = session.get_transaction()
+        answer = work(session)
+        if session.get_transaction() is not transaction:
+            raise TransactionEnded
+        return answer
 
     return within
 
@@ -73,12 +83,12 @@ class EngineTransactions:
         self._limiter = CapacityLimiter(threads)
         self._seconds = seconds
 
-    async def run(self, work: Work[Answer], *, keyed: bool) -> Answer:
+    async def run(self, work: Work[Answer], account_id: str | None, *, keyed: bool) -> Answer:
         """In a thread, so that the event loop goes on reading other requests."""
 
         def transact() -> Answer:
             return run_transaction(
-                self._engine, limited(work, self._seconds), attempts=_attempts(self._engine), keyed=keyed
+                self._engine, bounded(work, self._seconds, account_id), attempts=_attempts(self._engine), keyed=keyed
             )
 
         return await to_thread.run_sync(transact, limiter=self._limiter)
@@ -91,10 +101,12 @@ class AsyncEngineTransactions:
         self._engine = engine
         self._seconds = seconds
 
-    async def run(self, work: Work[Answer], *, keyed: bool) -> Answer:
+    async def run(self, work: Work[Answer], account_id: str | None, *, keyed: bool) -> Answer:
         """On the event loop."""
         attempts = _attempts(self._engine.sync_engine)
-        return await run_transaction_async(self._engine, limited(work, self._seconds), attempts=attempts, keyed=keyed)
+        return await run_transaction_async(
+            self._engine, bounded(work, self._seconds, account_id), attempts=attempts, keyed=keyed
+        )
 
 
 def _attempts(engine: Engine) -> int:
@@ -110,12 +122,12 @@ class SessionTransactions:
         self._limiter = limiter
         self._seconds = seconds
 
-    async def run(self, work: Work[Answer], *, keyed: bool) -> Answer:
+    async def run(self, work: Work[Answer], account_id: str | None, *, keyed: bool) -> Answer:
         """In the host's session, which is committed, or rolled back where the work raises."""
-        bounded = limited(work, self._seconds)
+        within = bounded(work, self._seconds, account_id)
         if not isinstance(self._session, Session):
-            return await self._session.run_sync(_committed, bounded)
-        return await to_thread.run_sync(_committed, self._session, bounded, limiter=self._limiter)
+            return await self._session.run_sync(_committed, within)
+        return await to_thread.run_sync(_committed, self._session, within, limiter=self._limiter)
 
 
 def _committed(session: Session, work: Work[Answer]) -> Answer:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from ledger.book.buckets import BUCKETS
 from ledger.model.moments import to_moment
 from ledger.storage.history import require_account
-from ledger.storage.sessions import connection_of
+from ledger.storage.sessions import connection_over
 from ledger.storage.streams import stream_raw
 
 ROWS_AT_ONCE = 5_000
@@ -81,7 +81,7 @@ def stream_book(
         conditions[_BY_THEN] = to_moment(at)
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     statement = _BOOK.format(where=where, details="e.details" if details else "NULL")
-    parts = stream_raw(connection_of(session), statement, list(conditions.values()), size=ROWS_AT_ONCE)
+    parts = stream_raw(connection_over(session, account_id), statement, list(conditions.values()), size=ROWS_AT_ONCE)
     for _, group in groupby(chain.from_iterable(parts), itemgetter(0, 1)):
         yield _entry(list(group))
 

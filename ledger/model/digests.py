@@ -27,6 +27,17 @@ class Digest:
         digest._parts, digest.value = (), value
         return digest
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Digest) and self.value == other.value
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    @property
+    def earlier(self) -> bytes:
+        """The digest that version 1 made of the same request."""
+        return sha256(repr(self._parts).encode()).digest() if self._parts else self.value
+
     def is_of(self, bound: bytes | None) -> bool:
         """True when a key was bound by this request, also by a version of the library that hashed another text."""
-        return bound == self.value or (bool(self._parts) and bound == sha256(repr(self._parts).encode()).digest())
+        return bound == self.value or bound == self.earlier

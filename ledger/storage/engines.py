@@ -24,7 +24,8 @@ _CACHE_KIB = 32 * 1024
 def create_engine(url: str | URL, **options: Any) -> Engine:
     """An engine that is safe for the ledger: `sqlalchemy.create_engine`, then `prepare_engine`.
 
-    Name the driver: `postgresql+psycopg://...`; SQLite is `sqlite:///file.sqlite`.
+    Name the driver: `postgresql+psycopg://...`; SQLite is `sqlite:///file.sqlite`. Behind PgBouncer in transaction mode
+    pass `connect_args={"prepare_threshold": None}`. Raises `DatabaseUnsupported`.
     """
     url = make_url(url)
     if url.drivername in ("postgresql", "postgres"):
@@ -40,7 +41,7 @@ def prepare_engine(engine: Engine) -> Engine:
     seconds of waiting for other writers, a page cache of 32 MiB, and transactions that begin by taking the write lock.
     PostgreSQL needs no setting. On both, most of the ledger's statements go through the driver itself: `echo` and the
     cursor and `handle_error` events of SQLAlchemy do not show them, and errors do not quote them. The database's log
-    shows them.
+    shows them. Raises `DatabaseUnsupported`.
     """
     check_dialect(engine.dialect)
     if engine.dialect.name == "sqlite":

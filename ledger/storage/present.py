@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from ledger.book.states import AccountState
 from ledger.errors import AccountNotFound
 from ledger.rules import record_due
+from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage import snapshots
 from ledger.storage.history import read_sequence
 from ledger.storage.sessions import connection_of
@@ -39,21 +42,54 @@ def read_unlocked(
     """The account with the rows that `needs_of` names, all from the same moment. None from `needs_of`: its row only.
 
     The reads take no lock, so another transaction may write an entry between them. The account's sequence shows this,
-    and the reads are repeated. The eighth attempt locks the account for the rest of the caller's transaction. Raises
+    and the reads are repeated; after eight of them they are made where no writer disturbs them. Raises
     `AccountNotFound`.
     """
     connection = connection_of(session)
-    for attempt in range(_READS_MAX):
-        is_last = attempt == _READS_MAX - 1
-        read = snapshots.lock_accounts if is_last else snapshots.read_accounts
-        accounts = read(connection, [account_id])
-        if account_id not in accounts:
-            raise AccountNotFound(account_id)
-        state = accounts[account_id]
-        needs = needs_of(state)
-        if needs is None:
-            break
+    for _ in range(_READS_MAX):
+        state, needs = _read(connection, account_id, needs_of)
+        if needs is None or read_sequence(connection, account_id) == state.sequence:
+            return state
+    with undisturbed(connection, account_id) as beside:
+        return _read(beside, account_id, needs_of)[0]
+
+
+def _read(
+    connection: Connection, account_id: str, needs_of: Callable[[AccountState], snapshots.Needs | None]
+) -> tuple[AccountState, snapshots.Needs | None]:
+    accounts = snapshots.read_accounts(connection, [account_id])
+    if account_id not in accounts:
+        raise AccountNotFound(account_id)
+    state = accounts[account_id]
+    needs = needs_of(state)
+    if needs is not None:
         snapshots.fill(connection, accounts, needs)
-        if is_last or read_sequence(connection, account_id) == state.sequence:
-            break
-    return state
+    return state, needs
+
+
+@contextmanager
+def undisturbed(connection: Connection, account_id: str) -> Iterator[Connection]:
+    """A connection on which an account stays as it is, for a reading that writers kept overtaking.
+
+    On PostgreSQL a second connection, which sees what is committed at one moment, takes no lock and cannot write. What
+    the writers change is not changed by this transaction, which would hold the lock of the account. It has the role
+    and the account that this transaction was given. On SQLite the same connection, with the lock of the file.
+    """
+    if connection.dialect.name == "sqlite":
+        snapshots.lock_accounts(connection, [account_id])
+        yield connection
+        return
+    given = connection.execute(_GIVEN, {"name": ACCOUNT_SETTING}).one()
+    options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    with connection.engine.connect().execution_options(**options) as beside, beside.begin():
+        for name, value in (("role", given.role), (ACCOUNT_SETTING, given.account_id)):
+            if value:
+                beside.execute(_GIVE, {"name": name, "value": value})
+        yield beside
+
+
+_GIVEN = text(
+    "SELECT CASE WHEN current_user <> session_user THEN current_user END AS role,"
+    " current_setting(:name, true) AS account_id"
+)
+_GIVE = text("SELECT set_config(:name, :value, true)")

@@ -83,6 +83,11 @@ _HIDDEN_FROM = text(
 )
 
 
+def connection_over(session: Session, account_id: str | None) -> Connection:
+    """The connection of a session, for a reading of one account, or of all where none is named. Raises as those do."""
+    return connection_to_all(session) if account_id is None else connection_of(session)
+
+
 def _binds(session: Session) -> Any:
     """What a session was given as `binds`: SQLAlchemy 2.1 says it, 2.0 keeps it to itself."""
     return getattr(session, "binds", None) or getattr(session, "_Session__binds", None)

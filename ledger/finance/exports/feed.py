@@ -20,40 +20,53 @@ from ledger.errors import CommandInvalid
 from ledger.model.checks import check_limit
 from ledger.model.values import Entry
 from ledger.storage.history import read_windows
-from ledger.storage.sessions import connection_of
+from ledger.storage.sessions import connection_of, connection_to_all
 
 LIMIT_MAX = 100_000
 _ACCOUNTS = 1_000
-_VERSION = 1
+_VERSION = 2
+_UNREADABLE = "is no cursor of this feed. Give one that it gave, or none to begin anew."
+_OTHER_BOOK = "It was given by another book, or before this one was restored: begin anew without a cursor."
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a reader has come: the last sequence by account, and the account with which the last page ended.
+    """How far a reader is: the last sequence and its hash by account, and the account with which the last page ended.
 
-    As JSON it takes the length of the account's id and about ten characters for each account that has entries.
+    `heads` are the hashes, in hexadecimal: by them a book tells that it still has what the cursor saw. A cursor of an
+    earlier version has none. As JSON it takes the length of the account's id and about 80 characters for each account
+    that has entries.
     """
 
     positions: Mapping[str, int] = field(default_factory=dict)
     after: str = ""
+    heads: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One line that `from_json` reads."""
-        document = {"version": _VERSION, "after": self.after, "positions": dict(self.positions)}
+        document = {
+            "version": _VERSION,
+            "after": self.after,
+            "positions": dict(self.positions),
+            "heads": dict(self.heads),
+        }
         return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, written: str) -> Cursor:
-        """The cursor that `to_json` wrote. Raises `CommandInvalid`."""
+        """The cursor that was written, by this version or by an earlier one. Raises `CommandInvalid`."""
         try:
             document = json.loads(written)
-            if document["version"] == _VERSION and isinstance(document["after"], str):
+            heads = {} if document["version"] == 1 else document["heads"]
+            if document["version"] in (1, _VERSION) and isinstance(document["after"], str):
                 return cls(
-                    {str(name): _position(last) for name, last in document["positions"].items()}, document["after"]
+                    {str(name): _position(last) for name, last in document["positions"].items()},
+                    document["after"],
+                    {str(name): bytes.fromhex(head).hex() for name, head in heads.items()},
                 )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
-        raise CommandInvalid("cursor", "is no cursor of this feed. Give one that it gave, or none to begin anew.")
+        raise CommandInvalid("cursor", _UNREADABLE)
 
 
 def _position(last: Any) -> int:
@@ -78,39 +91,62 @@ def entries_since(session: Session, cursor: Cursor | None = None, *, limit: int 
     is not in the feed: run `ledger.expire_due` first. Raises `CommandInvalid`, also for the cursor of another book.
     """
     check_limit(limit, LIMIT_MAX)
+    connection_to_all(session)
     given = cursor or Cursor()
-    positions, after = dict(given.positions), given.after
+    positions, heads, after = dict(given.positions), dict(given.heads), given.after
     found: list[Entry] = []
-    for account_id, size in _in_turn(session, given.after):
+    missing = set(positions)
+    for account_id, size, head in _in_turn(session, given.after):
+        missing.discard(account_id)
         first = positions.get(account_id, 0)
-        if first > size:
-            raise CommandInvalid("cursor", f"is ahead of account {account_id!r}. It was given by another book.")
+        seen = heads.get(account_id) if first else None
+        if first > size or (first == size and seen not in (None, head)):
+            raise CommandInvalid("cursor", f"is not of this book's account {account_id!r}. {_OTHER_BOOK}")
         last = min(size, first + limit - len(found))
-        for window in read_windows(connection_of(session), account_id, after=first, last=last):
-            found += [to_entry(posting) for posting in window]
         if last > first:
-            positions[account_id], after = last, account_id
+            entries = _entries(session, account_id, first, last, seen)
+            found += entries
+            positions[account_id], heads[account_id], after = last, entries[-1].hash, account_id
         if len(found) == limit:
-            return FeedPage(tuple(found), Cursor(positions, after), is_last=False)
-    return FeedPage(tuple(found), Cursor(positions, after), is_last=True)
+            return FeedPage(tuple(found), Cursor(positions, after, heads), is_last=False)
+    if missing:
+        raise CommandInvalid("cursor", f"names account {min(missing)!r}, which is not here. {_OTHER_BOOK}")
+    return FeedPage(tuple(found), Cursor(positions, after, heads), is_last=True)
+
+
+def _entries(session: Session, account_id: str, first: int, last: int, seen: str | None) -> list[Entry]:
+    """The entries behind a position; the one at the position is read too, to tell that it is what the cursor saw."""
+    connection = connection_of(session)
+    before = first if seen is None else first - 1
+    entries = [
+        to_entry(posting)
+        for window in read_windows(connection, account_id, after=before, last=last)
+        for posting in window
+    ]
+    if seen is None:
+        return entries
+    if not entries or entries[0].hash != seen:
+        raise CommandInvalid("cursor", f"is not of this book's account {account_id!r}. {_OTHER_BOOK}")
+    return entries[1:]
 
 
 _BEHIND = text(
-    f"SELECT account_id, sequence FROM ledger_account WHERE account_id > :after ORDER BY account_id LIMIT {_ACCOUNTS}"
+    "SELECT account_id, sequence, head FROM ledger_account WHERE account_id > :after"
+    f" ORDER BY account_id LIMIT {_ACCOUNTS}"
 )
 _UP_TO = text(
-    "SELECT account_id, sequence FROM ledger_account WHERE account_id > :after AND account_id <= :last"
+    "SELECT account_id, sequence, head FROM ledger_account WHERE account_id > :after AND account_id <= :last"
     f" ORDER BY account_id LIMIT {_ACCOUNTS}"
 )
 
 
-def _in_turn(session: Session, after: str) -> Iterator[tuple[str, int]]:
+def _in_turn(session: Session, after: str) -> Iterator[tuple[str, int, str]]:
     """All accounts with the number of their entries: those after one, then the others up to it."""
     yield from _pages(session, _BEHIND, {"after": after})
     yield from _pages(session, _UP_TO, {"after": "", "last": after})
 
 
-def _pages(session: Session, statement: Any, values: dict[str, str]) -> Iterator[tuple[str, int]]:
+def _pages(session: Session, statement: Any, values: dict[str, str]) -> Iterator[tuple[str, int, str]]:
     while rows := connection_of(session).execute(statement, values).all():
-        yield from ((name, size) for name, size in rows)
+        yield from ((name, size, bytes(head).hex()) for name, size, head in rows)
         values["after"] = rows[-1][0]

@@ -17,7 +17,7 @@ from ledger.errors import CommandInvalid
 from ledger.finance.exports.journals import CSV_LINE_END, write_beancount, write_hledger, write_journal
 from ledger.finance.stream import ROWS_AT_ONCE, stream_book
 from ledger.schema.tables import metadata
-from ledger.storage.sessions import connection_of
+from ledger.storage.sessions import connection_to_all
 from ledger.storage.streams import stream_raw
 
 
@@ -69,8 +69,9 @@ def export_book(
 
 def _write_folder(session: Session, kind: ExportFormat, folder: Path, zone: tzinfo) -> int:
     write = _write_csv if kind is ExportFormat.CSV else _write_parquet
+    connection = connection_to_all(session)
     for table in metadata.sorted_tables:
-        write(folder / f"{table.name}.{kind}", table, connection_of(session))
+        write(folder / f"{table.name}.{kind}", table, connection)
     with (folder / "journal.csv").open("w", encoding="utf-8", newline="") as out:
         return write_journal(stream_book(session), out, zone=zone)
 

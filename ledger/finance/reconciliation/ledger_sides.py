@@ -16,7 +16,7 @@ from ledger.finance.reconciliation.files.mappings import RecordMapping
 from ledger.finance.stream import ROWS_AT_ONCE
 from ledger.model.ids import format_grant_id, format_reservation_id, format_run_id
 from ledger.runs import RunState
-from ledger.storage.sessions import connection_of
+from ledger.storage.sessions import connection_over
 
 RecordRow = tuple[str | None, str, int, str | None, int, str, str, str | None]
 """Reference, account, amount, currency, moment, status, id, and what a credit of the grant cost."""
@@ -42,7 +42,8 @@ def read_side(
 
 def _rows(session: Session, statement: str, values: dict[str, Any]) -> Iterator[Any]:
     options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
-    with connection_of(session).execute(text(statement), values, execution_options=options) as rows:
+    connection = connection_over(session, values.get("account_id"))
+    with connection.execute(text(statement), values, execution_options=options) as rows:
         yield from rows
 
 

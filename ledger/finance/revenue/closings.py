@@ -32,7 +32,7 @@ from ledger.model.checks import check_text
 from ledger.model.moments import from_moment, to_moment
 from ledger.schema.tables import ClosingRow
 from ledger.storage import queries
-from ledger.storage.sessions import connection_of
+from ledger.storage.sessions import connection_of, connection_to_all
 from ledger.storage.shapes import RowShape, Write
 from ledger.storage.writes import execute_writes
 
@@ -66,7 +66,7 @@ class PeriodClosed:
 
 def list_closings(session: Session) -> list[Closing]:
     """All closings, in the order of their periods."""
-    return [_closing(row) for row in connection_of(session).execute(_ALL)]
+    return [_closing(row) for row in connection_to_all(session).execute(_ALL)]
 
 
 def find_closing(session: Session, period: AccountingPeriod) -> Closing | None:
@@ -108,7 +108,7 @@ def close_period(
     asked = AccountingPeriod.parse(period, named_zone(zone))
     check_text(by, "by")
     moment = clock() if at is None else to_moment(at)
-    connection = connection_of(session)
+    connection = connection_to_all(session)
     _take_turn(connection)
     found = find_closing(session, asked)
     if found is not None:

@@ -44,7 +44,7 @@ from ledger.model.ids import format_grant_id
 from ledger.model.moments import to_moment
 from ledger.model.values import EntryKind
 from ledger.storage.history import require_account
-from ledger.storage.sessions import connection_of
+from ledger.storage.sessions import connection_of, connection_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def stream_figures(
     values = {"since": span.since, "until": span.until} | ({} if account_id is None else {"account_id": account_id})
     options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
     statement = text(_STORED.format(of_one=of_one))
-    with connection_of(session).execute(statement, values, execution_options=options) as rows:
+    with connection_over(session, account_id).execute(statement, values, execution_options=options) as rows:
         for name, written in rows:
             figures = Figures.from_json(written)
             if figures.has_any():
@@ -230,7 +230,7 @@ def count_transfers(
     statement = _TRANSFERS.format(part=part, joins=joins, conditions=conditions)
     statement += f" UNION ALL {_LASTS} ORDER BY 1" if is_closing else " ORDER BY 1"
     options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
-    with connection_of(session).execute(text(statement), values, execution_options=options) as rows:
+    with connection_over(session, account_id).execute(text(statement), values, execution_options=options) as rows:
         for name, group in groupby(rows, itemgetter(0)):
             yield _counted(name, group)
 

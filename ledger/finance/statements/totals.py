@@ -28,7 +28,7 @@ from ledger.finance.statements.reading import COLUMNS, AccountStatement, Stateme
 from ledger.finance.stream import BookEntry, stream_book
 from ledger.model.moments import to_moment
 from ledger.model.values import Balance, EntryKind
-from ledger.storage.sessions import connection_of
+from ledger.storage.sessions import connection_of, connection_to_all
 
 _ACCOUNTS = 1_000
 _PAGE = text(f"SELECT account_id FROM ledger_account WHERE account_id > :after ORDER BY account_id LIMIT {_ACCOUNTS}")
@@ -91,8 +91,8 @@ class PeriodStatements:
         self._end()
 
     def _accounts(self) -> Iterator[str]:
-        after = ""
-        while page := connection_of(self._session).execute(_PAGE, {"after": after}).scalars().all():
+        after, connection = "", connection_to_all(self._session)
+        while page := connection.execute(_PAGE, {"after": after}).scalars().all():
             yield from page
             after = page[-1]
 

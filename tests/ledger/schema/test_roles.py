@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, make_url, text
+from psycopg import Cursor
+from sqlalchemy import Engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.orm import Session
 
 import ledger
+from ledger.finance import (
+    AccountingPeriod,
+    PeriodStatements,
+    close_period,
+    entries_since,
+    export_book,
+    list_closings,
+    reprice,
+    stream_book,
+    stream_figures,
+    stream_revenue,
+)
 from ledger.schema.revisions import VERSION_TABLE
 from ledger.schema.tables import UPDATED_COLUMNS, metadata
 from ledger.schema.triggers import APPEND_ONLY
@@ -319,6 +335,46 @@ def test_row_level_security_that_is_in_place_stays_in_place(roles: Roles) -> Non
         ledger.list_accounts(session)
 
 
+WHOLE_BOOK: list[Callable[[Session], Any]] = [
+    lambda session: list(stream_book(session)),
+    entries_since,
+    lambda session: list(stream_revenue(session, AccountingPeriod.parse("2026-02"))),
+    lambda session: list(stream_figures(session, AccountingPeriod.parse("2026-02"))),
+    list_closings,
+    lambda session: close_period(session, "2026-02", by="a test"),
+    lambda session: list(reprice(session)),
+    lambda session: list(PeriodStatements(session, AccountingPeriod.parse("2026-02"))),
+    lambda session: export_book(session, "csv", Path(mkdtemp()) / "book"),
+]
+"""Readings of finance that are about every account."""
+
+
+@pytest.mark.parametrize("row_level_security", [False, True])
+def test_the_reading_role_reads_and_audits_an_account_that_is_written_to_after_each_of_its_statements(
+    roles: Roles, row_level_security: bool
+) -> None:
+    """It never takes a lock, which it has no right to and which would hold writers up."""
+    roles.apply(row_level_security=row_level_security)
+    written: list[int] = []
+
+    class Overtaken(Cursor[Any]):
+        def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+            answer = super().execute(query, params, **options)
+            with Session(roles.owner) as session, session.begin():
+                session.execute(text("SET LOCAL lock_timeout = '2s'"))
+                ledger.release(session, ledger.reserve(session, "acme", Decimal("0.000001")).reservation_id)
+            written.append(1)
+            return answer
+
+    with roles.engine(roles.readonly) as engine:
+        event.listen(engine, "connect", lambda connection, _: setattr(connection, "cursor_factory", Overtaken))
+        with Session(engine) as session:
+            assert list(ledger.audit(session)) == []
+            assert ledger.get_balance(session, "acme").issued > 0
+            assert ledger.list_grants(session, "acme")
+    assert len(written) > 10
+
+
 def test_a_verb_over_all_accounts_refuses_where_accounts_are_hidden_from_its_role(roles: Roles) -> None:
     """It never answers that nothing is there; within the account that is set, what it sees is what was asked for."""
     roles.apply(row_level_security=True)
@@ -328,6 +384,9 @@ def test_a_verb_over_all_accounts_refuses_where_accounts_are_hidden_from_its_rol
                 assert read(session) is None, name
         with pytest.raises(ledger.AccountsHidden):
             ledger.sweep(engine)
+        for reading in WHOLE_BOOK:
+            with Session(engine) as session, pytest.raises(ledger.AccountsHidden):
+                reading(session)
 
 
 def test_the_workers_role_delivers_and_sweeps_every_account_under_row_level_security(roles: Roles) -> None:
