@@ -99,7 +99,7 @@ def list_grants(
     others. Raises `AccountNotFound`.
     """
     moment = clock() if at is None else to_moment(at)
-    state = read_present(session, account_id, moment, grants=True)
+    state = read_present(session, account_id, moment, grants=True, entries=ended)
     grants = dict(state.grants)
     if ended:
         for row in connection_of(session).execute(_ALL, {"account_id": account_id}):

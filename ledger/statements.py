@@ -88,7 +88,7 @@ def open_statement(
     if start is not None and start > end:
         raise CommandInvalid("since", "is after until. Give a period that ends after it begins.")
     _check_page(after, limit)
-    state = read_present(session, account_id, end - 1)
+    state = read_present(session, account_id, end - 1, entries=True)
     recorded_last = state.sequence - len(state.postings)
     connection = connection_of(session)
     before = 0 if start is None else sequence_before(connection, account_id, start, recorded_last)

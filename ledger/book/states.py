@@ -196,6 +196,7 @@ class AccountState(AccountRows):
     is_opened_here: bool = False
     is_accepted: bool = False
     is_retermed: bool = False
+    is_sketch: bool = False
     postings: list[Posting] = field(default_factory=list)
     cards_new: dict[str, RateCard] = field(default_factory=dict)
     starts_new: list[tuple[int, int, int]] = field(default_factory=list)
@@ -288,6 +289,8 @@ class AccountState(AccountRows):
         scope, key, digest = binding or ("", None, None)
         self.sequence += 1
         self.at = at
+        if self.is_sketch:
+            return SKETCHED
         posting = Posting(
             self.account_id, self.sequence, kind.value, at, recorded_at, scope, key, digest, reservation,
             encode_details(details), transfers, tuple(buckets), b"", details,
@@ -302,3 +305,7 @@ class AccountState(AccountRows):
         """Note that something comes due at a moment; None for never."""
         if moment is not None and (self.due_at is None or moment < self.due_at):
             self.due_at = moment
+
+
+SKETCHED = Posting("", 0, "", 0, 0, "", None, None, None, "{}", [], (), b"")
+"""Stands for the entries of a sketch."""

@@ -126,6 +126,7 @@ def _balance(state: AccountState, at: int) -> Balance:
     seen = state
     if state.due_at is not None and state.due_at <= at:
         seen = state.fork()
+        seen.is_sketch = True
         record_due(seen, at, at)
     return answers.balance(state.account_id, at, seen.buckets)
 

@@ -17,6 +17,7 @@ from ledger.book.states import AccountState, GrantState
 from ledger.model.cycles import Cycle
 from ledger.model.values import EntryKind, ReservationState
 from ledger.rules.settling import close_hold
+from ledger.rules.skipping import skip_periods
 from ledger.rules.spending import repayment
 
 _HOLD_LAPSES, _GRANT_ENDS, _GRANT_TAKES_EFFECT = range(3)
@@ -29,7 +30,10 @@ searched through for every period."""
 
 
 def record_due(state: AccountState, at: int, now: int) -> list[Posting]:
-    """Post an entry for everything that has come due by `at`, recorded at `now`. Answers the entries."""
+    """Post an entry for everything that has come due by `at`, recorded at `now`. Answers the entries.
+
+    In a sketch no entry is made, and periods in which nothing else happens are skipped.
+    """
     if state.due_at is None or state.due_at > at:
         return []
     first = len(state.postings)
@@ -43,6 +47,7 @@ def record_due(state: AccountState, at: int, now: int) -> list[Posting]:
     lots: Lots = {}
     for grant in state.grants.values():
         lots.setdefault(grant.allowance, []).append(grant)
+    is_skippable = state.is_sketch and _is_of_one_recurrence(state, events)
     while events:
         due, happening, number = heappop(events)
         moment = max(due, state.at)  # an account's time never goes back
@@ -53,7 +58,10 @@ def record_due(state: AccountState, at: int, now: int) -> list[Posting]:
         if happening == _GRANT_TAKES_EFFECT:
             changed = _take_effect(state, grant, moment, now)
         else:
-            changed = _end(state, lots, grant, due, moment, now)
+            head = _head(lots, grant) if is_skippable else None
+            is_renewal = head is not None and grant.expires_at == head.expires_at == due
+            changed = skip_periods(state, lots[head.allowance], head, due, at) if head and is_renewal else []
+            changed = changed or _end(state, lots, grant, due, moment, now)
         for again in changed:
             for event in _event_of(again, at):
                 heappush(events, event)
@@ -75,6 +83,14 @@ def _take_effect(state: AccountState, grant: GrantState, moment: int, now: int) 
     transfers = [(grant.number, SCHEDULED, AVAILABLE, amount), *repayment(state, grant, amount)]
     state.post(EntryKind.ACTIVATE, at=moment, recorded_at=now, details={}, transfers=transfers)
     return [grant]
+
+
+def _is_of_one_recurrence(state: AccountState, events: list[Event]) -> bool:
+    """True where all that is due are ends of lots of one recurrence."""
+    if any(happening != _GRANT_ENDS for _, happening, _ in events):
+        return False
+    allowances = {state.grants[number].allowance for _, _, number in events}
+    return len(allowances) == 1 and None not in allowances
 
 
 def _end(state: AccountState, lots: Lots, grant: GrantState, due: int, moment: int, now: int) -> list[GrantState]:

@@ -19,11 +19,14 @@ from ledger.storage.sessions import connection_of
 _READS_MAX = 8
 
 
-def read_present(session: Session, account_id: str, moment: int, *, grants: bool = False) -> AccountState:
+def read_present(
+    session: Session, account_id: str, moment: int, *, grants: bool = False, entries: bool = False
+) -> AccountState:
     """The account with everything that comes due by the moment recorded, in memory only.
 
-    With `grants` all its live grants are read; otherwise grants are read only where something comes due. Raises
-    `AccountNotFound`.
+    With `grants` all its live grants are read; otherwise grants are read only where something comes due. With
+    `entries` the state has an entry for each event; otherwise it is a sketch, which is worked out at once also for an
+    account that slept for years. Raises `AccountNotFound`.
     """
 
     def needs(state: AccountState) -> snapshots.Needs | None:
@@ -32,6 +35,7 @@ def read_present(session: Session, account_id: str, moment: int, *, grants: bool
         return snapshots.Needs({account_id}, moment, moment, all_grants={account_id} if grants else set())
 
     state = read_unlocked(session, account_id, needs)
+    state.is_sketch = not entries
     record_due(state, moment, moment)
     return state
 
