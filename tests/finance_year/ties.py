@@ -118,7 +118,13 @@ class Ties:
         return [str(finding) for finding in reprice(self.session)]
 
     def feed(self) -> list[str]:
-        """The feed gives every entry once, in order, with what it moved."""
+        """The feed gives every entry once, in order, with what it moved; it ends where the book lacks one."""
+        try:
+            return self._feed()
+        except ledger.AuditFailed as error:
+            return [str(error)]
+
+    def _feed(self) -> list[str]:
         last, moved, problems = dict[str, int](), dict[str, int](), list[str]()
         page = entries_since(self.session, limit=_PAGE)
         while page.entries:

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from ledger.book.answers import to_entry
-from ledger.errors import CommandInvalid
+from ledger.errors import AuditFailed, CommandInvalid, Finding
 from ledger.model.checks import check_limit
 from ledger.model.values import Entry
 from ledger.storage.history import read_windows
@@ -88,7 +88,8 @@ def entries_since(session: Session, cursor: Cursor | None = None, *, limit: int 
     """The next entries behind a cursor, at most `limit` of them; from the book's beginning without one.
 
     Accounts take turns from page to page, so that a busy one delays no other. A lapse that is due and not recorded yet
-    is not in the feed: run `ledger.expire_due` first. Raises `CommandInvalid`, also for the cursor of another book.
+    is not in the feed: run `ledger.expire_due` first. Raises `CommandInvalid`, also for the cursor of another book, and
+    `AuditFailed` where the book lacks an entry.
     """
     check_limit(limit, LIMIT_MAX)
     connection_to_all(session)
@@ -100,8 +101,10 @@ def entries_since(session: Session, cursor: Cursor | None = None, *, limit: int 
         missing.discard(account_id)
         first = positions.get(account_id, 0)
         seen = heads.get(account_id) if first else None
-        if first > size or (first == size and seen not in (None, head)):
-            raise CommandInvalid("cursor", f"is not of this book's account {account_id!r}. {_OTHER_BOOK}")
+        if first > size:
+            raise CommandInvalid("cursor", f"is ahead of this book's account {account_id!r}. {_OTHER_BOOK}")
+        if first == size and seen not in (None, head):
+            _entries(session, account_id, first, first, seen)
         last = min(size, first + limit - len(found))
         if last > first:
             entries = _entries(session, account_id, first, last, seen)
@@ -123,11 +126,13 @@ def _entries(session: Session, account_id: str, first: int, last: int, seen: str
         for window in read_windows(connection, account_id, after=before, last=last)
         for posting in window
     ]
-    if seen is None:
-        return entries
-    if not entries or entries[0].hash != seen:
+    if seen is not None and (not entries or entries[0].hash != seen):
         raise CommandInvalid("cursor", f"is not of this book's account {account_id!r}. {_OTHER_BOOK}")
-    return entries[1:]
+    if len(entries) != last - before:
+        raise AuditFailed(
+            [Finding(account_id, last, "entry_missing", f"entries {before + 1} to {last} are not all there")]
+        )
+    return entries if seen is None else entries[1:]
 
 
 _BEHIND = text(

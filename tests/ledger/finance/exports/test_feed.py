@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 import ledger
 from ledger.finance import Cursor, entries_since, stream_book
+from ledger.schema.triggers import remove_triggers
 
 
 def drain(engine: Engine, cursor: Cursor | None = None, limit: int = 7) -> tuple[list[tuple[str, int]], Cursor]:
@@ -103,3 +106,82 @@ def test_the_cursor_of_another_book_and_a_limit_of_none_are_refused(book: Engine
         for limit in (0, 1.5, True, 100_001):
             with pytest.raises(ledger.CommandInvalid, match="limit"):
                 entries_since(session, limit=limit)  # type: ignore[arg-type]
+
+
+def later_book(engine: Engine, count: int) -> None:
+    """Entries that another book has under the numbers of those that the cursor saw."""
+    with Session(engine) as session, session.begin():
+        for number in range(count):
+            ledger.adjust(session, "acme", -1, reason="after the restore", key=f"new-{number}")
+
+
+@pytest.mark.parametrize("written", [0, 1, 2, 3, 9])
+def test_a_cursor_from_before_a_restore_is_refused_however_the_book_grew_since(tmp_path: Path, written: int) -> None:
+    """Behind the cursor, level with it, and past it: nothing is skipped, and nothing is given twice."""
+    file, copy = tmp_path / "book.sqlite", tmp_path / "copy.sqlite"
+    engine = ledger.create_engine(f"sqlite:///{file}")
+    ledger.upgrade(engine)
+    with Session(engine) as session, session.begin():
+        ledger.open_account(session, "acme")
+        ledger.grant_credits(session, "acme", 100)
+    engine.dispose()
+    shutil.copy(file, copy)
+    with Session(engine) as session, session.begin():
+        for number in range(2):
+            ledger.reserve(session, "acme", 10, key=f"lost-{number}")
+    with Session(engine) as session:
+        cursor = Cursor.from_json(entries_since(session).cursor.to_json())
+    engine.dispose()
+    for end in ("-wal", "-shm"):
+        Path(f"{file}{end}").unlink(missing_ok=True)
+    shutil.copy(copy, file)
+    later_book(engine, written)
+    with Session(engine) as session, pytest.raises(ledger.CommandInvalid, match="begin anew") as refused:
+        entries_since(session, cursor)
+    assert refused.value.field == "cursor"
+    engine.dispose()
+
+
+def test_a_cursor_of_an_account_that_the_book_does_not_have_is_refused(session: Session, acme: str) -> None:
+    """The account was opened after the moment that was restored."""
+    read = entries_since(session).cursor
+    cursor = Cursor({**read.positions, "gone": 1}, read.after, {**read.heads, "gone": "00"})
+    with pytest.raises(ledger.CommandInvalid, match="'gone', which is not here"):
+        entries_since(session, cursor)
+
+
+def test_a_cursor_of_the_first_version_goes_on_where_it_was(session: Session, acme: str) -> None:
+    """It has no hashes; the page that follows gives one that has them."""
+    old = Cursor.from_json('{"after":"acme","positions":{"acme":1},"version":1}')
+    hold = ledger.reserve(session, acme, 1)
+    page = entries_since(session, old)
+    assert [entry.reservation_id for entry in page.entries] == [hold.reservation_id]
+    assert page.cursor.heads == {"acme": page.entries[-1].hash}
+    assert Cursor.from_json(page.cursor.to_json()) == page.cursor
+
+
+def test_a_book_that_lacks_an_entry_is_told_and_not_passed_over(session: Session, acme: str) -> None:
+    """The entry's row is gone; the account says that there is one."""
+    ledger.reserve(session, acme, 1)
+    remove_triggers(session.connection())
+    session.execute(text("DELETE FROM ledger_transfer WHERE sequence = 2"))
+    session.execute(text("DELETE FROM ledger_reservation"))
+    session.execute(text("DELETE FROM ledger_entry WHERE sequence = 2"))
+    with pytest.raises(ledger.AuditFailed, match="entries 1 to 2 are not all there"):
+        entries_since(session)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        '{"after":"","positions":{"acme":1},"version":2}',
+        '{"after":"","heads":{"acme":"xyz"},"positions":{"acme":1},"version":2}',
+        '{"after":"","heads":[],"positions":{"acme":1},"version":2}',
+        '{"after":"","heads":{},"positions":{"acme":1},"version":3}',
+    ],
+)
+def test_a_cursor_that_was_changed_is_refused(written: str) -> None:
+    """Heads that are no hashes, and versions that are not known."""
+    with pytest.raises(ledger.CommandInvalid) as refused:
+        Cursor.from_json(written)
+    assert refused.value.field == "cursor"
