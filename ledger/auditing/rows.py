@@ -29,6 +29,7 @@ from ledger.schema.tables import (
     UsageRow,
 )
 from ledger.storage import snapshots
+from ledger.storage.history import read_spans
 from ledger.storage.shapes import RowShape
 from ledger.storage.streams import fetch_raw
 
@@ -63,9 +64,6 @@ def _of_page(model: type[SQLModel]) -> str:
     )
 
 
-_IN_WINDOW = "AND sequence > {1} AND sequence <= {2} ORDER BY sequence"
-_ENTRIES = f"{_of_account(EntryRow)} {_IN_WINDOW} LIMIT {WINDOW}"
-_TRANSFERS = f"{_of_account(TransferRow)} {_IN_WINDOW}, ordinal"
 _RESERVATIONS = f"{_of_account(ReservationRow)} AND number > {{1}} AND number <= {{2}} ORDER BY number"
 _STARTS = f"{_of_account(OutboxRow)} AND number > {{1}} AND number <= {{2}} ORDER BY number"
 _OTHERS = ("ledger_grant", "ledger_card", "ledger_limit", "ledger_usage", "ledger_closing")
@@ -183,12 +181,11 @@ class StreamedRows:
 
     def spans(self, *, after: int, is_whole: bool) -> Iterator[Window]:
         """As `windows`, of the entries behind `after`; reservations and starts are read when `is_whole`."""
-        while after < self.last:
-            entries = fetch_raw(self.connection, _ENTRIES, (self.account_id, after, self.last))
-            end = entries[-1][_NUMBER] if len(entries) == WINDOW else self.last
+        spans = read_spans(self.connection, self.account_id, after=after, last=self.last, size=WINDOW)
+        for entries, transfers, end in spans:
             span = (self.account_id, after, end)
             also = (_RESERVATIONS, _STARTS) if is_whole else ()
-            yield Window.of(entries, *(fetch_raw(self.connection, each, span) for each in (_TRANSFERS, *also)))
+            yield Window.of(entries, transfers, *(fetch_raw(self.connection, each, span) for each in also))
             after = end
 
     def reservations(self, numbers: Iterable[int]) -> dict[int, StoredRow]:

@@ -12,43 +12,46 @@ from ledger.book.buckets import BALANCES, BUCKET_NUMBERS
 from ledger.book.postings import PostedTransfer, Posting
 from ledger.errors import AccountNotFound
 from ledger.model.checks import check_id
+from ledger.schema.tables import EntryRow, TransferRow
 from ledger.storage import queries
-from ledger.storage.queries import ENTRY
 from ledger.storage.rows import posting_of
 from ledger.storage.sessions import connection_of
+from ledger.storage.shapes import RowShape
 from ledger.storage.streams import fetch_raw
 
 WINDOW = 2000
 """The most entries in one window."""
 
-_OF_WINDOW = "WHERE account_id = {0} AND sequence > {1} AND sequence <= {2} ORDER BY sequence"
-_ENTRIES = f"SELECT {', '.join(column.name for column in ENTRY)} FROM ledger_entry {_OF_WINDOW} LIMIT {WINDOW}"
-_TRANSFERS = f"SELECT sequence, grant_number, source, target, amount FROM ledger_transfer {_OF_WINDOW}, ordinal"
+_IN_SPAN = "WHERE account_id = {0} AND sequence > {1} AND sequence <= {2} ORDER BY sequence"
+_ENTRIES = f"SELECT {', '.join(RowShape.of(EntryRow).columns)} FROM ledger_entry {_IN_SPAN} LIMIT {{3}}"
+_TRANSFERS = f"SELECT {', '.join(RowShape.of(TransferRow).columns)} FROM ledger_transfer {_IN_SPAN}, ordinal"
+
+
+def read_spans(
+    connection: Connection, account_id: str, *, after: int, last: int, size: int
+) -> Iterator[tuple[list[Any], list[Any], int]]:
+    """Rows of an account with sequence in (after, last]: at most `size` entries, their transfers, and the span's end.
+
+    A span lasts to its last entry, the final one to `last`, so that rows which belong to no entry are read as well.
+    """
+    while after < last:
+        entries = fetch_raw(connection, _ENTRIES, (account_id, after, last, size))
+        end = entries[-1][1] if len(entries) == size else last
+        yield entries, fetch_raw(connection, _TRANSFERS, (account_id, after, end)), end
+        after = end
 
 
 def read_windows(
-    connection: Connection,
-    account_id: str,
-    *,
-    after: int = 0,
-    last: int = 2**63 - 1,
+    connection: Connection, account_id: str, *, after: int = 0, last: int = 2**63 - 1
 ) -> Iterator[list[Posting]]:
     """An account's entries with sequence in (after, last], a window of up to 2,000 at a time."""
-    while True:
-        rows = fetch_raw(connection, _ENTRIES, (account_id, after, last))
-        if not rows:
-            return
-        end = rows[-1][1]
+    for entries, rows, _ in read_spans(connection, account_id, after=after, last=last, size=WINDOW):
         transfers: dict[int, list[PostedTransfer]] = {}
-        latest: int | None = None
-        taken: list[PostedTransfer] = []
-        for sequence, grant, source, target, amount in fetch_raw(connection, _TRANSFERS, (account_id, after, end)):
-            if sequence != latest:
-                latest, taken = sequence, []
-                transfers[sequence] = taken
-            taken.append((grant, BUCKET_NUMBERS[source], BUCKET_NUMBERS[target], amount))
-        yield [posting_of(row, transfers.get(row[1], [])) for row in rows]
-        after = end
+        for _, sequence, _, grant, source, target, amount in rows:
+            transfer = (grant, BUCKET_NUMBERS[source], BUCKET_NUMBERS[target], amount)
+            transfers.setdefault(sequence, []).append(transfer)
+        if entries:
+            yield [posting_of(row, transfers.get(row[1], [])) for row in entries]
 
 
 def read_keyed(connection: Connection, account_id: str, scope: str, key: str) -> Posting | None:

@@ -72,7 +72,7 @@ def test_windows_have_every_entry_after_one_and_up_to_another_once_with_its_tran
     session: Session, monkeypatch: pytest.MonkeyPatch, after: int, last: int, window: int
 ) -> None:
     """Of one account alone, each window as long as it may be."""
-    monkeypatch.setattr(history, "_ENTRIES", history._ENTRIES.replace(f"LIMIT {history.WINDOW}", f"LIMIT {window}"))
+    monkeypatch.setattr(history, "WINDOW", window)
     fill(session, "acme", 7)
     fill(session, "acme2", 3)
     windows = list(history.read_windows(session.connection(), "acme", after=after, last=last))

@@ -130,7 +130,7 @@ def test_lines_are_read_a_window_at_a_time(ran: Session, monkeypatch: pytest.Mon
         reads.append(1)
         return fetch(connection, statement, values)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(entries, "_ENTRIES", entries._ENTRIES.replace("LIMIT 2000", "LIMIT 2"))
+    monkeypatch.setattr(entries, "WINDOW", 2)
     monkeypatch.setattr(entries, "fetch_raw", counted)
     statement = read_statement(ran, "acme")
     assert reads == []
