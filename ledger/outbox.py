@@ -38,7 +38,7 @@ from ledger.model.values import ReservationState, StartState
 from ledger.storage.engines import BEGINS_IMMEDIATE
 from ledger.storage.history import require_account
 from ledger.storage.journal import OUTBOX_CHANGE
-from ledger.storage.sessions import connection_over, connection_to_all
+from ledger.storage.sessions import check_writable, connection_over, connection_to_all
 from ledger.storage.shapes import Write
 from ledger.storage.writes import execute_writes
 
@@ -140,6 +140,7 @@ def deliver_outbox(
         session, handler, at, _micros(pause, "pause"), _micros(pause_max, "pause_max"), check_limit(limit, LIMIT_MAX)
     )
     connection = connection_to_all(session)
+    check_writable(connection)
     if connection.dialect.name == "sqlite" and BEGINS_IMMEDIATE not in connection.info:
         # The host's own engine begins transactions late. A write, even of no row, takes the lock before the first read.
         connection.execute(text("UPDATE ledger_outbox SET attempts = attempts WHERE account_id = ''"))

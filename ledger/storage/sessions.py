@@ -39,6 +39,11 @@ def connection_of(session: Session) -> Connection:
         connection = session.connection()
     except UnboundExecutionError:
         raise SessionUnusable("is bound to no database. Pass `Session(engine)`.") from None
+    if connection.get_execution_options().get("schema_translate_map"):
+        raise SessionUnusable(
+            "has a schema_translate_map, which statements past SQLAlchemy do not follow. Put the ledger's schema on the"
+            " search_path of the role or of the connection instead."
+        )
     if connection.engine.pool not in _checked:
         check_dialect(connection.dialect)
         check_revision(connection)
@@ -49,12 +54,19 @@ def connection_of(session: Session) -> Connection:
 def writing_connection(session: Session) -> Connection:
     """The connection of a session, for a verb that writes. Raises what `connection_of` does."""
     connection = connection_of(session)
+    check_writable(connection)
+    return connection
+
+
+def check_writable(connection: Connection) -> None:
+    """Raise `SessionUnusable` for a connection on which a verb could not keep what it writes."""
     if BEGINS_IMMEDIATE not in connection.info and _commits_by_itself(connection):
         raise SessionUnusable(
             "is in AUTOCOMMIT, where a rollback undoes nothing. Pass a session of an engine with the default isolation"
             " level."
         )
-    return connection
+    if connection.get_execution_options().get("postgresql_readonly"):
+        raise SessionUnusable("is read-only (postgresql_readonly). Pass one that may write for a verb that writes.")
 
 
 def connection_to_all(session: Session) -> Connection:

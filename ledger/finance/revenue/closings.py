@@ -32,7 +32,7 @@ from ledger.model.checks import check_text
 from ledger.model.moments import from_moment, to_moment
 from ledger.schema.tables import ClosingRow
 from ledger.storage import queries
-from ledger.storage.sessions import connection_of, connection_to_all
+from ledger.storage.sessions import check_writable, connection_of, connection_to_all
 from ledger.storage.shapes import RowShape, Write
 from ledger.storage.writes import execute_writes
 
@@ -109,6 +109,7 @@ def close_period(
     check_text(by, "by")
     moment = clock() if at is None else to_moment(at)
     connection = connection_to_all(session)
+    check_writable(connection)
     _take_turn(connection)
     found = find_closing(session, asked)
     if found is not None:

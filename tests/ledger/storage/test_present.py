@@ -25,11 +25,19 @@ def test_what_has_come_due_by_the_moment_is_recorded_in_memory_only(
     session: Session, asleep: str, stored: Stored
 ) -> None:
     before = stored()
-    early, late = (present.read_present(session, asleep, to_moment(later(second))) for second in (0.5, 1))
+    early, late = (present.read_present(session, asleep, to_moment(later(second)), entries=True) for second in (0.5, 1))
     assert (early.sequence, early.buckets[1:3]) == (2, [6_000_000, 4_000_000])
     assert (late.sequence, late.buckets[1:3]) == (3, [10_000_000, 0])
     assert [posting.kind for posting in late.postings] == ["expire"]
     assert stored() == before
+
+
+def test_a_sketch_has_the_same_figures_and_no_entries(session: Session, asleep: str) -> None:
+    """What a reading of a balance needs; nothing is hashed for it."""
+    sketch = present.read_present(session, asleep, to_moment(later(1)))
+    whole = present.read_present(session, asleep, to_moment(later(1)), entries=True)
+    assert (sketch.buckets, sketch.sequence, sketch.at) == (whole.buckets, whole.sequence, whole.at)
+    assert sketch.postings == []
 
 
 def test_grants_are_read_where_they_are_asked_for_or_something_is_due(session: Session, asleep: str) -> None:

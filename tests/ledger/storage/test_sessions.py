@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 import ledger
+from ledger.finance import close_period
 from ledger.schema import migrations, revisions
 from ledger.schema.tables import AccountRow
 from tests.ledger.conftest import START
@@ -27,6 +28,14 @@ VERBS: dict[str, Callable[[Any], Any]] = {
     "audit": lambda session: list(ledger.audit(session)),
     "deliver_outbox": lambda session: ledger.deliver_outbox(session, print),
     "take_checkpoint": lambda session: ledger.take_checkpoint(session),
+}
+WRITING: dict[str, Callable[[Any], Any]] = {
+    "reserve": lambda session: ledger.reserve(session, "acme", 1),
+    "grant_credits": lambda session: ledger.grant_credits(session, "acme", 1),
+    "expire_due": lambda session: ledger.expire_due(session, account_id="acme"),
+    "open_account": lambda session: ledger.open_account(session, "new"),
+    "deliver_outbox": lambda session: ledger.deliver_outbox(session, print),
+    "close_period": lambda session: close_period(session, "2026-02", by="a test"),
 }
 GIVEN: dict[str, tuple[Callable[[Engine], Any], str]] = {
     "AsyncSession": (lambda engine: AsyncSession(), "run_sync"),
@@ -78,11 +87,56 @@ def test_in_autocommit_nothing_is_written_and_everything_is_read(
     for autocommits in (by_itself, sa.create_engine(engine.url).execution_options(isolation_level="AUTOCOMMIT")):
         with Session(autocommits) as other:
             assert ledger.get_balance(other, acme).available == 10
-            for command in (ledger.Reserve(acme, 1), ledger.GrantCredits(acme, 1)):
+            for name, verb in WRITING.items():
                 with pytest.raises(ledger.SessionUnusable, match="AUTOCOMMIT"):
-                    ledger.execute(other, [command])
+                    assert verb(other) is None, name
         autocommits.dispose()
     assert ledger.get_balance(session, acme).held == 0
+
+
+def test_a_read_only_transaction_is_read_and_not_written_in(postgresql_url: str) -> None:
+    """As its execution option says, before anything is sent."""
+    engine = ledger.create_engine(postgresql_url)
+    with Session(engine) as session, session.begin():
+        ledger.open_account(session, "acme", at=START)
+    with Session(engine.execution_options(postgresql_readonly=True)) as session:
+        assert ledger.get_balance(session, "acme").issued == 0
+        for name, verb in WRITING.items():
+            with pytest.raises(ledger.SessionUnusable, match="postgresql_readonly"):
+                assert verb(session) is None, name
+    engine.dispose()
+
+
+def test_a_schema_that_is_translated_is_refused_with_what_to_do(engine: Engine) -> None:
+    """Statements past SQLAlchemy would go to another schema than those through it."""
+    with Session(engine.execution_options(schema_translate_map={None: "billing"})) as session:
+        for name, verb in VERBS.items():
+            with pytest.raises(ledger.SessionUnusable, match="search_path"):
+                assert verb(session) is None, name
+
+
+def test_on_postgresql_the_tables_are_found_by_the_search_path(postgresql_url: str) -> None:
+    """Upgrade, verbs and audit in a schema that the connection's search_path names."""
+    owner = ledger.create_engine(postgresql_url)
+    with owner.begin() as connection:
+        connection.execute(text("CREATE SCHEMA billing"))
+    engine = ledger.create_engine(postgresql_url, connect_args={"options": "-c search_path=billing"})
+    try:
+        ledger.upgrade(engine)
+        with Session(engine) as session, session.begin():
+            ledger.open_account(session, "acme", at=START)
+            ledger.grant_credits(session, "acme", 5, at=START)
+            ledger.reserve(session, "acme", 2, at=START)
+        with Session(engine) as session:
+            assert ledger.get_balance(session, "acme").held == 2
+            assert list(ledger.audit(session)) == []
+        with Session(owner) as session:
+            assert ledger.list_accounts(session) == []
+    finally:
+        engine.dispose()
+        with owner.begin() as connection:
+            connection.execute(text("DROP SCHEMA billing CASCADE"))
+        owner.dispose()
 
 
 @pytest.mark.parametrize("found", [None, "0004", "9999"])
