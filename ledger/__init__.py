@@ -4,7 +4,7 @@ Verbs take the caller's `sqlalchemy.orm.Session` first, join its transaction, an
 `await session.run_sync(ledger.reserve, "acme", 5)`. Amounts are `Decimal` credits, moments aware datetimes.
 """
 
-from ledger.accounts import get_balance, list_accounts, open_account
+from ledger.accounts import get_balance, list_accounts, open_account, set_account
 from ledger.auditing.book import audit, require_clean
 from ledger.auditing.checkpoints import AccountMark, Checkpoint, take_checkpoint, verify_checkpoint
 from ledger.auditing.workers import audit_together
@@ -41,6 +41,7 @@ from ledger.errors import (
     CommandInvalid,
     CommitUnknown,
     DatabaseUnsupported,
+    EngineUnusable,
     Finding,
     GrantEnded,
     GrantNotFound,
@@ -102,13 +103,13 @@ from ledger.reservations import (
 from ledger.runs import find_launch, launch, settle_run
 from ledger.schema.hosting import include_name, include_object
 from ledger.schema.migrations import check_schema, current_revision, upgrade
-from ledger.schema.roles import role_script, set_account
+from ledger.schema.roles import role_script
 from ledger.statements import get_statement
 from ledger.storage.engines import create_engine, prepare_engine
 from ledger.storage.failures import is_retryable
 from ledger.storage.journal import execute
 from ledger.storage.transactions import run_transaction, run_transaction_async
-from ledger.sweeping import Sweep, sweep
+from ledger.sweeping import SweepReport, sweep
 
 __all__ = [
     "Account",
@@ -133,6 +134,7 @@ __all__ = [
     "CreditLine",
     "DatabaseUnsupported",
     "DeliveryReport",
+    "EngineUnusable",
     "Entry",
     "EntryKind",
     "ExpireDue",
@@ -189,7 +191,7 @@ __all__ = [
     "StartStanding",
     "StartState",
     "Statement",
-    "Sweep",
+    "SweepReport",
     "TransactionEnded",
     "Transfer",
     "adjust",

@@ -10,13 +10,15 @@ from sqlalchemy.orm import Session
 from ledger.book import answers
 from ledger.clock import clock
 from ledger.commands import OpenAccount
+from ledger.errors import CommandInvalid
 from ledger.model.checks import check_id
 from ledger.model.moments import to_moment
 from ledger.model.values import Account, Balance
+from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage.history import buckets_before
 from ledger.storage.journal import carry_out
 from ledger.storage.present import read_present
-from ledger.storage.sessions import connection_to_all
+from ledger.storage.sessions import connection_to_all, writing_connection
 
 
 def open_account(session: Session, account_id: str, *, at: datetime | None = None) -> Account:
@@ -41,3 +43,20 @@ def get_balance(session: Session, account_id: str, *, at: datetime | None = None
 def list_accounts(session: Session) -> list[str]:
     """The ids of all accounts, in order."""
     return list(connection_to_all(session).execute(text("SELECT account_id FROM ledger_account ORDER BY 1")).scalars())
+
+
+def set_account(session: Session, account_id: str) -> None:
+    """Name the account whose rows this transaction sees, under row-level security. The setting ends with it.
+
+    Raises `CommandInvalid` for a malformed id, and on a database other than PostgreSQL; `SessionUnusable` in
+    AUTOCOMMIT, where the setting would be gone at once.
+    """
+    check_id(account_id, "account_id")
+    connection = writing_connection(session)
+    if connection.dialect.name != "postgresql":
+        engine = connection.dialect.name
+        message = f"cannot be set on {engine}, which has no row-level security; use PostgreSQL, or leave the call out."
+        raise CommandInvalid("account_id", message)
+    connection.execute(
+        text("SELECT set_config(:name, :account_id, true)"), {"name": ACCOUNT_SETTING, "account_id": account_id}
+    )

@@ -17,10 +17,9 @@ from sqlalchemy.orm import Session
 from estimator.credits import from_micro
 from ledger.book import answers
 from ledger.book.answers import to_entry
-from ledger.book.buckets import AVAILABLE, BALANCES, CONSUMED, HELD, SCHEDULED
-from ledger.book.burning import CREDIT_LINE
+from ledger.book.buckets import BALANCES, CONSUMED
 from ledger.book.postings import genesis
-from ledger.book.states import AccountState, GrantState
+from ledger.book.states import AccountState
 from ledger.clock import clock
 from ledger.commands import Capture, GrantCredits, Reserve, SetCreditLine, SetLimit
 from ledger.errors import CommandInvalid, InsufficientCredits
@@ -250,11 +249,5 @@ class _Future:
             if posting.reservation is not None and state.holds[posting.reservation].state != "held":
                 del state.holds[posting.reservation]
         if state.postings:
-            state.grants = {number: grant for number, grant in state.grants.items() if _is_live(grant)}
+            state.grants = {number: grant for number, grant in state.grants.items() if grant.is_live}
             state.postings.clear()
-
-
-def _is_live(grant: GrantState) -> bool:
-    """True while operations look at a grant. The same condition as `tables.IS_LIVE`."""
-    left = grant.buckets[AVAILABLE] or grant.buckets[HELD] or grant.buckets[SCHEDULED]
-    return bool(left) or grant.kind == CREDIT_LINE or grant.recurrence is not None

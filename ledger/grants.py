@@ -104,7 +104,7 @@ def list_grants(
     if ended:
         for row in connection_of(session).execute(_ALL, {"account_id": account_id}):
             grants.setdefault(row[1], grant_of(row))
-    return [_standing(account_id, grants[number]) for number in sorted(grants)]
+    return [_standing(account_id, grants[number]) for number in sorted(grants) if ended or grants[number].is_live]
 
 
 _ALL = text(f"SELECT {', '.join(RowShape.of(GrantRow).columns)} FROM ledger_grant WHERE account_id = :account_id")

@@ -19,7 +19,7 @@ from ledger.storage.transactions import run_transaction
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
+class SweepReport:
     """What a sweep recorded: in how many accounts, how many holds and grants lapsed, and the credits of both."""
 
     accounts: int
@@ -29,7 +29,7 @@ class Sweep:
     expired: Decimal
 
 
-def sweep(engine: Engine, *, at: datetime | None = None, accounts_max: int = 20) -> Sweep:
+def sweep(engine: Engine, *, at: datetime | None = None, accounts_max: int = 20) -> SweepReport:
     """Record what has come due by a moment, now by default, in every account, and commit as it goes.
 
     Each transaction takes at most `accounts_max` accounts, so that a customer of one of them waits for a few
@@ -38,7 +38,7 @@ def sweep(engine: Engine, *, at: datetime | None = None, accounts_max: int = 20)
     """
     check_limit(accounts_max)
     until = from_moment(clock() if at is None else to_moment(at))
-    done = Sweep(0, 0, 0, Decimal(0), Decimal(0))
+    done = SweepReport(0, 0, 0, Decimal(0), Decimal(0))
     seen: set[str] = set()
 
     def work(session: Session) -> list[Expiry]:
@@ -53,8 +53,8 @@ def sweep(engine: Engine, *, at: datetime | None = None, accounts_max: int = 20)
     return done
 
 
-def _with(done: Sweep, recorded: Sequence[Expiry]) -> Sweep:
-    return Sweep(
+def _with(done: SweepReport, recorded: Sequence[Expiry]) -> SweepReport:
+    return SweepReport(
         done.accounts + len(recorded),
         done.reservations + sum(len(expiry.reservations) for expiry in recorded),
         done.grants + sum(len(expiry.grants) for expiry in recorded),

@@ -18,11 +18,12 @@ from sqlalchemy.orm import Session
 from ledger.auditing.account import AccountAudit, EntriesDone
 from ledger.auditing.rows import ACCOUNTS_PAGE, UNREADABLE, WINDOW, StreamedRows, list_columns, read_page
 from ledger.errors import AuditFailed, Finding
+from ledger.model.checks import check_id
 from ledger.model.moments import to_moment
 from ledger.storage import snapshots
 from ledger.storage.history import read_marks
 from ledger.storage.present import undisturbed
-from ledger.storage.sessions import connection_over
+from ledger.storage.sessions import check_missing, connection_over
 
 _ATTEMPTS_MAX = 5
 
@@ -49,6 +50,7 @@ def audit(
     cutoff = None if at is None else to_moment(at)
     report = progress or _unheard
     if account_id is not None:
+        check_id(account_id, "account_id")
         yield from audit_account(connection, account_id, cutoff, report)
         return
     last: str | None = None
@@ -141,6 +143,7 @@ def _read_account(
     except UNREADABLE as error:
         return [Finding(account_id, None, "account_unreadable", f"its row cannot be read ({error})")], None
     if account_id not in accounts:
+        check_missing(connection)
         return [Finding(account_id, None, "account_missing", "the account has no row; restore it from a backup")], None
     state = accounts[account_id]
     rows = StreamedRows(connection, account_id, state.sequence)

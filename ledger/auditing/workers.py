@@ -24,9 +24,12 @@ from ledger.auditing.book import Listed, audit_account, audit_gap, audit_page, l
 from ledger.auditing.rows import HASH, UNREADABLE, StreamedRows
 from ledger.book.postings import genesis
 from ledger.errors import Finding
+from ledger.model.checks import check_id
 from ledger.model.moments import to_moment
+from ledger.schema.databases import check_engine
 from ledger.storage import history, snapshots
 from ledger.storage.driver import driver_cursor
+from ledger.storage.sessions import check_ready, check_sees_all
 
 PORTION_ENTRIES = 50_000
 """A portion takes some tenths of a second; an account of so many entries is a portion by itself."""
@@ -51,13 +54,19 @@ def audit_together(
     Each process opens connections of its own by the engine's URL alone, so a SQLite database in memory cannot be
     audited. A script calls it under `if __name__ == "__main__":`, like everything that starts processes.
     """
+    check_engine(engine)
     cutoff = None if at is None else to_moment(at)
+    if account_id is not None:
+        check_id(account_id, "account_id")
     context = multiprocessing.get_context("forkserver")
     done = context.Value("q", 0)
     with ProcessPoolExecutor(workers, context, _prepare, (engine.url, done)) as pool:
         reader = reading_engine(engine.url)
         try:
             with reader.connect() as connection:
+                check_ready(connection)
+                if account_id is None:
+                    check_sees_all(connection)
                 giants = _giants(connection, account_id)
                 share = _Share(pool, cutoff, workers, done, progress)
                 share.begin(giants, _total(connection, account_id))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ledger.book.buckets import AVAILABLE, EXPIRED, ISSUED, OWED, REVOKED
+from ledger.book.buckets import AVAILABLE, EXPIRED, HELD, ISSUED, OWED, REVOKED, SCHEDULED
 from ledger.book.burning import CREDIT_LINE, PAID, BurnKey, burn_key
 from ledger.book.postings import PostedTransfer, Posting, chain_hash, encode_details
 from ledger.model.values import EntryKind
@@ -44,6 +44,12 @@ class GrantState:
     def fork(self) -> GrantState:
         """A copy that changes independently. Scope and recurrence are shared: rules replace them, never change them."""
         return replace(self, buckets=self.buckets.copy())
+
+    @property
+    def is_live(self) -> bool:
+        """True while operations look at the grant: with credits left, the credit line, or what recurs."""
+        left = self.buckets[AVAILABLE] or self.buckets[HELD] or self.buckets[SCHEDULED]
+        return bool(left) or self.kind == CREDIT_LINE or self.recurrence is not None
 
     def lapsed(self, at: int) -> bool:
         """True from the moment of expiry on."""

@@ -20,6 +20,7 @@
       CommitUnknown              503                           repeat with the same keys
       SchemaMismatch             500  .found .expected         run `credits db upgrade`
       SessionUnusable            500             pass a session as the message says
+      EngineUnusable             500                          pass an engine as the message says
       DatabaseUnsupported        500  .dialect .driver         use a driver that the message names
       AccountsHidden             500  .role                   use a role that sees all accounts
       TransactionEnded           500             do not end the transaction that the ledger was given
@@ -39,6 +40,7 @@ from ledger.errors.operations import (
     BatcherClosed,
     CommitUnknown,
     DatabaseUnsupported,
+    EngineUnusable,
     NotCarriedOut,
     OutcomeUnknown,
     QueueFull,
@@ -74,6 +76,7 @@ __all__ = [
     "CommandInvalid",
     "CommitUnknown",
     "DatabaseUnsupported",
+    "EngineUnusable",
     "Finding",
     "GrantEnded",
     "GrantNotFound",

@@ -61,6 +61,15 @@ class SessionUnusable(LedgerError):
         super().__init__(f"The session {problem}")
 
 
+class EngineUnusable(LedgerError):
+    """What was given as an engine is none, or one that cannot keep what the ledger promises."""
+
+    code = "engine_unusable"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"The engine {problem}")
+
+
 class DatabaseUnsupported(LedgerError):
     """The ledger does not work with this database or this driver."""
 

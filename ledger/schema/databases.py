@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Dialect
+from sqlalchemy import Dialect, Engine
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import NoSuchModuleError
 
-from ledger.errors import DatabaseUnsupported
+from ledger.errors import DatabaseUnsupported, EngineUnusable
 
 SUPPORTED = {
     ("postgresql", "psycopg"): "postgresql+psycopg",
@@ -14,6 +14,19 @@ SUPPORTED = {
     ("sqlite", "aiosqlite"): "sqlite+aiosqlite",
 }
 """By dialect and driver, how a URL begins that names them. `psycopg` is for `Engine` and `AsyncEngine` alike."""
+
+
+def check_engine(given: object) -> Engine:
+    """The engine that was given. Raises `EngineUnusable` for anything else, and `DatabaseUnsupported`."""
+    if isinstance(given, Engine):
+        check_dialect(given.dialect)
+        return given
+    kind = type(given).__name__
+    if isinstance(getattr(given, "sync_engine", None), Engine):
+        remedy = "Pass its `sync_engine`, or call the function for async engines."
+    else:
+        remedy = "Make one: `engine = ledger.create_engine(url)`."
+    raise EngineUnusable(f"is of type {kind}, and a sqlalchemy.Engine is expected. {remedy}")
 
 
 def check_dialect(dialect: Dialect) -> None:

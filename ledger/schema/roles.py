@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import text
-from sqlalchemy.orm import Session
-
 from ledger.errors import CommandInvalid
-from ledger.model.checks import check_id, check_text
+from ledger.model.checks import check_text
 from ledger.schema.revisions import VERSION_TABLE
 from ledger.schema.tables import UPDATED_COLUMNS, metadata
 
@@ -59,22 +56,6 @@ def role_script(
         for table in metadata.tables:
             lines += _policies(table, app, reader, works)
     return "\n".join(["DO $ledger$ BEGIN", *lines, "END $ledger$;"]) + "\n"
-
-
-def set_account(session: Session, account_id: str) -> None:
-    """Name the account whose rows this transaction sees, under row-level security. The setting ends with it.
-
-    Raises `CommandInvalid` for a malformed id, and on a database other than PostgreSQL.
-    """
-    check_id(account_id, "account_id")
-    connection = session.connection()
-    if connection.dialect.name != "postgresql":
-        engine = connection.dialect.name
-        message = f"cannot be set on {engine}, which has no row-level security; use PostgreSQL, or leave the call out."
-        raise CommandInvalid("account_id", message)
-    connection.execute(
-        text("SELECT set_config(:name, :account_id, true)"), {"name": ACCOUNT_SETTING, "account_id": account_id}
-    )
 
 
 def _check_name(name: str, field: str) -> None:

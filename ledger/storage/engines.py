@@ -8,7 +8,7 @@ import sqlalchemy
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL, make_url
 
-from ledger.schema.databases import check_dialect, check_url
+from ledger.schema.databases import check_engine, check_url
 from ledger.storage.driver import driver_cursor
 
 BEGINS_IMMEDIATE = "ledger_begins_immediate"
@@ -43,7 +43,7 @@ def prepare_engine(engine: Engine) -> Engine:
     cursor and `handle_error` events of SQLAlchemy do not show them, and errors do not quote them. The database's log
     shows them. Raises `DatabaseUnsupported`.
     """
-    check_dialect(engine.dialect)
+    check_engine(engine)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_immediate)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from ledger.book.states import AccountState
 from ledger.errors import AccountNotFound
+from ledger.model.checks import check_id
 from ledger.rules import record_due
 from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage import snapshots
@@ -28,6 +29,8 @@ def read_present(
     `entries` the state has an entry for each event; otherwise it is a sketch, which is worked out at once also for an
     account that slept for years. Raises `AccountNotFound`.
     """
+
+    check_id(account_id, "account_id")
 
     def needs(state: AccountState) -> snapshots.Needs | None:
         if not grants and (state.due_at is None or state.due_at > moment):
@@ -76,8 +79,9 @@ def undisturbed(connection: Connection, account_id: str) -> Iterator[Connection]
     """A connection on which an account stays as it is, for a reading that writers kept overtaking.
 
     On PostgreSQL a second connection, which sees what is committed at one moment, takes no lock and cannot write. What
-    the writers change is not changed by this transaction, which would hold the lock of the account. It has the role
-    and the account that this transaction was given. On SQLite the same connection, with the lock of the file.
+    the writers change is not changed by this transaction, which would hold the lock of the account. It has the role,
+    the search_path and the account that this transaction was given. On SQLite the same connection, with the lock of
+    the file.
     """
     if connection.dialect.name == "sqlite":
         snapshots.lock_accounts(connection, [account_id])
@@ -86,7 +90,7 @@ def undisturbed(connection: Connection, account_id: str) -> Iterator[Connection]
     given = connection.execute(_GIVEN, {"name": ACCOUNT_SETTING}).one()
     options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     with connection.engine.connect().execution_options(**options) as beside, beside.begin():
-        for name, value in (("role", given.role), (ACCOUNT_SETTING, given.account_id)):
+        for name, value in (("role", given.role), ("search_path", given.path), (ACCOUNT_SETTING, given.account_id)):
             if value:
                 beside.execute(_GIVE, {"name": name, "value": value})
         yield beside
@@ -94,6 +98,6 @@ def undisturbed(connection: Connection, account_id: str) -> Iterator[Connection]
 
 _GIVEN = text(
     "SELECT CASE WHEN current_user <> session_user THEN current_user END AS role,"
-    " current_setting(:name, true) AS account_id"
+    " current_setting(:name, true) AS account_id, current_setting('search_path') AS path"
 )
 _GIVE = text("SELECT set_config(:name, :value, true)")

@@ -44,11 +44,16 @@ def connection_of(session: Session) -> Connection:
             "has a schema_translate_map, which statements past SQLAlchemy do not follow. Put the ledger's schema on the"
             " search_path of the role or of the connection instead."
         )
+    check_ready(connection)
+    return connection
+
+
+def check_ready(connection: Connection) -> None:
+    """Raise `DatabaseUnsupported` or `SchemaMismatch`; looked at once for each pool of connections."""
     if connection.engine.pool not in _checked:
         check_dialect(connection.dialect)
         check_revision(connection)
         _checked.add(connection.engine.pool)
-    return connection
 
 
 def writing_connection(session: Session) -> Connection:
@@ -76,22 +81,37 @@ def connection_to_all(session: Session) -> Connection:
     does.
     """
     connection = connection_of(session)
-    if connection.dialect.name == "postgresql":
-        role = connection.execute(_HIDDEN_FROM).scalar_one()
-        if role is not None:
-            raise AccountsHidden(role)
+    check_sees_all(connection)
     return connection
 
 
-# A policy without a condition on the rows shows all of them. Where `set_account` named an account for the transaction,
-# that account's rows are what was asked for.
+def check_sees_all(connection: Connection) -> None:
+    """Raise `AccountsHidden` where row-level security hides accounts from the connection's role.
+
+    Where `set_account` named an account for the transaction, that account's rows are what was asked for.
+    """
+    if connection.dialect.name == "postgresql":
+        role, account_id = connection.execute(_HIDDEN_FROM).one()
+        if role is not None and not account_id:
+            raise AccountsHidden(role)
+
+
+def check_missing(connection: Connection) -> None:
+    """Raise `AccountsHidden` where an account that was not found may be hidden from the connection's role."""
+    if connection.dialect.name == "postgresql":
+        role, _ = connection.execute(_HIDDEN_FROM).one()
+        if role is not None:
+            raise AccountsHidden(role)
+
+
+# A policy without a condition on the rows shows all of them, unless a restrictive one takes some away.
 _HIDDEN_FROM = text(
     "SELECT CASE WHEN row_security_active('ledger_account')"
-    f" AND coalesce(current_setting('{ACCOUNT_SETTING}', true), '') = '' AND NOT EXISTS ("
-    " SELECT FROM pg_policy p WHERE p.polrelid = 'ledger_account'::regclass AND p.polpermissive"
-    " AND p.polcmd IN ('r', '*') AND pg_get_expr(p.polqual, p.polrelid) = 'true' AND EXISTS ("
-    " SELECT FROM unnest(p.polroles) AS r(role) WHERE role = 0 OR pg_has_role(current_user, role, 'USAGE')))"
-    " THEN current_user END"
+    " AND NOT coalesce((SELECT bool_or(p.polpermissive AND pg_get_expr(p.polqual, p.polrelid) = 'true')"
+    " AND bool_and(p.polpermissive) FROM pg_policy p WHERE p.polrelid = 'ledger_account'::regclass"
+    " AND p.polcmd IN ('r', '*') AND EXISTS (SELECT FROM unnest(p.polroles) AS r(role)"
+    " WHERE role = 0 OR pg_has_role(current_user, role, 'USAGE'))), false) THEN current_user END,"
+    f" current_setting('{ACCOUNT_SETTING}', true)"
 )
 
 
@@ -107,6 +127,9 @@ def _binds(session: Session) -> Any:
 
 def _commits_by_itself(connection: Connection) -> bool:
     """True where the driver commits every statement; asks the driver, not the server."""
+    driver = connection.connection.driver_connection
+    if connection.dialect.name == "sqlite" and driver is not None and driver.in_transaction:
+        return False  # the host begins transactions itself, which SQLite's driver takes for none
     return connection.dialect.detect_autocommit_setting(connection.connection.dbapi_connection)  # type: ignore[arg-type]
 
 

@@ -12,7 +12,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ledger.errors import CommitUnknown, TransactionEnded
+from ledger.errors import CommitUnknown, EngineUnusable, TransactionEnded
+from ledger.schema.databases import check_engine
 from ledger.storage.failures import is_lost, is_retryable, was_rolled_back
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def run_transaction(
     that every command in `work` carries a key, the work is repeated, and what was committed is answered as a replay.
     Without it, and where repeating fails too, this raises `CommitUnknown`. Any other error is raised as it is.
     """
+    check_engine(engine)
     retries = Retries(attempts, keyed)
     while True:
         is_committing = False
@@ -67,6 +69,10 @@ async def run_transaction_async(
     # Needs greenlet, which an installation without the extra `async` does not have.
     from sqlalchemy.ext.asyncio import AsyncSession
 
+    if not isinstance(getattr(engine, "sync_engine", None), Engine):
+        raise EngineUnusable(
+            f"is of type {type(engine).__name__}, and an AsyncEngine is expected. Use `run_transaction`."
+        )
     retries = Retries(attempts, keyed)
     while True:
         is_committing = False

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from ledger.book.answers import to_entry
 from ledger.errors import AuditFailed, CommandInvalid, Finding
-from ledger.model.checks import check_limit
+from ledger.model.checks import check_limit, is_storable
 from ledger.model.values import Entry
 from ledger.storage.history import read_windows
 from ledger.storage.sessions import connection_of, connection_to_all
@@ -93,7 +93,10 @@ def entries_since(session: Session, cursor: Cursor | None = None, *, limit: int 
     """
     check_limit(limit, LIMIT_MAX)
     connection_to_all(session)
+    if cursor is not None and not isinstance(cursor, Cursor):
+        raise CommandInvalid("cursor", f"is a {type(cursor).__name__}; read one with `Cursor.from_json`.")
     given = cursor or Cursor()
+    _check_cursor(given)
     positions, heads, after = dict(given.positions), dict(given.heads), given.after
     found: list[Entry] = []
     missing = set(positions)
@@ -105,6 +108,8 @@ def entries_since(session: Session, cursor: Cursor | None = None, *, limit: int 
             raise CommandInvalid("cursor", f"is ahead of this book's account {account_id!r}. {_OTHER_BOOK}")
         if first == size and seen not in (None, head):
             _entries(session, account_id, first, first, seen)
+        if first == size and first:
+            heads.setdefault(account_id, head)
         last = min(size, first + limit - len(found))
         if last > first:
             entries = _entries(session, account_id, first, last, seen)
@@ -115,6 +120,13 @@ def entries_since(session: Session, cursor: Cursor | None = None, *, limit: int 
     if missing:
         raise CommandInvalid("cursor", f"names account {min(missing)!r}, which is not here. {_OTHER_BOOK}")
     return FeedPage(tuple(found), Cursor(positions, after, heads), is_last=True)
+
+
+def _check_cursor(cursor: Cursor) -> None:
+    positions = cursor.positions.values()
+    is_sound = all(isinstance(last, int) and not isinstance(last, bool) and last >= 0 for last in positions)
+    if not is_sound or not isinstance(cursor.after, str) or not is_storable(cursor.after):
+        raise CommandInvalid("cursor", _UNREADABLE)
 
 
 def _entries(session: Session, account_id: str, first: int, last: int, seen: str | None) -> list[Entry]:

@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
-from ledger.errors import SchemaMismatch
-from ledger.schema.databases import check_dialect
+from ledger.errors import EngineUnusable, SchemaMismatch
+from ledger.schema.databases import check_dialect, check_engine
 from ledger.schema.revisions import HEAD, VERSION_TABLE, check_revision, read_revision
 from ledger.schema.triggers import install_triggers, remove_triggers
 
@@ -29,14 +29,18 @@ def upgrade(bind: Engine | Connection, *, triggers: bool = True) -> str:
     joins that connection's transaction and does not commit (async: `await connection.run_sync(ledger.upgrade)`). A
     host's own Alembic revision may call it with `op.get_bind()`. Raises `DatabaseUnsupported`, `SchemaMismatch`.
     """
-    check_dialect(bind.dialect)
     if isinstance(bind, Connection):
+        check_dialect(bind.dialect)
         return _upgrade(bind, triggers)
-    with bind.begin() as connection:
+    with check_engine(bind).begin() as connection:
         return _upgrade(connection, triggers)
 
 
 def _upgrade(connection: Connection, triggers: bool) -> str:
+    if connection.dialect.name == "postgresql":
+        driver = connection.connection.dbapi_connection
+        if driver is not None and connection.dialect.detect_autocommit_setting(driver):
+            raise EngineUnusable("is in AUTOCOMMIT, where a failed upgrade is half done. Leave it out.")
     take_turn(connection)
     run_revisions(connection)
     (install_triggers if triggers else remove_triggers)(connection)
@@ -81,16 +85,16 @@ def take_turn(connection: Connection) -> None:
 
 def current_revision(bind: Engine | Connection) -> str | None:
     """The revision that the database's ledger schema is at; None where it has no ledger tables."""
-    if isinstance(bind, Engine):
-        with bind.connect() as connection:
-            return read_revision(connection)
-    return read_revision(bind)
+    if isinstance(bind, Connection):
+        return read_revision(bind)
+    with check_engine(bind).connect() as connection:
+        return read_revision(connection)
 
 
 def check_schema(bind: Engine | Connection) -> None:
     """Raise `SchemaMismatch` unless the database's schema is the one this version works with."""
-    if isinstance(bind, Engine):
-        with bind.connect() as connection:
-            check_revision(connection)
-    else:
+    if isinstance(bind, Connection):
         check_revision(bind)
+        return
+    with check_engine(bind).connect() as connection:
+        check_revision(connection)
