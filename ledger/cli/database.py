@@ -35,6 +35,20 @@ LOCK_SECONDS = 5
 
 _EXAMPLES = "Give one such as sqlite:///credits.sqlite or postgresql+psycopg://user@host/name"
 _DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgres", "postgresql+psycopg"})
+_SHOWN = frozenset(
+    {
+        "host",
+        "hostaddr",
+        "port",
+        "sslmode",
+        "sslrootcert",
+        "application_name",
+        "connect_timeout",
+        "target_session_attrs",
+    }
+)
+"""Parts of a URL's query that hold no secret."""
+
 _SENTENCES_OF_SQLITE = {
     Failure.LOCKED: "is locked by another process. Try again when that process is done",
     Failure.NO_DATABASE: "is not a SQLite database. Name another file",
@@ -55,6 +69,9 @@ def parse_url(text: str) -> URL:
     except (ArgumentError, ValueError):
         # The text is not repeated: it may hold a password.
         raise CommandFailed("database_url_invalid", f"The database URL cannot be read. {_EXAMPLES}.") from None
+    if "@" in (url.host or ""):
+        message = "The database URL has two @. Write an @ of the user or the password as %40."
+        raise CommandFailed("database_url_invalid", message)
     if url.drivername not in _DRIVERS:
         message = f"No ledger can be kept in {url.drivername!r}. {_EXAMPLES}."
         raise CommandFailed("database_url_invalid", message)
@@ -65,8 +82,8 @@ def parse_url(text: str) -> URL:
 
 
 def shown_url(url: URL) -> str:
-    """A URL as it may be shown: a password is starred, also one in its query."""
-    starred = {name: "***" for name in url.query if "pass" in name.lower()}
+    """A URL as it may be shown: its password is starred, and of its query all but what is known to be no secret."""
+    starred = {name: "***" for name in url.query if name not in _SHOWN}
     text = url.update_query_dict(starred).render_as_string(hide_password=True)
     return text.replace("%2A%2A%2A", "***")
 

@@ -91,3 +91,16 @@ def test_grants_are_listed_with_where_their_credits_are(session: Session, empty:
     assert (seen.consumed, seen.expired, seen.recurring_id, seen.revoked_at) == (1, 6, None, None)
     with pytest.raises(ledger.AccountNotFound):
         ledger.list_grants(session, "nobody")
+
+
+def test_a_grant_that_ended_is_listed_only_where_ended_ones_are_asked_for(session: Session, empty: str) -> None:
+    """Whether or not its end has been recorded, and with the expiry that it had."""
+    ledger.grant_credits(session, empty, 5, expires_at=later(days=1), at=START)
+    ledger.grant_credits(session, empty, 5, recurrence=ledger.Recurrence("day"), at=START)
+    for recorded in (False, True):
+        if recorded:
+            ledger.expire_due(session, account_id=empty, at=later(days=400))
+        live = ledger.list_grants(session, empty, at=later(days=400))
+        assert [(grant.available, grant.expires_at) for grant in live] == [(5, later(days=401))]
+        ended = ledger.list_grants(session, empty, at=later(days=400), ended=True)
+        assert [grant.expires_at for grant in ended[:2]] == [later(days=1), later(days=1)]

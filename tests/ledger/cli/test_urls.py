@@ -17,6 +17,9 @@ URLS = [
     f"postgresql+psycopg://billing@host:1/credits?sslpassword={SECRET}&sslmode=disable",
     f"postgresql+psycopg://billing:{SECRET}@/credits?password={SECRET}&host=127.0.0.1&port=1",
     f"sqlite:///book.sqlite?password={SECRET}",
+    f"postgresql+psycopg://billing@/credits?host=127.0.0.1&port=1&pwd={SECRET}",
+    f"postgresql+psycopg://billing@host/credits?options=-c%20x.y={SECRET}",
+    f"postgresql+psycopg://billing@host/credits?oauth_client_secret={SECRET}",
 ]
 
 
@@ -42,3 +45,12 @@ def test_a_command_that_cannot_reach_its_database_names_it_without_its_password(
 def test_a_source_that_is_no_url_is_shown_as_it_is() -> None:
     """A file of records has no secret in its name."""
     assert _name("balance.csv") == "balance.csv"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_password_with_an_at_sign_is_refused_unseen(as_json: bool) -> None:
+    """It would be taken for a part of the host, and be shown and looked up as such."""
+    url = f"postgresql+psycopg://bob:p@{SECRET}@localhost/credits"
+    said = Credits(url)("balance", "acme", *(["--json"] if as_json else []), status=2)
+    assert SECRET not in said
+    assert "%40" in said

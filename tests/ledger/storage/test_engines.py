@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import Session, sessionmaker
 
 import ledger
 from ledger.storage import engines
@@ -86,4 +91,58 @@ def test_options_of_an_engine_are_passed_on() -> None:
     engine = ledger.create_engine("sqlite://", echo=False, pool_pre_ping=True)
     assert engine.pool._pre_ping
     assert ledger.create_engine("postgresql+psycopg://host/database", pool_size=3).pool.size() == 3  # type: ignore[attr-defined]
+    engine.dispose()
+
+
+ENTRANCES: dict[str, Callable[[Any], Any]] = {
+    "prepare_engine": ledger.prepare_engine,
+    "upgrade": ledger.upgrade,
+    "current_revision": ledger.current_revision,
+    "check_schema": ledger.check_schema,
+    "run_transaction": lambda given: ledger.run_transaction(given, ledger.list_accounts),
+    "sweep": ledger.sweep,
+    "audit_together": lambda given: list(ledger.audit_together(given)),
+}
+
+
+@pytest.mark.parametrize("name", ENTRANCES)
+def test_what_is_no_engine_is_refused_with_what_to_give(sqlite_url: str, name: str) -> None:
+    """An async engine, a session, a URL, None: before anything is sent."""
+    asynchronous = create_async_engine(sqlite_url.replace("sqlite:", "sqlite+aiosqlite:"))
+    for given in (asynchronous, Session(), sessionmaker(), sqlite_url, None):
+        with pytest.raises(ledger.EngineUnusable, match=r"sync_engine|create_engine"):
+            ENTRANCES[name](given)
+
+
+def test_a_transaction_of_a_connection_is_not_taken_for_one_of_an_engine(engine: Engine) -> None:
+    """Its owner commits it, or not; what was answered would not be committed."""
+    with engine.connect() as connection:
+        for verb in (ledger.sweep, lambda given: ledger.run_transaction(given, ledger.list_accounts)):
+            with pytest.raises(ledger.EngineUnusable, match="Connection"):
+                verb(connection)
+
+
+def test_an_async_transaction_asks_for_an_async_engine(engine: Engine) -> None:
+    """And says which function is for the others."""
+    with pytest.raises(ledger.EngineUnusable, match="run_transaction"):
+        asyncio.run(ledger.run_transaction_async(engine, ledger.list_accounts))  # type: ignore[arg-type]
+
+
+def test_an_upgrade_in_autocommit_is_refused(postgresql_url: str) -> None:
+    """A revision that fails would leave half of what it makes."""
+    engine = sa.create_engine(ledger.create_engine(postgresql_url).url, isolation_level="AUTOCOMMIT")
+    with pytest.raises(ledger.EngineUnusable, match="AUTOCOMMIT"):
+        ledger.upgrade(engine)
+    engine.dispose()
+
+
+def test_a_sqlite_engine_whose_host_begins_transactions_is_no_autocommit(sqlite_url: str) -> None:
+    """The driver begins none, the host's event does: a rollback undoes what a verb wrote."""
+    engine = sa.create_engine(sqlite_url)
+    sa.event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    with Session(engine) as session:
+        ledger.open_account(session, "acme")
+        session.rollback()
+        assert ledger.list_accounts(session) == []
     engine.dispose()
