@@ -5,7 +5,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-NOT_INSTALLED = {"benchmarks", "spark"}
+NOT_INSTALLED = {"benchmarks", "dev", "docs", "spark"}
 
 
 def main() -> None:
