@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import json.encoder
 from hashlib import sha256
+from typing import Any
 
 VERSION = 2
 """Of the hashed text. Version 1 was the `repr` of the parts, which depends on the interpreter's Unicode tables."""
 
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), sort_keys=True).encode
+_quote = json.encoder.encode_basestring_ascii
+
+
+def _json(part: Any) -> str:
+    """A part as canonical JSON: a command has few and plain ones, and setting an encoder up takes longer than these."""
+    kind = part.__class__
+    if kind is str:
+        return _quote(part)
+    if kind is int:
+        return str(part)
+    if kind is tuple:
+        return f"[{','.join(map(_json, part))}]"
+    return "null" if part is None else _encode(part)
 
 
 class Digest:
@@ -18,7 +32,7 @@ class Digest:
 
     def __init__(self, *parts: object) -> None:
         self._parts = parts
-        self.value: bytes = sha256(_encode([VERSION, *parts]).encode()).digest()
+        self.value: bytes = sha256(_json((VERSION, *parts)).encode()).digest()
 
     @classmethod
     def made(cls, value: bytes) -> Digest:

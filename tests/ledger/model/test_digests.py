@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
@@ -107,3 +108,13 @@ def test_the_digest_of_the_first_version_is_computed_as_it_was() -> None:
     one, other = Digest("reserve", 2_500_000, ("grace", 1)), Digest("reserve", 2_500_000, "grace", 1)
     assert one.earlier != other.earlier
     assert one != other
+
+
+def test_what_is_hashed_is_json_without_spaces_in_ascii() -> None:
+    """Any reader of JSON can compute it, whatever the parts hold."""
+    parts = ['é\u2028\ud83e\udee9 "\\', 0, -5, 2**63 - 1, None, True, False, ["a", ["b", None, 1]], []]
+    text = json.dumps([2, *parts], ensure_ascii=True, separators=(",", ":"))
+    assert Digest(*(tuple(part) if isinstance(part, list) else part for part in parts)).value == (
+        sha256(text.encode()).digest()
+    )
+    assert Digest(*parts).value == sha256(text.encode()).digest()
