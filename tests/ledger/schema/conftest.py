@@ -1,14 +1,18 @@
-"""Databases without tables."""
+"""Databases without tables, and one with roles."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 import ledger
+from tests.ledger.schema.roles import Roles
+from tests.ledger.verbs import fill
 from tests.postgres import Databases
 
 
@@ -21,3 +25,17 @@ def empty(request: pytest.FixtureRequest, postgres: Databases, tmp_path: Path) -
     engine.dispose()
     if request.param == "postgresql":
         postgres.drop(url)
+
+
+@pytest.fixture
+def roles(postgresql_url: str) -> Iterator[Roles]:
+    """Two accounts with rows in every table, and two roles whose names are hard to quote."""
+    owner = ledger.create_engine(postgresql_url)
+    found = Roles(
+        postgresql_url, owner, f'app "it\'s" %s\\ {uuid4().hex}', f"reader {uuid4().hex}", f"worker {uuid4().hex}"
+    )
+    with Session(owner) as session, session.begin():
+        found.accounts = {name: fill(session, name) for name in ("acme", "beta")}
+    yield found
+    found.drop()
+    owner.dispose()
