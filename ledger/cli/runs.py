@@ -38,7 +38,7 @@ app = typer.Typer(cls=CommandGroup)
 
 
 def dataset_id_of(path: Path) -> str:
-    """A dataset's id where none was given: its file's name without its endings."""
+    """A dataset's id where none was given: its file's name up to its first dot."""
     return path.name.split(".")[0] or path.name
 
 
@@ -48,7 +48,7 @@ def launch_command(
     dataset: DatasetArgument,
     card: CardOption,
     dataset_id: Annotated[
-        str | None, typer.Option("--dataset-id", metavar="ID", help="The file's name without its ending if left out.")
+        str | None, typer.Option("--dataset-id", metavar="ID", help="The file's name up to its first dot if left out.")
     ] = None,
     request: RequestOption = None,
     mapping: MapOption = None,
