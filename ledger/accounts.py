@@ -14,6 +14,7 @@ from ledger.errors import CommandInvalid
 from ledger.model.checks import check_id
 from ledger.model.moments import to_moment
 from ledger.model.values import Account, Balance
+from ledger.schema.databases import capabilities_of
 from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage.history import buckets_before
 from ledger.storage.journal import carry_out
@@ -53,7 +54,7 @@ def set_account(session: Session, account_id: str) -> None:
     """
     check_id(account_id, "account_id")
     connection = writing_connection(session)
-    if connection.dialect.name != "postgresql":
+    if not capabilities_of(connection).hides_rows:
         engine = connection.dialect.name
         message = f"cannot be set on {engine}, which has no row-level security; use PostgreSQL, or leave the call out."
         raise CommandInvalid("account_id", message)

@@ -1,19 +1,89 @@
-"""Which databases and drivers the ledger works with, decided once: what is not in the table is refused by name."""
+"""Which databases and drivers the ledger works with, and what each can do: a table, and nothing outside it is taken."""
 
 from __future__ import annotations
 
-from sqlalchemy import Dialect, Engine
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Dialect, Engine
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import NoSuchModuleError
 
 from ledger.errors import DatabaseUnsupported, EngineUnusable
 
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a database can do, as far as the ledger does something else where it cannot."""
+
+    locks_rows: bool
+    """It locks rows (`FOR UPDATE`, `SKIP LOCKED`). Where it does not, a transaction that writes locks the file."""
+
+    takes_advisory_locks: bool
+    """It has locks that are named by a number and end with the transaction."""
+
+    hides_rows: bool
+    """It has row-level security, and settings that last for one transaction."""
+
+    reads_snapshots: bool
+    """A transaction can be made to see one moment while others write (`REPEATABLE READ`)."""
+
+    alters_tables: bool
+    """It changes constraints in place. Where it does not, a table is made anew."""
+
+    trigger_functions: bool
+    """One trigger stands for a statement and several kinds of change, and calls a function."""
+
+    waits_for_file: bool
+    """A transaction has waited for the database as long as it may: trying it again is no use to a caller."""
+
+
+_SQLITE = Capabilities(
+    locks_rows=False,
+    takes_advisory_locks=False,
+    hides_rows=False,
+    reads_snapshots=False,
+    alters_tables=False,
+    trigger_functions=False,
+    waits_for_file=True,
+)
+_POSTGRESQL = Capabilities(
+    locks_rows=True,
+    takes_advisory_locks=True,
+    hides_rows=True,
+    reads_snapshots=True,
+    alters_tables=True,
+    trigger_functions=True,
+    waits_for_file=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database with a driver that the ledger works with; `begin` is how a URL begins that names them."""
+
+    begin: str
+    can: Capabilities
+
+
 SUPPORTED = {
-    ("postgresql", "psycopg"): "postgresql+psycopg",
-    ("sqlite", "pysqlite"): "sqlite",
-    ("sqlite", "aiosqlite"): "sqlite+aiosqlite",
+    ("postgresql", "psycopg"): Database("postgresql+psycopg", _POSTGRESQL),
+    ("sqlite", "pysqlite"): Database("sqlite", _SQLITE),
+    ("sqlite", "aiosqlite"): Database("sqlite+aiosqlite", _SQLITE),
 }
-"""By dialect and driver, how a URL begins that names them. `psycopg` is for `Engine` and `AsyncEngine` alike."""
+"""By SQLAlchemy's names of the dialect and the driver. `psycopg` is for `Engine` and `AsyncEngine` alike."""
+
+
+def capabilities_of(connection: Connection) -> Capabilities:
+    """What the database of a connection can do. Raises `DatabaseUnsupported`."""
+    return database_of(connection.dialect).can
+
+
+def database_of(dialect: Dialect) -> Database:
+    """The entry of a dialect and its driver. Raises `DatabaseUnsupported` where the ledger does not work with them."""
+    found = SUPPORTED.get((dialect.name, dialect.driver))
+    if found is None:
+        raise DatabaseUnsupported(dialect.name, dialect.driver, _instead(dialect.name))
+    return found
 
 
 def check_engine(given: object) -> Engine:
@@ -31,8 +101,7 @@ def check_engine(given: object) -> Engine:
 
 def check_dialect(dialect: Dialect) -> None:
     """Raise `DatabaseUnsupported` unless the ledger works with this dialect and driver."""
-    if (dialect.name, dialect.driver) not in SUPPORTED:
-        raise DatabaseUnsupported(dialect.name, dialect.driver, _instead(dialect.name))
+    database_of(dialect)
 
 
 def check_url(url: URL) -> None:
@@ -52,5 +121,6 @@ def check_url(url: URL) -> None:
 
 def _instead(dialect: str) -> str:
     """The beginnings of URLs to use: those of the same database, or all."""
-    same = [begin for (name, _), begin in SUPPORTED.items() if name == dialect]
-    return " or ".join(f"{begin}://" for begin in same or SUPPORTED.values())
+    same = [known.begin for (name, _), known in SUPPORTED.items() if name == dialect]
+    begins = dict.fromkeys(same or [known.begin for known in SUPPORTED.values()])
+    return " or ".join(f"{begin}://" for begin in begins)

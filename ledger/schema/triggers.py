@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
+from ledger.schema.databases import capabilities_of
+
 APPEND_ONLY = ("ledger_entry", "ledger_transfer", "ledger_closing")
 """The tables to which rows are only ever added."""
 
@@ -28,7 +30,7 @@ _AT_WORK = text(
 
 def install_triggers(connection: Connection) -> None:
     """Create the triggers that are missing or disabled. Nothing is locked where all of them work."""
-    install = _install_postgresql if connection.dialect.name == "postgresql" else _install_sqlite
+    install = _install_postgresql if capabilities_of(connection).trigger_functions else _install_sqlite
     for table in (*APPEND_ONLY, *KEPT):
         install(connection, table)
 
@@ -59,12 +61,12 @@ def _install_sqlite(connection: Connection, table: str) -> None:
 def remove_triggers(connection: Connection) -> None:
     """Remove the triggers. Nothing is locked where there are none."""
     for table in (*APPEND_ONLY, *KEPT):
-        if connection.dialect.name != "postgresql":
+        if not capabilities_of(connection).trigger_functions:
             for change in _changes(table):
                 connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {table}_refuses_{change.lower()}")
         else:
             connection.execute(text(f"DROP TRIGGER IF EXISTS {_name(table)} ON {table}"))
-    if connection.dialect.name == "postgresql":
+    if capabilities_of(connection).trigger_functions:
         connection.execute(text("DROP FUNCTION IF EXISTS ledger_refuse_change(), ledger_refuse_removal()"))
 
 

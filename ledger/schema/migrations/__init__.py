@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from ledger.errors import EngineUnusable, SchemaMismatch
-from ledger.schema.databases import check_dialect, check_engine
+from ledger.schema.databases import capabilities_of, check_dialect, check_engine
 from ledger.schema.revisions import HEAD, VERSION_TABLE, check_revision, read_revision
 from ledger.schema.triggers import install_triggers, remove_triggers
 
@@ -37,7 +37,7 @@ def upgrade(bind: Engine | Connection, *, triggers: bool = True) -> str:
 
 
 def _upgrade(connection: Connection, triggers: bool) -> str:
-    if connection.dialect.name == "postgresql":
+    if capabilities_of(connection).takes_advisory_locks:
         driver = connection.connection.dbapi_connection
         if driver is not None and connection.dialect.detect_autocommit_setting(driver):
             raise EngineUnusable("is in AUTOCOMMIT, where a failed upgrade is half done. Leave it out.")
@@ -72,7 +72,7 @@ def run_revisions(connection: Connection, until: str = HEAD) -> None:
 
 def take_turn(connection: Connection) -> None:
     """Wait until no other process changes the schema; held to the end of the transaction."""
-    if connection.dialect.name == "postgresql":
+    if capabilities_of(connection).takes_advisory_locks:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
         return
     if not connection.in_transaction():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from ledger.schema.databases import capabilities_of
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -53,7 +55,7 @@ def upgrade() -> None:
     _create_entries()
     _create_transfers()
     _create_cards()
-    if op.get_bind().dialect.name == "postgresql":
+    if capabilities_of(op.get_bind()).trigger_functions:
         _refuse_changes_postgresql()
     else:
         _refuse_changes_sqlite()

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from ledger.errors import LedgerError
+from ledger.schema.databases import capabilities_of
 
 revision = "0002"
 down_revision = "0001"
@@ -40,7 +41,7 @@ _ROWS_AT_ONCE = 2000
 
 def upgrade() -> None:
     """Bring every table to what this revision says, and fill what is new from what is there."""
-    if op.get_bind().dialect.name == "postgresql":
+    if capabilities_of(op.get_bind()).alters_tables:
         _alter_postgresql()
     else:
         _make_anew_sqlite()
@@ -391,13 +392,13 @@ def _fill_reservations() -> None:
     # Captures are found by their hold, which no index of the schema does: without one, each page reads every entry.
     captures = "ix_ledger_entry_captures_0001"
     op.execute(f"CREATE INDEX {captures} ON ledger_entry (account_id, reservation) WHERE kind = 'capture'")
-    statement = _WRITE_POSTGRESQL if bind.dialect.name == "postgresql" else _WRITE_SQLITE
+    statement = _WRITE_POSTGRESQL if capabilities_of(bind).alters_tables else _WRITE_SQLITE
     after: tuple[str, int] = ("", 0)
     while rows := bind.execute(_HOLDS, {"account": after[0], "number": after[1], "limit": _ROWS_AT_ONCE}).all():
         after = (rows[-1][0], rows[-1][1])
         slices = _slices_of(bind, rows)
         written = [{"account_id": row[0], "number": row[1], "slices": slices[row[0], row[1]]} for row in rows]
-        if bind.dialect.name == "postgresql":
+        if capabilities_of(bind).alters_tables:
             bind.execute(statement, {name: [row[name] for row in written] for name in written[0]})
         else:
             bind.execute(statement, written)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from alembic import op
 
+from ledger.schema.databases import capabilities_of
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -23,7 +25,7 @@ _REFERENCES = {
 
 def upgrade() -> None:
     """Drop the three references, where there are any."""
-    if op.get_bind().dialect.name != "postgresql":
+    if not capabilities_of(op.get_bind()).alters_tables:
         return
     for table, name in _REFERENCES.items():
         op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
