@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from ledger.book import answers
 from ledger.clock import clock
 from ledger.commands import OpenAccount
-from ledger.errors import CommandInvalid
 from ledger.model.checks import check_id
 from ledger.model.moments import to_moment
 from ledger.model.values import Account, Balance
-from ledger.schema.databases import capabilities_of
+from ledger.schema.databases import database_of
 from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage.history import buckets_before
 from ledger.storage.journal import carry_out
 from ledger.storage.present import read_present
 from ledger.storage.sessions import connection_to_all, writing_connection
+from ledger.storage.stores import fetch
+from ledger.storage.transactions import check_hides_rows
 
 
 def open_account(session: Session, account_id: str, *, at: datetime | None = None) -> Account:
@@ -43,7 +43,7 @@ def get_balance(session: Session, account_id: str, *, at: datetime | None = None
 
 def list_accounts(session: Session) -> list[str]:
     """The ids of all accounts, in order."""
-    return list(connection_to_all(session).execute(text("SELECT account_id FROM ledger_account ORDER BY 1")).scalars())
+    return [name for (name,) in fetch(connection_to_all(session), "SELECT account_id FROM ledger_account ORDER BY 1")]
 
 
 def set_account(session: Session, account_id: str) -> None:
@@ -54,10 +54,5 @@ def set_account(session: Session, account_id: str) -> None:
     """
     check_id(account_id, "account_id")
     connection = writing_connection(session)
-    if not capabilities_of(connection).hides_rows:
-        engine = connection.dialect.name
-        message = f"cannot be set on {engine}, which has no row-level security; use PostgreSQL, or leave the call out."
-        raise CommandInvalid("account_id", message)
-    connection.execute(
-        text("SELECT set_config(:name, :account_id, true)"), {"name": ACCOUNT_SETTING, "account_id": account_id}
-    )
+    check_hides_rows(database_of(connection.dialect))
+    fetch(connection, "SELECT set_config($1, $2, true)", ACCOUNT_SETTING, account_id)

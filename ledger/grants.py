@@ -6,7 +6,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from estimator.credits import from_micro
@@ -22,6 +21,7 @@ from ledger.storage.present import read_present
 from ledger.storage.rows import grant_of
 from ledger.storage.sessions import connection_of
 from ledger.storage.shapes import RowShape
+from ledger.storage.stores import fetch
 
 
 def grant_credits(
@@ -102,12 +102,12 @@ def list_grants(
     state = read_present(session, account_id, moment, grants=True, entries=ended)
     grants = dict(state.grants)
     if ended:
-        for row in connection_of(session).execute(_ALL, {"account_id": account_id}):
+        for row in fetch(connection_of(session), _ALL, account_id):
             grants.setdefault(row[1], grant_of(row))
     return [_standing(account_id, grants[number]) for number in sorted(grants) if ended or grants[number].is_live]
 
 
-_ALL = text(f"SELECT {', '.join(RowShape.of(GrantRow).columns)} FROM ledger_grant WHERE account_id = :account_id")
+_ALL = f"SELECT {', '.join(RowShape.of(GrantRow).columns)} FROM ledger_grant WHERE account_id = $1"
 
 
 def _standing(account_id: str, grant: GrantState) -> GrantStanding:

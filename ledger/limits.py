@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from ledger.book import answers
@@ -20,6 +19,7 @@ from ledger.storage.history import require_account
 from ledger.storage.journal import carry_out
 from ledger.storage.present import read_present
 from ledger.storage.sessions import connection_of
+from ledger.storage.stores import fetch
 
 
 def set_credit_line(
@@ -80,7 +80,7 @@ class LimitUsage:
 def list_limits(session: Session, account_id: str) -> list[Limit]:
     """An account's limits in the order in which they were first set. A lifted one has the maximum None."""
     require_account(session, account_id)
-    rows = connection_of(session).execute(_LIMITS, {"account_id": account_id})
+    rows = fetch(connection_of(session), _LIMITS, account_id)
     return [answers.limit(account_id, *row[1:]) for row in rows]
 
 
@@ -93,9 +93,9 @@ def list_limit_usage(session: Session, account_id: str, *, at: datetime | None =
     moment = clock() if at is None else to_moment(at)
     state = read_present(session, account_id, moment)
     moment = max(moment, state.at)
-    values = {"account_id": account_id}
-    limits = {row[0]: tuple(row[1:]) for row in connection_of(session).execute(_LIMITS, values)}
-    counted = {tuple(row[:3]): tuple(row[3:]) for row in connection_of(session).execute(_USAGE, values)}
+    connection = connection_of(session)
+    limits = {row[0]: row[1:] for row in fetch(connection, _LIMITS, account_id)}
+    counted = {row[:3]: row[3:] for row in fetch(connection, _USAGE, account_id)}
     counted |= {key: (usage.spent, usage.holds) for key, usage in state.usage.items()}
     return [
         _usage(answers.limit(account_id, *limits[number]), value, window, spent, holds)
@@ -111,7 +111,5 @@ def _usage(limit: Limit, value: str, window: int, spent: int, holds: int) -> Lim
     return LimitUsage(limit, value, start, used, max(Decimal(0), (limit.maximum or Decimal(0)) - used))
 
 
-_LIMITS = text(
-    "SELECT number, label, value, period, maximum FROM ledger_limit WHERE account_id = :account_id ORDER BY number"
-)
-_USAGE = text("SELECT limit_number, value, window_start, spent, holds FROM ledger_usage WHERE account_id = :account_id")
+_LIMITS = "SELECT number, label, value, period, maximum FROM ledger_limit WHERE account_id = $1 ORDER BY number"
+_USAGE = "SELECT limit_number, value, window_start, spent, holds FROM ledger_usage WHERE account_id = $1"

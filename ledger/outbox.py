@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from estimator import RunPlan, RunRequest, RunResponse
@@ -33,14 +33,18 @@ from ledger.clock import clock
 from ledger.errors import CommandInvalid
 from ledger.model.checks import TEXT_MAX, check_duration, check_limit, is_storable
 from ledger.model.ids import format_reservation_id, format_run_id, format_start_id, parse_start_id
-from ledger.model.moments import MOMENT_MAX, from_moment, from_optional, to_moment
+from ledger.model.moments import MOMENT_MAX, MOMENT_MIN, from_moment, from_optional, to_moment
 from ledger.model.values import ReservationState, StartState
-from ledger.storage.engines import BEGINS_IMMEDIATE
+from ledger.schema.tables import OutboxRow
+from ledger.storage import queries
 from ledger.storage.history import require_account
 from ledger.storage.journal import OUTBOX_CHANGE
+from ledger.storage.rows import reservation_of
 from ledger.storage.sessions import check_writable, connection_over, connection_to_all
-from ledger.storage.shapes import Write
-from ledger.storage.writes import execute_writes
+from ledger.storage.shapes import Write, table_of
+from ledger.storage.stores import execute_writes, fetch, fetch_keys, fetch_one, store_of
+from ledger.storage.stores.base import Request
+from ledger.storage.stores.selects import Select
 
 LIMIT_MAX = 1000
 """The most starts that one call delivers, and that one page lists."""
@@ -141,9 +145,7 @@ def deliver_outbox(
     )
     connection = connection_to_all(session)
     check_writable(connection)
-    if connection.dialect.name == "sqlite" and BEGINS_IMMEDIATE not in connection.info:
-        # The host's own engine begins transactions late. A write, even of no row, takes the lock before the first read.
-        connection.execute(text("UPDATE ledger_outbox SET attempts = attempts WHERE account_id = ''"))
+    store_of(connection).lock_database(connection)
     delivery.run(connection)
     return DeliveryReport(*(tuple(delivery.done[name]) for name in ("delivered", "failed", "withdrawn")))
 
@@ -226,20 +228,17 @@ class _Delivery:
     def run(self, connection: Connection) -> None:
         """Handle what is due, a page at a time, until the limit is reached or nothing is due."""
         moment = self._now()
-        place: dict[str, Any] = {}
+        place: tuple[Any, ...] = (MOMENT_MIN, "", 0)
         while self.left:
-            page = connection.execute(
-                _DUE_AFTER if place else _DUE, {"moment": moment, "limit": self.left} | place
-            ).all()
+            page = fetch(connection, _DUE, moment, self.left, *place)
             if not page:
                 return
             for _, account_id, number in page:
-                values = {"account_id": account_id, "number": number, "moment": moment}
                 # Each start is locked just before it is handed over, so slow deliverers do not keep it from others.
-                found = connection.execute(_TAKE[connection.dialect.name], values).first()
+                found = _take(connection, account_id, number, moment)
                 if found is not None:
-                    self._deal_with(connection, _Row(account_id, number, *found))
-            place = dict(zip(("after", "after_account", "after_number"), page[-1], strict=True))
+                    self._deal_with(connection, found)
+            place = page[-1]
 
     def _now(self) -> int:
         return clock() if self.at is None else to_moment(self.at)
@@ -299,22 +298,31 @@ def class_of(error: BaseException) -> str:
     return name[:TEXT_MAX] if is_storable(name) else "Exception"
 
 
-_IS_DUE = "o.state = 'waiting' AND o.next_attempt_at <= :moment"
-_SELECT_DUE = f"SELECT o.next_attempt_at, o.account_id, o.number FROM ledger_outbox o WHERE {_IS_DUE}"
-_IN_ORDER = "ORDER BY o.next_attempt_at, o.account_id, o.number LIMIT :limit"
-_DUE = text(f"{_SELECT_DUE} {_IN_ORDER}")
-_DUE_AFTER = text(
-    f"{_SELECT_DUE} AND (o.next_attempt_at, o.account_id, o.number) > (:after, :after_account, :after_number)"
-    f" {_IN_ORDER}"
+_DUE = (
+    "SELECT o.next_attempt_at, o.account_id, o.number FROM ledger_outbox o WHERE o.state = 'waiting'"
+    " AND o.next_attempt_at <= $1 AND (o.next_attempt_at, o.account_id, o.number) > ($3, $4, $5)"
+    " ORDER BY o.next_attempt_at, o.account_id, o.number LIMIT $2"
 )
-_OF_HOLD = "JOIN ledger_reservation r ON r.account_id = o.account_id AND r.number = o.number"
-_TAKE_ONE = (
-    "SELECT o.created_at, o.attempts, o.next_attempt_at, o.error, r.state, r.lapses_at, e.details"
-    f" FROM ledger_outbox o {_OF_HOLD}"
-    " JOIN ledger_entry e ON e.account_id = o.account_id AND e.sequence = o.number"
-    f" WHERE o.account_id = :account_id AND o.number = :number AND {_IS_DUE}"
+_OUTBOX = table_of(OutboxRow).columns
+_TAKE = Select.of(
+    "ledger_outbox",
+    (_OUTBOX.account_id, _OUTBOX.number),
+    "t.created_at, t.attempts, t.next_attempt_at, t.error",
+    where="t.state = 'waiting' AND t.next_attempt_at <= $1",
+    extras=1,
+    lock="FOR UPDATE SKIP LOCKED",
 )
-_TAKE = {"sqlite": text(_TAKE_ONE), "postgresql": text(f"{_TAKE_ONE} FOR UPDATE OF o SKIP LOCKED")}
+_HOLD = "SELECT state, lapses_at FROM ledger_reservation WHERE account_id = $1 AND number = $2"
+_LAUNCH = "SELECT details FROM ledger_entry WHERE account_id = $1 AND sequence = $2"
+
+
+def _take(connection: Connection, account_id: str, number: int, moment: int) -> _Row | None:
+    """Lock a start that is due; None where another deliverer has it, or has had it."""
+    store, key = store_of(connection), (account_id, number)
+    taken = store.select(_TAKE, [key], (moment,))
+    requests = [*([taken] if taken else []), Request(_HOLD, key), Request(_LAUNCH, key)]
+    starts, holds, launches = store.run(connection, requests)
+    return _Row(*key, *starts[0], *holds[0], *launches[0]) if starts and holds and launches else None
 
 
 def list_outbox(
@@ -334,35 +342,32 @@ def list_outbox(
     """
     connection = connection_over(session, account_id)
     conditions: list[str] = []
-    values: dict[str, Any] = {"limit": check_limit(limit, LIMIT_MAX)}
+    values: list[Any] = [check_limit(limit, LIMIT_MAX)]
     if account_id is not None:
         require_account(session, account_id)
-        conditions.append("o.account_id = :account_id")
-        values["account_id"] = account_id
+        values.append(account_id)
+        conditions.append("o.account_id = $2")
     if state is not None:
         conditions.append(f"o.state = '{_state_of(state)}'")
     if failed:
         conditions.append("o.error IS NOT NULL")
     if after is not None:
-        place = dict(zip(("after_account", "after_number"), parse_start_id(after, "after"), strict=True))
-        if connection.execute(_IS_START, place).first() is None:
+        place = fetch_one(connection, _PLACE, *parse_start_id(after, "after"))
+        if place is None:
             raise CommandInvalid("after", f"is {after!r}, which no start has. Give the last one listed.")
-        values |= place
-        conditions.append(_AFTER)
+        places = ", ".join(f"${len(values) + index}" for index in (1, 2, 3))
+        conditions.append(f"(o.next_attempt_at, o.account_id, o.number) > ({places})")
+        values += place
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    statement = text(f"SELECT {_LISTED} FROM ledger_outbox o {_OF_HOLD} {where} {_IN_ORDER}")
-    return [_standing(row) for row in connection.execute(statement, values).all()]
+    statement = f"SELECT {_LISTED} FROM ledger_outbox o {where} {_BY_TURN}"
+    rows = fetch(connection, statement, *values)
+    holds = {row[:2]: row for row in fetch_keys(connection, queries.RESERVATIONS, [row[:2] for row in rows])}
+    return [_standing(row, holds[row[:2]]) for row in rows]
 
 
-_LISTED = (
-    "o.account_id, o.number, r.dataset_id, r.started_ms, o.state, o.created_at, o.attempts, o.next_attempt_at,"
-    " o.ended_at, o.error"
-)
-_IS_START = text("SELECT 1 FROM ledger_outbox WHERE account_id = :after_account AND number = :after_number")
-_AFTER = (
-    "(o.next_attempt_at, o.account_id, o.number) > (SELECT a.next_attempt_at, a.account_id, a.number"
-    " FROM ledger_outbox a WHERE a.account_id = :after_account AND a.number = :after_number)"
-)
+_LISTED = "o.account_id, o.number, o.state, o.created_at, o.attempts, o.next_attempt_at, o.ended_at, o.error"
+_BY_TURN = "ORDER BY o.next_attempt_at, o.account_id, o.number LIMIT $1"
+_PLACE = "SELECT next_attempt_at, account_id, number FROM ledger_outbox WHERE account_id = $1 AND number = $2"
 
 
 def _state_of(state: StartState | str) -> StartState:
@@ -373,8 +378,10 @@ def _state_of(state: StartState | str) -> StartState:
         raise CommandInvalid("state", f"is {state!r}; give one of {known}, or None for all.") from None
 
 
-def _standing(row: Any) -> StartStanding:
-    account_id, number, dataset_id, started_ms, state, created_at, attempts, next_attempt_at, ended_at, error = row
+def _standing(row: Any, hold_row: Any) -> StartStanding:
+    account_id, number, state, created_at, attempts, next_attempt_at, ended_at, error = row
+    hold = reservation_of(hold_row[1:])
+    dataset_id, started_ms = hold.dataset_id or "", hold.started_ms or 0
     return StartStanding(
         start_id=format_start_id(account_id, number),
         account_id=account_id,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from estimator import RateCard, RunPlan
@@ -16,7 +14,7 @@ from ledger.commands import Capture, ExpireDue, Extend, OverCapture, Refund, Rel
 from ledger.errors import CommandInvalid, ReservationNotFound
 from ledger.model.checks import check_limit
 from ledger.model.ids import parse_reservation_id
-from ledger.model.moments import to_moment
+from ledger.model.moments import MOMENT_MIN, to_moment
 from ledger.model.values import Expiry, Reservation, ReservationState
 from ledger.schema.tables import ReservationRow
 from ledger.storage import journal
@@ -25,6 +23,7 @@ from ledger.storage.journal import carry_out
 from ledger.storage.rows import reservation_of
 from ledger.storage.sessions import connection_of, connection_to_all
 from ledger.storage.shapes import RowShape
+from ledger.storage.stores import fetch
 
 
 def reserve(
@@ -138,21 +137,24 @@ def expire_due(
         return [carry_out(session, ExpireDue(account_id, at), Expiry)]
     moment = clock() if at is None else to_moment(at)
     connection = connection_to_all(session)
-    due = connection.execute(_DUE[connection.dialect.name], {"moment": moment, "limit": limit}).scalars().all()
-    results = journal.execute(session, [ExpireDue(found, at) for found in sorted(due)])
-    return [result for result in results if isinstance(result, Expiry)]
+    found: list[Expiry] = []
+    place = (MOMENT_MIN, "")
+    while len(found) < limit and (due := fetch(connection, _DUE_AFTER, moment, *place, limit - len(found))):
+        found += journal.expire(session, sorted(account_id for _, account_id in due), at)
+        place = due[-1]
+    return found
 
 
-_DUE_ACCOUNTS = (
-    "SELECT account_id FROM ledger_account WHERE due_at IS NOT NULL AND due_at <= :moment ORDER BY due_at LIMIT :limit"
+_DUE_AFTER = (
+    "SELECT due_at, account_id FROM ledger_account WHERE due_at IS NOT NULL AND due_at <= $1"
+    " AND (due_at, account_id) > ($2, $3) ORDER BY due_at, account_id LIMIT $4"
 )
-_DUE = {"sqlite": text(_DUE_ACCOUNTS), "postgresql": text(f"{_DUE_ACCOUNTS} FOR NO KEY UPDATE SKIP LOCKED")}
 
 
 def get_reservation(session: Session, reservation_id: str, *, at: datetime | None = None) -> Reservation:
     """One reservation at a moment, now by default. Raises `ReservationNotFound`."""
     account_id, number = parse_reservation_id(reservation_id)
-    found = _select(session, account_id, "t.number = :number", {"number": number}, at, 1)
+    found = _select(session, account_id, "t.number = $3", number, at, 1)
     if not found:
         raise ReservationNotFound(reservation_id)
     return found[0]
@@ -175,10 +177,10 @@ def list_reservations(
     chosen = None if state is None else _state_of(state)
     number = _number_after(account_id, after)
     require_account(session, account_id)
-    conditions, values = "t.number > :number", {"number": number}
+    conditions = "t.number > $3"
     if chosen is not None:
         conditions += f" AND ({_CONDITIONS[chosen]})"
-    return _select(session, account_id, conditions, values, at, limit)
+    return _select(session, account_id, conditions, number, at, limit)
 
 
 def _state_of(state: ReservationState | str) -> ReservationState:
@@ -203,27 +205,27 @@ def _number_after(account_id: str, after: object) -> int:
     return number
 
 
-_IS_HELD = "t.state = 'held' AND (t.lapses_at IS NULL OR t.lapses_at > :moment)"
+_IS_HELD = "t.state = 'held' AND (t.lapses_at IS NULL OR t.lapses_at > $4)"
 _CONDITIONS = {
     ReservationState.HELD: _IS_HELD,
     ReservationState.CAPTURED: "t.state = 'captured'",
     ReservationState.RELEASED: "t.state = 'released'",
-    ReservationState.EXPIRED: "t.state = 'expired' OR (t.state = 'held' AND t.lapses_at <= :moment)",
+    ReservationState.EXPIRED: "t.state = 'expired' OR (t.state = 'held' AND t.lapses_at <= $4)",
 }
 
 
 def _select(
-    session: Session, account_id: str, conditions: str, values: dict[str, Any], at: datetime | None, limit: int
+    session: Session, account_id: str, conditions: str, number: int, at: datetime | None, limit: int
 ) -> list[Reservation]:
     moment = clock() if at is None else to_moment(at)
     connection = connection_of(session)
     columns = ", ".join(f"t.{name}" for name in RowShape.of(ReservationRow).columns)
-    statement = text(
-        f"SELECT {columns} FROM ledger_reservation t WHERE t.account_id = :account_id AND {conditions}"
-        " ORDER BY t.number LIMIT :limit"
+    statement = (
+        f"SELECT {columns} FROM ledger_reservation t WHERE t.account_id = $1 AND {conditions}"
+        " ORDER BY t.number LIMIT $2"
     )
-    values = values | {"account_id": account_id, "limit": limit}
-    rows = connection.execute(statement, values | ({"moment": moment} if ":moment" in conditions else {})).all()
+    values = (account_id, limit, number, moment) if "$4" in conditions else (account_id, limit, number)
+    rows = fetch(connection, statement, *values)
     transfers = read_transfers(connection, [(row[0], row[1]) for row in rows])
     return [
         answers.standing_hold(row[0], reservation_of(row[1:]), transfers.get((row[0], row[1]), []), moment)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from estimator import (
@@ -36,6 +35,7 @@ from ledger.storage import history
 from ledger.storage.journal import carry_out
 from ledger.storage.present import read_present
 from ledger.storage.sessions import connection_of
+from ledger.storage.stores import fetch_one
 
 
 def launch(
@@ -160,10 +160,9 @@ class RunStanding:
     rows_output: int
 
 
-_LAST = text(
+_LAST = (
     "SELECT r.number, r.state, r.lapses_at, r.reserved_at, r.started_ms FROM ledger_reservation r"
-    " WHERE r.account_id = :account_id AND r.dataset_id = :dataset_id AND r.started_ms IS NOT NULL"
-    " ORDER BY r.started_ms DESC LIMIT 1"
+    " WHERE r.account_id = $1 AND r.dataset_id = $2 AND r.started_ms IS NOT NULL ORDER BY r.started_ms DESC LIMIT 1"
 )
 
 
@@ -178,7 +177,7 @@ def find_last_run(
     check_id(dataset_id, "dataset_id")
     moment = clock() if at is None else to_moment(at)
     connection = connection_of(session)
-    row = connection.execute(_LAST, {"account_id": account_id, "dataset_id": dataset_id}).one_or_none()
+    row = fetch_one(connection, _LAST, account_id, dataset_id)
     if row is None:
         return None
     number, state, lapses_at, reserved_at, started_ms = row

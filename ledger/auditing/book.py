@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from ledger.auditing.account import AccountAudit, EntriesDone
@@ -20,10 +20,12 @@ from ledger.auditing.rows import ACCOUNTS_PAGE, UNREADABLE, WINDOW, StreamedRows
 from ledger.errors import AuditFailed, Finding
 from ledger.model.checks import check_id
 from ledger.model.moments import to_moment
-from ledger.storage import snapshots
+from ledger.storage import queries, snapshots
 from ledger.storage.history import read_marks
 from ledger.storage.present import undisturbed
 from ledger.storage.sessions import check_missing, connection_over
+from ledger.storage.stores import fetch_keys, store_of
+from ledger.storage.stores.base import Request
 
 _ATTEMPTS_MAX = 5
 
@@ -152,12 +154,21 @@ def _read_account(
 
 def audit_gap(connection: Connection, after: str | None, before: str | None) -> Iterator[Finding]:
     """Rows of accounts that do not exist, with ids between two neighbouring accounts; None: no bound."""
-    bounds = {"after": after, "before": before}
-    conditions = [sql for name, sql in _BOUNDS.items() if bounds[name] is not None]
-    values = {name: bound for name, bound in bounds.items() if bound is not None}
-    pieces = [_WITHOUT_ACCOUNT.format(table=table, bounds="".join(conditions)) for table in _OF_ACCOUNTS]
-    for table, account_id in connection.execute(text(" UNION ".join(pieces)), values).all():
-        yield Finding(account_id, None, "account_missing", f"{table} has rows of it and it has no row")
+    bounds = [(sign, bound) for sign, bound in ((">", after), ("<", before)) if bound is not None]
+    numbered = [f"account_id {sign} ${number}" for number, (sign, _) in enumerate(bounds, 1)]
+    conditions = " AND ".join(numbered or ["true"])
+    values = [bound for _, bound in bounds]
+    requests = [Request(_NAMES.format(table=table, conditions=conditions), values) for table in _OF_ACCOUNTS]
+    found = [
+        (table, account_id)
+        for table, rows in zip(_OF_ACCOUNTS, store_of(connection).run(connection, requests), strict=True)
+        for (account_id,) in rows
+    ]
+    # An account may have been opened since its neighbours were read.
+    there = {row[0] for row in fetch_keys(connection, queries.MARKS, {(account_id,) for _, account_id in found})}
+    for table, account_id in sorted(found):
+        if account_id not in there:
+            yield Finding(account_id, None, "account_missing", f"{table} has rows of it and it has no row")
 
 
 _OF_ACCOUNTS = (
@@ -171,8 +182,4 @@ _OF_ACCOUNTS = (
     "ledger_outbox",
     "ledger_closing",
 )
-_BOUNDS = {"after": " AND t.account_id > :after", "before": " AND t.account_id < :before"}
-_WITHOUT_ACCOUNT = (
-    "SELECT '{table}', t.account_id FROM {table} t WHERE NOT EXISTS"
-    " (SELECT 1 FROM ledger_account a WHERE a.account_id = t.account_id){bounds}"
-)
+_NAMES = "SELECT DISTINCT account_id FROM {table} WHERE {conditions}"

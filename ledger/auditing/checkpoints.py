@@ -14,7 +14,7 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from estimator.credits import format_credits, from_micro
@@ -26,6 +26,7 @@ from ledger.errors import CheckpointInvalid, Finding
 from ledger.model.moments import from_moment, to_moment
 from ledger.storage.history import read_postings
 from ledger.storage.sessions import connection_to_all
+from ledger.storage.stores import fetch_one
 
 VERSION = 1
 
@@ -116,7 +117,7 @@ def take_checkpoint(session: Session, *, at: datetime | None = None) -> Checkpoi
     return Checkpoint(moment, tuple(sorted(marks, key=lambda mark: mark.account_id)))
 
 
-_OPENED = text("SELECT opened_at FROM ledger_account WHERE account_id = :account_id")
+_OPENED = "SELECT opened_at FROM ledger_account WHERE account_id = $1"
 
 
 def verify_checkpoint(session: Session, checkpoint: Checkpoint) -> Iterator[Finding]:
@@ -133,9 +134,10 @@ def verify_checkpoint(session: Session, checkpoint: Checkpoint) -> Iterator[Find
 
 
 def _problem(connection: Connection, mark: AccountMark) -> str | None:
-    opened_at = connection.execute(_OPENED, {"account_id": mark.account_id}).scalar_one_or_none()
-    if opened_at is None:
+    account = fetch_one(connection, _OPENED, mark.account_id)
+    if account is None:
         return "the account that the checkpoint saw is gone"
+    (opened_at,) = account
     if mark.sequence == 0:
         is_same = genesis(mark.account_id, opened_at).hex() == mark.head
         return None if is_same else "the account was opened at another moment than the checkpoint saw"

@@ -28,10 +28,10 @@ from ledger.schema.tables import (
     TransferRow,
     UsageRow,
 )
-from ledger.storage import snapshots
+from ledger.storage import queries
 from ledger.storage.history import read_spans
 from ledger.storage.shapes import RowShape
-from ledger.storage.streams import fetch_raw
+from ledger.storage.stores import fetch, fetch_keys
 
 WINDOW = 4000
 """Entries read at a time."""
@@ -53,27 +53,28 @@ _ACCOUNT_ID, _NUMBER = 0, 1
 
 def _of_account(model: type[SQLModel]) -> str:
     shape = RowShape.of(model)
-    return f"SELECT {', '.join(shape.columns)} FROM {shape.table} WHERE account_id = {{0}}"
+    return f"SELECT {', '.join(shape.columns)} FROM {shape.table} WHERE account_id = $1"
 
 
 def _of_page(model: type[SQLModel]) -> str:
     shape = RowShape.of(model)
     return (
-        f"SELECT {', '.join(shape.columns)} FROM {shape.table} WHERE account_id >= {{0}} AND account_id <= {{1}}"
+        f"SELECT {', '.join(shape.columns)} FROM {shape.table} WHERE account_id >= $1 AND account_id <= $2"
         f" ORDER BY {', '.join(shape.key)}"
     )
 
 
-_RESERVATIONS = f"{_of_account(ReservationRow)} AND number > {{1}} AND number <= {{2}} ORDER BY number"
-_STARTS = f"{_of_account(OutboxRow)} AND number > {{1}} AND number <= {{2}} ORDER BY number"
+_BY_NUMBER = "AND number > $2 AND number <= $3 ORDER BY number"
+_RESERVATIONS = f"{_of_account(ReservationRow)} {_BY_NUMBER}"
+_STARTS = f"{_of_account(OutboxRow)} {_BY_NUMBER}"
 _OTHERS = ("ledger_grant", "ledger_card", "ledger_limit", "ledger_usage", "ledger_closing")
 _OTHERS_OF_ACCOUNT = [_of_account(model) for model in (GrantRow, CardRow, LimitRow, UsageRow, ClosingRow)]
 _MODELS = (EntryRow, TransferRow, ReservationRow, GrantRow, CardRow, LimitRow, UsageRow, ClosingRow, OutboxRow)
 _OF_PAGE = {RowShape.of(model).table: _of_page(model) for model in _MODELS}
 _PAST_THE_END = {
     table: (
-        f"SELECT min({number}) FROM {table} WHERE account_id = {{0}} AND {number} < 1 UNION ALL"
-        f" SELECT min({number}) FROM {table} WHERE account_id = {{1}} AND {number} > {{2}}"
+        f"SELECT min({number}) FROM {table} WHERE account_id = $1 AND {number} < 1 UNION ALL"
+        f" SELECT min({number}) FROM {table} WHERE account_id = $1 AND {number} > $2"
     )
     for table, number in (
         ("ledger_entry", "sequence"),
@@ -83,8 +84,8 @@ _PAST_THE_END = {
     )
 }
 _CAME_DUE = (
-    "SELECT 1 FROM ledger_reservation WHERE account_id = {0} AND lapses_at = {1} UNION ALL"
-    " SELECT 1 FROM ledger_grant WHERE account_id = {2} AND (expires_at = {3} OR effective_at = {4}) LIMIT 1"
+    "SELECT 1 FROM ledger_reservation WHERE account_id = $1 AND lapses_at = $2 LIMIT 1",
+    "SELECT 1 FROM ledger_grant WHERE account_id = $1 AND (expires_at = $2 OR effective_at = $2) LIMIT 1",
 )
 _LAPSES_AT, _EXPIRES_AT, _EFFECTIVE_AT = 11, 3, 12
 
@@ -94,9 +95,9 @@ def list_columns(connection: Connection, *columns: str) -> Iterator[StoredRow]:
     select = f"SELECT {', '.join(columns)} FROM ledger_account"
     rest = ""
     values: tuple[str, ...] = ()
-    while rows := fetch_raw(connection, f"{select} {rest} ORDER BY account_id LIMIT {ACCOUNTS_PAGE}", values):
+    while rows := fetch(connection, f"{select} {rest} ORDER BY account_id LIMIT {ACCOUNTS_PAGE}", *values):
         yield from rows
-        rest, values = "WHERE account_id > {0}", (rows[-1][0],)
+        rest, values = "WHERE account_id > $1", (rows[-1][0],)
 
 
 @dataclass(slots=True)
@@ -185,26 +186,26 @@ class StreamedRows:
         for entries, transfers, end in spans:
             span = (self.account_id, after, end)
             also = (_RESERVATIONS, _STARTS) if is_whole else ()
-            yield Window.of(entries, transfers, *(fetch_raw(self.connection, each, span) for each in also))
+            yield Window.of(entries, transfers, *(fetch(self.connection, each, *span) for each in also))
             after = end
 
     def reservations(self, numbers: Iterable[int]) -> dict[int, StoredRow]:
         """Its reservations with these numbers; those that do not exist are not in the answer."""
         keys = ((self.account_id, number) for number in sorted(numbers))
-        return {row[_NUMBER]: tuple(row) for row in snapshots.read_reservations(self.connection, keys)}
+        return {row[_NUMBER]: row for row in fetch_keys(self.connection, queries.RESERVATIONS, keys)}
 
     def others(self, table: str) -> list[StoredRow]:
         """Its rows of another table."""
-        return fetch_raw(self.connection, _OTHERS_OF_ACCOUNT[_OTHERS.index(table)], (self.account_id,))
+        return fetch(self.connection, _OTHERS_OF_ACCOUNT[_OTHERS.index(table)], self.account_id)
 
     def past_the_end(self, table: str) -> int | None:
         """The lowest number of a row that none of the entries which the account counts has; None when there is none."""
-        rows = fetch_raw(self.connection, _PAST_THE_END[table], (self.account_id, self.account_id, self.last))
+        rows = fetch(self.connection, _PAST_THE_END[table], self.account_id, self.last)
         return min((number for (number,) in rows if number is not None), default=None)
 
     def came_due(self, moment: int) -> bool:
         """True when a reservation or a grant of it comes due, or came due, at the moment."""
-        return bool(fetch_raw(self.connection, _CAME_DUE, (self.account_id, moment, self.account_id, moment, moment)))
+        return any(fetch(self.connection, each, self.account_id, moment) for each in _CAME_DUE)
 
 
 @dataclass(slots=True)
@@ -249,7 +250,7 @@ def read_page(connection: Connection, lasts: dict[str, int]) -> tuple[dict[str, 
     page = {name: PageRows(last) for name, last in lasts.items()}
     is_alone = True
     for table, statement in _OF_PAGE.items():
-        for name, rows in groupby(fetch_raw(connection, statement, (names[0], names[-1])), key=itemgetter(_ACCOUNT_ID)):
+        for name, rows in groupby(fetch(connection, statement, names[0], names[-1]), key=itemgetter(_ACCOUNT_ID)):
             if name in page:
                 page[name].rows[table] = list(rows)
             else:

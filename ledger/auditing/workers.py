@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import URL, Connection, Engine, NullPool, event, text
+from sqlalchemy import URL, Connection, Engine, NullPool, event
 
 from ledger.auditing.account import AccountAudit, EntriesDone
 from ledger.auditing.book import Listed, audit_account, audit_gap, audit_page, list_in_order, pages_of
@@ -30,6 +30,7 @@ from ledger.schema.databases import check_engine
 from ledger.storage import history, snapshots
 from ledger.storage.driver import driver_cursor
 from ledger.storage.sessions import check_ready, check_sees_all
+from ledger.storage.stores import fetch
 
 PORTION_ENTRIES = 50_000
 """A portion takes some tenths of a second; an account of so many entries is a portion by itself."""
@@ -109,10 +110,10 @@ def _begin_deferred(connection: Connection) -> None:
 
 def _giants(connection: Connection, account_id: str | None) -> dict[str, int]:
     """The sizes of the accounts that are portions by themselves, the biggest first; or of the one that is asked for."""
-    condition = "sequence >= :least" if account_id is None else "account_id = :account_id"
-    statement = text(f"SELECT account_id, sequence FROM ledger_account WHERE {condition} ORDER BY sequence DESC")
-    values = {"least": PORTION_ENTRIES} if account_id is None else {"account_id": account_id}
-    found = {name: size for name, size in connection.execute(statement, values).all() if isinstance(size, int)}
+    condition = "sequence >= $1" if account_id is None else "account_id = $1"
+    statement = f"SELECT account_id, sequence FROM ledger_account WHERE {condition} ORDER BY sequence DESC"
+    rows = fetch(connection, statement, PORTION_ENTRIES if account_id is None else account_id)
+    found = {name: size for name, size in rows if isinstance(size, int)}
     return found if account_id is None else found or {account_id: 0}
 
 
@@ -120,7 +121,7 @@ def _total(connection: Connection, account_id: str | None) -> int:
     """The count of entries in all accounts' rows; 0 when one account is asked for."""
     if account_id is not None:
         return 0
-    return int(connection.execute(text("SELECT coalesce(sum(sequence), 0) FROM ledger_account")).scalar_one())
+    return int(fetch(connection, "SELECT coalesce(sum(sequence), 0) FROM ledger_account")[0][0])
 
 
 FindingsCall = Callable[[], list[Finding]]

@@ -144,9 +144,15 @@ def _running(delivery: StartDelivery) -> Any:
     return lifespan
 
 
-async def _read(transactions: Transactions, work: Callable[..., dict[str, Any]], account_id: str) -> Response:
-    """Answer with what `work` read of an account. It may be run twice: reading has no effect."""
-    return JSONBody(await transactions.run(partial(work, account_id=account_id), account_id, keyed=True))
+async def _read(
+    transactions: Transactions, work: Callable[..., dict[str, Any]], account_id: str, *, is_own: bool = True
+) -> Response:
+    """Answer with what `work` read of an account. It may be run twice: reading has no effect.
+
+    `is_own`: the work calls nothing of the host's.
+    """
+    done = partial(work, account_id=account_id)
+    return JSONBody(await transactions.run(done, account_id, keyed=True, reads=is_own))
 
 
 def _add_runs(
@@ -180,7 +186,9 @@ def _add_runs(
         facts.operation = "estimate" if asked.estimate else "launch"
         work = partial(launch_run, host=host, account_id=account_id, dataset_id=dataset_id, request=asked)
         try:
-            launched = await transactions.run(work, account_id, keyed=key is not None or asked.estimate is True)
+            # An estimate asks the host for the profile and the terms first, and then reads.
+            is_estimate = asked.estimate is True
+            launched = await transactions.run(work, account_id, keyed=key is not None or is_estimate, reads=is_estimate)
         except SQLAlchemyError as error:
             if key is not None and is_waiting_over(error):
                 raise LaunchInFlight(key) from error
@@ -214,7 +222,7 @@ def _add_status(router: APIRouter, host: Host, authenticated: Callable[..., Any]
         """Tell where a dataset and its last run stand."""
         facts_of(request).dataset_id = dataset_id
         work = partial(describe_dataset, host=host, dataset_id=dataset_id)
-        return await _read(transactions, work, account_id)
+        return await _read(transactions, work, account_id, is_own=False)
 
     router.add_api_route(
         "/datasets/{dataset_id}/status",

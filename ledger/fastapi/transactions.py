@@ -13,19 +13,23 @@ left to commit, so no answer is sent before a commit that fails.
 # Without postponed annotations: the framework could not resolve the names in the annotations of nested functions.
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ledger.errors import CommitUnknown, TransactionEnded
 from ledger.outbox import Handler, RunStart
+from ledger.schema.databases import database_of
 from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage.failures import was_rolled_back
-from ledger.storage.transactions import run_transaction, run_transaction_async
+from ledger.storage.stores import store_of
+from ledger.storage.stores.opening import Opening
+from ledger.storage.transactions import transact, transact_async
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -33,46 +37,30 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 Work = Callable[[Session], Answer]
 
-# All settings in one statement, which is one round trip.
-_SETTINGS = text(
-    "SELECT set_config('statement_timeout', coalesce(:limit, current_setting('statement_timeout')), true),"
-    " set_config('idle_in_transaction_session_timeout',"
-    " coalesce(:limit, current_setting('idle_in_transaction_session_timeout')), true),"
-    f" set_config('{ACCOUNT_SETTING}', :account_id, true)"
-)
+_LIMITS_OF_TIME = ("statement_timeout", "idle_in_transaction_session_timeout")
 
 
 class Transactions(Protocol):
     """Where a route's work is done."""
 
-    async def run(self, work: Work[Answer], account_id: str | None, *, keyed: bool) -> Answer:
+    async def run(self, work: Work[Answer], account_id: str | None, *, keyed: bool, reads: bool = False) -> Answer:
         """Do the work in one transaction and commit it. `keyed`: doing it twice has no second effect.
 
-        `account_id` is the account whose rows the transaction may see under row-level security; None: all.
+        `account_id` is the account whose rows the transaction may see under row-level security; None: all. `reads`: the
+        work calls reading verbs, and nothing of the host's after the first of them; each may then be one round trip.
         """
         ...  # pragma: no cover
 
 
-def bounded(work: Work[Answer], seconds: int | None, account_id: str | None) -> Work[Answer]:
-    """The work within limits that PostgreSQL enforces: of time, and to the rows of one account.
+def settings_of(seconds: int | None, account_id: str | None) -> tuple[tuple[str, str], ...]:
+    """The settings of a transaction within limits that PostgreSQL enforces: of time, and to the rows of one account.
 
     PostgreSQL ends a statement that runs or waits for more than `seconds`, and a transaction that is idle for as long.
     Under row-level security it shows the rows of `account_id`. On SQLite the timeout of the engine decides how long a
-    statement waits for the file. Raises `TransactionEnded` where the work ends the transaction.
+    statement waits for the file.
     """
-    limit = None if seconds is None else str(int(seconds * 1000))
-
-    def within(session: Session) -> Answer:
-        connection = session.connection()
-        if connection.dialect.name == "postgresql" and (limit is not None or account_id is not None):
-            connection.execute(_SETTINGS, {"limit": limit, "account_id": account_id or ""}).close()
-        transaction = session.get_transaction()
-        answer = work(session)
-        if session.get_transaction() is not transaction:
-            raise TransactionEnded
-        return answer
-
-    return within
+    limits = () if seconds is None else tuple((name, str(int(seconds * 1000))) for name in _LIMITS_OF_TIME)
+    return limits if account_id is None else (*limits, (ACCOUNT_SETTING, account_id))
 
 
 class EngineTransactions:
@@ -83,15 +71,12 @@ class EngineTransactions:
         self._limiter = CapacityLimiter(threads)
         self._seconds = seconds
 
-    async def run(self, work: Work[Answer], account_id: str | None, *, keyed: bool) -> Answer:
+    async def run(self, work: Work[Answer], account_id: str | None, *, keyed: bool, reads: bool = False) -> Answer:
         """In a thread, so that the event loop goes on reading other requests."""
 
-        def transact() -> Answer:
-            return run_transaction(
-                self._engine, bounded(work, self._seconds, account_id), attempts=_attempts(self._engine), keyed=keyed
-            )
-
-        return await to_thread.run_sync(transact, limiter=self._limiter)
+        opening = Opening(settings_of(self._seconds, account_id), is_each_alone=reads)
+        done = partial(transact, self._engine, work, opening, attempts=_attempts(self._engine), keyed=keyed)
+        return await to_thread.run_sync(done, limiter=self._limiter)
 
 
 class AsyncEngineTransactions:
@@ -101,17 +86,16 @@ class AsyncEngineTransactions:
         self._engine = engine
         self._seconds = seconds
 
-    async def run(self, work: Work[Answer], account_id: str | None, *, keyed: bool) -> Answer:
+    async def run(self, work: Work[Answer], account_id: str | None, *, keyed: bool, reads: bool = False) -> Answer:
         """On the event loop."""
+        opening = Opening(settings_of(self._seconds, account_id), is_each_alone=reads)
         attempts = _attempts(self._engine.sync_engine)
-        return await run_transaction_async(
-            self._engine, bounded(work, self._seconds, account_id), attempts=attempts, keyed=keyed
-        )
+        return await transact_async(self._engine, work, opening, attempts=attempts, keyed=keyed)
 
 
 def _attempts(engine: Engine) -> int:
     """How often a transaction is tried: once on SQLite, which has waited for its file already."""
-    return 1 if engine.dialect.name == "sqlite" else 5
+    return 1 if database_of(engine.dialect).can.waits_for_file else 5
 
 
 class SessionTransactions:
@@ -122,17 +106,24 @@ class SessionTransactions:
         self._limiter = limiter
         self._seconds = seconds
 
-    async def run(self, work: Work[Answer], account_id: str | None, *, keyed: bool) -> Answer:
+    async def run(self, work: Work[Answer], account_id: str | None, *, keyed: bool, reads: bool = False) -> Answer:
         """In the host's session, which is committed, or rolled back where the work raises."""
-        within = bounded(work, self._seconds, account_id)
+        within = partial(_committed, work=work, settings=Opening(settings_of(self._seconds, account_id)))
         if not isinstance(self._session, Session):
-            return await self._session.run_sync(_committed, within)
-        return await to_thread.run_sync(_committed, self._session, within, limiter=self._limiter)
+            return await self._session.run_sync(within)
+        return await to_thread.run_sync(within, self._session, limiter=self._limiter)
 
 
-def _committed(session: Session, work: Work[Answer]) -> Answer:
+def _committed(session: Session, *, work: Work[Answer], settings: Opening) -> Answer:
     try:
+        connection = session.connection()
+        store = store_of(connection)
+        if store.can.hides_rows:
+            store.run(connection, settings.requests())
+        transaction = session.get_transaction()
         answer = work(session)
+        if session.get_transaction() is not transaction:
+            raise TransactionEnded
         session.flush()
     except BaseException:
         session.rollback()

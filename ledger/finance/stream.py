@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 
 from ledger.book.buckets import BUCKETS
 from ledger.model.moments import to_moment
+from ledger.schema.databases import database_of
 from ledger.storage.history import require_account
 from ledger.storage.sessions import connection_over
-from ledger.storage.streams import stream_raw
+from ledger.storage.stores import stream
 
 ROWS_AT_ONCE = 5_000
 """Rows that are fetched at a time."""
@@ -60,8 +61,8 @@ _BOOK = (
     " FROM ledger_entry e LEFT JOIN ledger_transfer t ON t.account_id = e.account_id AND t.sequence = e.sequence"
     "{where} ORDER BY e.account_id, e.sequence, t.ordinal"
 )
-_OF_ONE = "e.account_id = {}"
-_BY_THEN = "e.at <= {}"
+_OF_ONE = "e.account_id = ${}"
+_BY_THEN = "e.at <= ${}"
 _TRANSFERS_AT = len(_HEAD) + len(BUCKETS)
 
 
@@ -79,9 +80,10 @@ def stream_book(
         conditions[_OF_ONE] = account_id
     if at is not None:
         conditions[_BY_THEN] = to_moment(at)
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    numbered = [condition.format(number) for number, condition in enumerate(conditions, 1)]
+    where = f" WHERE {' AND '.join(numbered)}" if numbered else ""
     statement = _BOOK.format(where=where, details="e.details" if details else "NULL")
-    parts = stream_raw(connection_over(session, account_id), statement, list(conditions.values()), size=ROWS_AT_ONCE)
+    parts = stream(connection_over(session, account_id), statement, list(conditions.values()), size=ROWS_AT_ONCE)
     for _, group in groupby(chain.from_iterable(parts), itemgetter(0, 1)):
         yield _entry(list(group))
 
@@ -96,7 +98,7 @@ def read_one_moment(session: Session) -> None:
 
     On PostgreSQL the transaction becomes `REPEATABLE READ`; on SQLite no other transaction writes while it lasts.
     """
-    if session.get_bind().dialect.name == "postgresql":
+    if database_of(session.get_bind().dialect).can.reads_snapshots:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, Dialect, Engine
 from sqlalchemy.engine import URL
@@ -33,6 +33,9 @@ class Capabilities:
     trigger_functions: bool
     """One trigger stands for a statement and several kinds of change, and calls a function."""
 
+    pipelines: bool
+    """The driver sends several statements in one round trip."""
+
     waits_for_file: bool
     """A transaction has waited for the database as long as it may: trying it again is no use to a caller."""
 
@@ -44,6 +47,7 @@ _SQLITE = Capabilities(
     reads_snapshots=False,
     alters_tables=False,
     trigger_functions=False,
+    pipelines=False,
     waits_for_file=True,
 )
 _POSTGRESQL = Capabilities(
@@ -53,6 +57,7 @@ _POSTGRESQL = Capabilities(
     reads_snapshots=True,
     alters_tables=True,
     trigger_functions=True,
+    pipelines=True,
     waits_for_file=False,
 )
 
@@ -67,6 +72,7 @@ class Database:
 
 SUPPORTED = {
     ("postgresql", "psycopg"): Database("postgresql+psycopg", _POSTGRESQL),
+    ("postgresql", "asyncpg"): Database("postgresql+asyncpg", replace(_POSTGRESQL, pipelines=False)),
     ("sqlite", "pysqlite"): Database("sqlite", _SQLITE),
     ("sqlite", "aiosqlite"): Database("sqlite+aiosqlite", _SQLITE),
 }

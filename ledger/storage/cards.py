@@ -19,6 +19,22 @@ def card_altered(account_id: str, card_id: str) -> Finding:
     return Finding(account_id, None, "card_altered", f"the text of rate card {card_id} is not what was stored")
 
 
+_EXPECTED_MAX = 4096
+_expected: dict[str, str] = {}
+
+
+def expected_card(account_id: str) -> str | None:
+    """The id of the card that this process last saw in a run of an account: read along with a run, to save a trip."""
+    return _expected.get(account_id)
+
+
+def expect_card(account_id: str, card_id: str) -> None:
+    """Note the card of a run of an account."""
+    if len(_expected) >= _EXPECTED_MAX:
+        _expected.clear()
+    _expected[account_id] = card_id
+
+
 @lru_cache(maxsize=64)
 def is_card(card_id: str, content: str) -> bool:
     """True where the card's id is the hash of the text. This version may write the same card as another text."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from ledger.book.buckets import BALANCES, BUCKET_NUMBERS
@@ -17,13 +17,13 @@ from ledger.storage import queries
 from ledger.storage.rows import posting_of
 from ledger.storage.sessions import connection_of
 from ledger.storage.shapes import RowShape
-from ledger.storage.streams import fetch_raw
+from ledger.storage.stores import fetch, fetch_keys, fetch_one
 
 WINDOW = 2000
 """The most entries in one window."""
 
-_IN_SPAN = "WHERE account_id = {0} AND sequence > {1} AND sequence <= {2} ORDER BY sequence"
-_ENTRIES = f"SELECT {', '.join(RowShape.of(EntryRow).columns)} FROM ledger_entry {_IN_SPAN} LIMIT {{3}}"
+_IN_SPAN = "WHERE account_id = $1 AND sequence > $2 AND sequence <= $3 ORDER BY sequence"
+_ENTRIES = f"SELECT {', '.join(RowShape.of(EntryRow).columns)} FROM ledger_entry {_IN_SPAN} LIMIT $4"
 _TRANSFERS = f"SELECT {', '.join(RowShape.of(TransferRow).columns)} FROM ledger_transfer {_IN_SPAN}, ordinal"
 
 
@@ -35,9 +35,9 @@ def read_spans(
     A span lasts to its last entry, the final one to `last`, so that rows which belong to no entry are read as well.
     """
     while after < last:
-        entries = fetch_raw(connection, _ENTRIES, (account_id, after, last, size))
+        entries = fetch(connection, _ENTRIES, account_id, after, last, size)
         end = entries[-1][1] if len(entries) == size else last
-        yield entries, fetch_raw(connection, _TRANSFERS, (account_id, after, end)), end
+        yield entries, fetch(connection, _TRANSFERS, account_id, after, end), end
         after = end
 
 
@@ -56,13 +56,13 @@ def read_windows(
 
 def read_keyed(connection: Connection, account_id: str, scope: str, key: str) -> Posting | None:
     """The entry that bound a key; None while the key is free."""
-    found = postings_of(connection, queries.KEYED_ENTRIES.fetch(connection, [(account_id, scope, key)]))
+    found = postings_of(connection, fetch_keys(connection, queries.KEYED_ENTRIES, [(account_id, scope, key)]))
     return found[0] if found else None
 
 
 def read_postings(connection: Connection, keys: Iterable[tuple[str, int]]) -> list[Posting]:
     """Entries by account and sequence, with their transfers."""
-    return postings_of(connection, queries.ENTRIES.fetch(connection, keys))
+    return postings_of(connection, fetch_keys(connection, queries.ENTRIES, keys))
 
 
 def postings_of(connection: Connection, rows: Sequence[Any]) -> list[Posting]:
@@ -73,10 +73,15 @@ def postings_of(connection: Connection, rows: Sequence[Any]) -> list[Posting]:
 
 def read_transfers(
     connection: Connection, keys: Iterable[tuple[str, int]]
-) -> dict[tuple[str, int], list[tuple[int, int, int, int]]]:
+) -> dict[tuple[str, int], list[PostedTransfer]]:
     """Transfers by account and sequence, in their order."""
-    transfers: dict[tuple[str, int], list[tuple[int, int, int, int]]] = {}
-    for account_id, sequence, grant, source, target, amount in queries.TRANSFERS.fetch(connection, keys):
+    return moves_of(fetch_keys(connection, queries.TRANSFERS, keys))
+
+
+def moves_of(rows: Iterable[Any]) -> dict[tuple[str, int], list[PostedTransfer]]:
+    """The transfers of rows of `queries.TRANSFERS`, by account and sequence."""
+    transfers: dict[tuple[str, int], list[PostedTransfer]] = {}
+    for account_id, sequence, grant, source, target, amount in rows:
         transfer = (grant, BUCKET_NUMBERS[source], BUCKET_NUMBERS[target], amount)
         transfers.setdefault((account_id, sequence), []).append(transfer)
     return transfers
@@ -90,11 +95,8 @@ def read_sequence(connection: Connection, account_id: str) -> int | None:
 
 def read_marks(connection: Connection, account_id: str) -> tuple[int, int] | None:
     """The sequence of an account's latest entry and its count of closings. A change means that a read was overtaken."""
-    row = connection.execute(
-        text("SELECT sequence, closings_count FROM ledger_account WHERE account_id = :account_id"),
-        {"account_id": account_id},
-    ).one_or_none()
-    return None if row is None else (row[0], row[1])
+    rows = fetch_keys(connection, queries.MARKS, [(account_id,)])
+    return (rows[0][1], rows[0][2]) if rows else None
 
 
 def sequence_before(connection: Connection, account_id: str, moment: int, last: int | None = None) -> int:
@@ -103,8 +105,15 @@ def sequence_before(connection: Connection, account_id: str, moment: int, last: 
     An account's time never goes back, so its entries are in the order of time. A search over the primary key finds the
     place in a few steps, without an index of moments and without a scan.
     """
-    values = {"account_id": account_id, "moment": moment, "last": last}
-    return int(connection.execute(_PLACE, values).scalar_one())
+    account = fetch_one(connection, _ENDS, account_id)
+    if account is None:
+        return 0
+    opened_at, sequence, at = account
+    found = fetch_one(connection, _PLACE, account_id, moment, opened_at, 1 + (sequence if last is None else last), at)
+    return 0 if found is None else int(found[0])
+
+
+_ENDS = "SELECT opened_at, sequence, at FROM ledger_account WHERE account_id = $1"
 
 
 # The search is one recursive query. Entry `low` took effect before the moment; entry `high` did not, or is one beyond
@@ -118,36 +127,35 @@ def sequence_before(connection: Connection, account_id: str, moment: int, last: 
 _HALFWAY = "(low + high) / 2"
 
 
-_EVENLY = "low + CAST((high - low) * (CAST(:moment - low_at AS double precision) / (high_at - low_at)) AS bigint)"
+_EVENLY = "low + CAST((high - low) * (CAST($2 - low_at AS double precision) / (high_at - low_at)) AS bigint)"
 
 
 _ASIDE = "(high - low) / 64 * (1 - turn / 2 % 3 * 2)"
 
 
 _GUESS = (
-    f"CASE WHEN turn / 2 % 3 = 2 OR high_at <= low_at OR :moment > high_at THEN {_HALFWAY}"
-    f" ELSE {_EVENLY} - {_ASIDE} END"
+    f"CASE WHEN turn / 2 % 3 = 2 OR high_at <= low_at OR $2 > high_at THEN {_HALFWAY} ELSE {_EVENLY} - {_ASIDE} END"
 )
 
 
 _BETWEEN = f"CASE WHEN {_GUESS} <= low THEN low + 1 WHEN {_GUESS} >= high THEN high - 1 ELSE {_GUESS} END"
 
 
-_IS_BEFORE = "e.at < :moment"
+_IS_BEFORE = "e.at < $2"
 
 
-_IS_AFTER = "probe IS NOT NULL AND (e.at IS NULL OR e.at >= :moment)"
+_IS_AFTER = "probe IS NOT NULL AND (e.at IS NULL OR e.at >= $2)"
 
 
-_PLACE = text(
+_PLACE = (
     "WITH RECURSIVE place(low, low_at, high, high_at, probe, turn) AS ("
-    " SELECT CAST(0 AS bigint), opened_at, 1 + coalesce(CAST(:last AS bigint), sequence), at, CAST(NULL AS bigint), 0"
-    " FROM ledger_account WHERE account_id = :account_id UNION ALL SELECT"
+    " SELECT CAST(0 AS bigint), CAST($3 AS bigint), CAST($4 AS bigint), CAST($5 AS bigint), CAST(NULL AS bigint), 0"
+    " UNION ALL SELECT"
     f" CASE WHEN {_IS_BEFORE} THEN probe ELSE low END, CASE WHEN {_IS_BEFORE} THEN e.at ELSE low_at END,"
     f" CASE WHEN {_IS_AFTER} THEN probe ELSE high END,"
     f" CASE WHEN {_IS_AFTER} THEN coalesce(e.at, high_at) ELSE high_at END,"
     f" CASE WHEN probe IS NULL THEN {_BETWEEN} END, turn + 1"
-    " FROM place LEFT JOIN ledger_entry e ON e.account_id = :account_id AND e.sequence = probe"
+    " FROM place LEFT JOIN ledger_entry e ON e.account_id = $1 AND e.sequence = probe"
     " WHERE high - low > 1) SELECT low FROM place WHERE high - low <= 1"
 )
 
@@ -159,20 +167,15 @@ def buckets_before(session: Session, account_id: str, moment: int, last: int | N
 
 def buckets_after(session: Session, account_id: str, sequence: int) -> tuple[int, ...]:
     """The balance after an entry; zeros for sequence 0."""
-    row = connection_of(session).execute(_BALANCE_AFTER, {"account_id": account_id, "sequence": sequence}).one_or_none()
-    return (0,) * len(BALANCES) if row is None else tuple(row)
+    row = fetch_one(connection_of(session), _BALANCE_AFTER, account_id, sequence)
+    return (0,) * len(BALANCES) if row is None else row
 
 
-_BALANCE_AFTER = text(
-    f"SELECT {', '.join(BALANCES)} FROM ledger_entry WHERE account_id = :account_id AND sequence = :sequence"
-)
+_BALANCE_AFTER = f"SELECT {', '.join(BALANCES)} FROM ledger_entry WHERE account_id = $1 AND sequence = $2"
 
 
 def require_account(session: Session, account_id: str) -> None:
     """Raise `AccountNotFound` unless the account is open."""
     check_id(account_id, "account_id")
-    found = connection_of(session).execute(
-        text("SELECT 1 FROM ledger_account WHERE account_id = :account_id"), {"account_id": account_id}
-    )
-    if found.one_or_none() is None:
+    if fetch_one(connection_of(session), "SELECT 1 FROM ledger_account WHERE account_id = $1", account_id) is None:
         raise AccountNotFound(account_id)

@@ -6,20 +6,20 @@ One command is a batch of one. Nothing here commits, sleeps or retries, because 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from ledger import rules
 from ledger.book.buckets import BALANCES, BUCKETS
 from ledger.book.burning import CREDIT_LINE
-from ledger.book.postings import entry_row, genesis
+from ledger.book.postings import entry_row
 from ledger.book.states import AccountState, GrantsIncomplete, GrantState
 from ledger.clock import clock
-from ledger.commands import Command, OpenAccount
-from ledger.model.moments import to_moment
-from ledger.model.values import Result
+from ledger.commands import Command, ExpireDue
+from ledger.model.values import Expiry, Result
 from ledger.rules import Rejection
 from ledger.schema.tables import (
     AccountRow,
@@ -32,7 +32,8 @@ from ledger.schema.tables import (
     TransferRow,
     UsageRow,
 )
-from ledger.storage import snapshots
+from ledger.storage import queries, snapshots
+from ledger.storage.cards import expect_card
 from ledger.storage.rows import (
     account_row,
     grant_row,
@@ -44,7 +45,8 @@ from ledger.storage.rows import (
 )
 from ledger.storage.sessions import writing_connection
 from ledger.storage.shapes import RowShape, Write
-from ledger.storage.writes import execute_writes
+from ledger.storage.stores import execute_writes, store_of
+from ledger.storage.stores.selects import Select
 
 _ACCOUNT_TERMS = RowShape.of(AccountRow, [name for name in AccountRow.updated if name != "closings_count"])
 _ACCOUNT_CHANGE = RowShape.of(AccountRow, ("sequence", "at", "head", *BALANCES, "due_at"))
@@ -72,17 +74,30 @@ def execute(session: Session, commands: Sequence[Command]) -> list[Result | Reje
     The result of a refused command is its error, which does not affect other commands. Accounts are locked in the order
     of their ids until the caller's transaction ends.
     """
+    return _execute(session, commands, queries.LOCK_ACCOUNTS)
+
+
+def expire(session: Session, account_ids: Sequence[str], at: datetime | None) -> list[Expiry]:
+    """Record what has come due in accounts, except in those that another transaction has locked or has just done."""
+    results = _execute(session, [ExpireDue(account_id, at) for account_id in account_ids], queries.TAKE_ACCOUNTS)
+    return [result for result in results if isinstance(result, Expiry)]
+
+
+def _execute(session: Session, commands: Sequence[Command], lock: Select) -> list[Result | Rejection]:
     if not commands:
         return []
     connection = writing_connection(session)
+    store_of(connection).lock_database(connection)
     now = clock()
-    opened = _open_accounts(connection, commands, now)
     needs = snapshots.Needs.of(commands, now)
+    opened: set[str] = set()
     while True:
-        accounts = snapshots.lock_accounts(connection, needs.accounts)
+        accounts = snapshots.read_states(connection, needs, lock)
+        opened.update(account_id for account_id, state in accounts.items() if state.is_opened_here)
         for account_id in opened:
             accounts[account_id].is_opened_here = True
-        snapshots.fill(connection, accounts, needs)
+        if lock is queries.TAKE_ACCOUNTS:
+            commands = [command for command in commands if _is_due(accounts.get(command.account_id), needs)]
         try:
             results = rules.decide(accounts, commands, now)
         except GrantsIncomplete as incomplete:
@@ -93,32 +108,13 @@ def execute(session: Session, commands: Sequence[Command]) -> list[Result | Reje
         return results
 
 
-_OPEN = text(
-    "INSERT INTO ledger_account (account_id, opened_at, sequence, at, head,"
-    " issued, available, held, consumed, expired, revoked)"
-    " VALUES (:account_id, :opened_at, 0, :opened_at, :head, 0, 0, 0, 0, 0, 0)"
-    " ON CONFLICT (account_id) DO NOTHING RETURNING account_id"
-)
-
-
-def _open_accounts(connection: Connection, commands: Sequence[Command], now: int) -> list[str]:
-    """Insert the accounts that the batch opens and that do not exist yet, in the order of their ids. Answers them."""
-    moments: dict[str, int] = {}
-    for command in commands:
-        if isinstance(command, OpenAccount):
-            moments.setdefault(command.account_id, now if command.at is None else to_moment(command.at))
-    opened: list[str] = []
-    for account_id in sorted(moments):
-        opened_at = moments[account_id]
-        values = {"account_id": account_id, "opened_at": opened_at, "head": genesis(account_id, opened_at)}
-        opened += connection.execute(_OPEN, values).scalars().all()
-    return opened
+def _is_due(state: AccountState | None, needs: snapshots.Needs) -> bool:
+    return state is not None and state.due_at is not None and state.due_at <= needs.horizon
 
 
 def _append(connection: Connection, states: Sequence[AccountState]) -> None:
     """Write what the rules decided: insert entries and transfers, and update the rows that sum them up."""
     holds = [(state.account_id, hold) for state in states for hold in state.holds.values()]
-    holds_new = [reservation_row(*pair) for pair in holds if pair[1].is_new]
     holds_changed = Write(
         _RESERVATION_CHANGE,
         [reservation_change_row(*pair) for pair in holds if pair[1].is_changed and not pair[1].is_new],
@@ -127,17 +123,17 @@ def _append(connection: Connection, states: Sequence[AccountState]) -> None:
     writes = [
         *_account_writes(states),
         *_grant_writes([(state.account_id, grant) for state in states for grant in state.grants.values()]),
-        Write(_RESERVATION, holds_new),
+        # A batch may end one run of a dataset and start the next: the end must be written before the start.
+        holds_changed,
+        Write(_RESERVATION, [reservation_row(*pair) for pair in holds if pair[1].is_new]),
         Write(_ENTRY, [entry_row(posting) for state in states for posting in state.postings]),
         Write(_TRANSFER, [row for state in states for posting in state.postings for row in transfer_rows(posting)]),
         *_rare_writes(states),
     ]
-    if holds_new:
-        # A batch may end one run of a dataset and start the next: the end must be written before the start.
-        execute_writes(connection, [holds_changed])
-    else:
-        writes.append(holds_changed)
     execute_writes(connection, writes)
+    for state in states:
+        for card_id in state.cards_new:
+            expect_card(state.account_id, card_id)
 
 
 def _account_writes(states: Sequence[AccountState]) -> list[Write]:

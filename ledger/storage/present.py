@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from ledger.book.states import AccountState
 from ledger.errors import AccountNotFound
 from ledger.model.checks import check_id
 from ledger.rules import record_due
+from ledger.schema.databases import capabilities_of
 from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage import snapshots
-from ledger.storage.history import read_sequence
 from ledger.storage.sessions import connection_of
+from ledger.storage.snapshots import is_overtaken
+from ledger.storage.stores import fetch, store_of
 
 _READS_MAX = 8
 
@@ -54,8 +56,8 @@ def read_unlocked(
     """
     connection = connection_of(session)
     for _ in range(_READS_MAX):
-        state, needs = _read(connection, account_id, needs_of)
-        if needs is None or read_sequence(connection, account_id) == state.sequence:
+        state, is_whole = _read(connection, account_id, needs_of)
+        if is_whole or not is_overtaken(connection, state):
             return state
     with undisturbed(connection, account_id) as beside:
         return _read(beside, account_id, needs_of)[0]
@@ -63,15 +65,19 @@ def read_unlocked(
 
 def _read(
     connection: Connection, account_id: str, needs_of: Callable[[AccountState], snapshots.Needs | None]
-) -> tuple[AccountState, snapshots.Needs | None]:
-    accounts = snapshots.read_accounts(connection, [account_id])
+) -> tuple[AccountState, bool]:
+    """The account, and whether one statement read all of it."""
+    state = _account(snapshots.read_accounts(connection, [account_id]), account_id)
+    needs = needs_of(state)
+    if needs is None:
+        return state, True
+    return _account(snapshots.read_states(connection, needs), account_id), False
+
+
+def _account(accounts: dict[str, AccountState], account_id: str) -> AccountState:
     if account_id not in accounts:
         raise AccountNotFound(account_id)
-    state = accounts[account_id]
-    needs = needs_of(state)
-    if needs is not None:
-        snapshots.fill(connection, accounts, needs)
-    return state, needs
+    return accounts[account_id]
 
 
 @contextmanager
@@ -83,21 +89,21 @@ def undisturbed(connection: Connection, account_id: str) -> Iterator[Connection]
     the search_path and the account that this transaction was given. On SQLite the same connection, with the lock of
     the file.
     """
-    if connection.dialect.name == "sqlite":
-        snapshots.lock_accounts(connection, [account_id])
+    if not capabilities_of(connection).reads_snapshots:
+        store_of(connection).lock_database(connection)
         yield connection
         return
-    given = connection.execute(_GIVEN, {"name": ACCOUNT_SETTING}).one()
+    role, given_id, path = fetch(connection, _GIVEN, ACCOUNT_SETTING)[0]
     options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     with connection.engine.connect().execution_options(**options) as beside, beside.begin():
-        for name, value in (("role", given.role), ("search_path", given.path), (ACCOUNT_SETTING, given.account_id)):
+        for name, value in (("role", role), ("search_path", path), (ACCOUNT_SETTING, given_id)):
             if value:
-                beside.execute(_GIVE, {"name": name, "value": value})
+                fetch(beside, _GIVE, name, value)
         yield beside
 
 
-_GIVEN = text(
-    "SELECT CASE WHEN current_user <> session_user THEN current_user END AS role,"
-    " current_setting(:name, true) AS account_id, current_setting('search_path') AS path"
+_GIVEN = (
+    "SELECT CASE WHEN current_user <> session_user THEN current_user END, current_setting($1, true),"
+    " current_setting('search_path')"
 )
-_GIVE = text("SELECT set_config(:name, :value, true)")
+_GIVE = "SELECT set_config($1, $2, true)"

@@ -9,15 +9,18 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakSet
 
-from sqlalchemy import Connection, Pool, text
+from sqlalchemy import Connection, Pool
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session, scoped_session
 
 from ledger.errors import AccountsHidden, SessionUnusable
-from ledger.schema.databases import check_dialect
+from ledger.schema.databases import capabilities_of, check_dialect
 from ledger.schema.revisions import check_revision
 from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage.engines import BEGINS_IMMEDIATE
+from ledger.storage.own_sessions import OwnSession
+from ledger.storage.stores import fetch
+from ledger.storage.stores.opening import OPENED
 
 _checked: WeakSet[Pool] = WeakSet()
 """Pools of engines whose driver and schema were found to be what this version works with."""
@@ -36,7 +39,7 @@ def connection_of(session: Session) -> Connection:
             " one database that has the ledger's tables and your own."
         )
     try:
-        connection = session.connection()
+        connection = _connection(session)
     except UnboundExecutionError:
         raise SessionUnusable("is bound to no database. Pass `Session(engine)`.") from None
     if connection.get_execution_options().get("schema_translate_map"):
@@ -90,22 +93,22 @@ def check_sees_all(connection: Connection) -> None:
 
     Where `set_account` named an account for the transaction, that account's rows are what was asked for.
     """
-    if connection.dialect.name == "postgresql":
-        role, account_id = connection.execute(_HIDDEN_FROM).one()
+    if capabilities_of(connection).hides_rows:
+        role, account_id = fetch(connection, _HIDDEN_FROM)[0]
         if role is not None and not account_id:
             raise AccountsHidden(role)
 
 
 def check_missing(connection: Connection) -> None:
     """Raise `AccountsHidden` where an account that was not found may be hidden from the connection's role."""
-    if connection.dialect.name == "postgresql":
-        role, _ = connection.execute(_HIDDEN_FROM).one()
+    if capabilities_of(connection).hides_rows:
+        role, _ = fetch(connection, _HIDDEN_FROM)[0]
         if role is not None:
             raise AccountsHidden(role)
 
 
 # A policy without a condition on the rows shows all of them, unless a restrictive one takes some away.
-_HIDDEN_FROM = text(
+_HIDDEN_FROM = (
     "SELECT CASE WHEN row_security_active('ledger_account')"
     " AND NOT coalesce((SELECT bool_or(p.polpermissive AND pg_get_expr(p.polqual, p.polrelid) = 'true')"
     " AND bool_and(p.polpermissive) FROM pg_policy p WHERE p.polrelid = 'ledger_account'::regclass"
@@ -120,6 +123,16 @@ def connection_over(session: Session, account_id: str | None) -> Connection:
     return connection_to_all(session) if account_id is None else connection_of(session)
 
 
+def _connection(session: Session) -> Connection:
+    if not isinstance(session, OwnSession):
+        return session.connection()
+    session.is_for_verb = True
+    try:
+        return session.connection()
+    finally:
+        session.is_for_verb = False
+
+
 def _binds(session: Session) -> Any:
     """What a session was given as `binds`: SQLAlchemy 2.1 says it, 2.0 keeps it to itself."""
     return getattr(session, "binds", None) or getattr(session, "_Session__binds", None)
@@ -127,8 +140,10 @@ def _binds(session: Session) -> Any:
 
 def _commits_by_itself(connection: Connection) -> bool:
     """True where the driver commits every statement; asks the driver, not the server."""
+    if OPENED in connection.info:
+        return False  # a store began the transaction, which the driver does not know
     driver = connection.connection.driver_connection
-    if connection.dialect.name == "sqlite" and driver is not None and driver.in_transaction:
+    if not capabilities_of(connection).locks_rows and driver is not None and driver.in_transaction:
         return False  # the host begins transactions itself, which SQLite's driver takes for none
     return connection.dialect.detect_autocommit_setting(connection.connection.dbapi_connection)  # type: ignore[arg-type]
 

@@ -1,27 +1,30 @@
 """Reads what a batch touches, and nothing else, into `book.states`: a few statements over sets, for any size of batch.
 
-Locks come first. On PostgreSQL the account rows are locked in the order of their ids, and only then are keys, grants
-and holds read, so these reads see what the last holder of the lock committed. On SQLite a prepared engine has taken
-the database's write lock already. A host's own SQLite engine may begin its transactions late: there a write to the
-same rows takes the lock.
+What depends only on the commands is read at once, in one round trip where the driver can do that: locks first, and
+then keys, grants, holds, runs and cards, so that these reads see what the last holder of a lock committed. What depends
+on those rows (limits, what is due, grants that holds name) follows, where there is any. On PostgreSQL the account rows
+are locked, in the order of their ids; on SQLite the database.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
 
 from ledger.book.burning import burn_key
+from ledger.book.postings import genesis
 from ledger.book.states import AccountState, GrantState, LimitState, UsageState
 from ledger.commands import (
     Capture,
     Command,
     Extend,
+    GetBalance,
     LaunchRun,
+    OpenAccount,
     Refund,
     Release,
     Reserve,
@@ -33,16 +36,21 @@ from ledger.errors import AuditFailed
 from ledger.model.cycles import window_start
 from ledger.model.moments import to_moment
 from ledger.storage import queries
-from ledger.storage.cards import card_altered, card_missing, card_of, is_card
-from ledger.storage.driver import driver_cursor
-from ledger.storage.engines import BEGINS_IMMEDIATE
-from ledger.storage.history import postings_of, read_postings
-from ledger.storage.rows import account_of, grant_of, reservation_of
+from ledger.storage.cards import card_altered, card_missing, card_of, expect_card, expected_card, is_card
+from ledger.storage.history import moves_of, read_sequence
+from ledger.storage.rows import account_of, grant_of, posting_of, reservation_of
+from ledger.storage.stores import store_of
+from ledger.storage.stores.base import Request
+from ledger.storage.stores.selects import Key, Select
 
 
 @dataclass(slots=True)
 class Needs:
-    """The rows that commands name, by the keys with which they are looked up."""
+    """The rows that commands name, by the keys with which they are looked up.
+
+    `any_grants` are accounts of which live grants are needed, `all_grants` those of which all are; `opening` are
+    accounts to be opened, with the moment of each.
+    """
 
     accounts: set[str] = field(default_factory=set)
     now: int = 0
@@ -54,9 +62,11 @@ class Needs:
     cards: set[tuple[str, str]] = field(default_factory=set)
     grants: set[tuple[str, int]] = field(default_factory=set)
     refunded: set[str] = field(default_factory=set)
+    any_grants: set[str] = field(default_factory=set)
     all_grants: set[str] = field(default_factory=set)
     labels: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     moments: dict[str, set[int]] = field(default_factory=dict)
+    opening: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, commands: Iterable[Command], now: int) -> Needs:
@@ -65,6 +75,8 @@ class Needs:
         for command in commands:
             account_id = command.account_id
             needs.accounts.add(account_id)
+            if not isinstance(command, OpenAccount | GetBalance):
+                needs.any_grants.add(account_id)
             if command.at is not None:
                 at = to_moment(command.at)
                 needs.horizon = max(needs.horizon, at)
@@ -78,7 +90,9 @@ class Needs:
     def add_named(self, command: Command) -> None:
         """Note the rows that a command names."""
         account_id = command.account_id
-        if isinstance(command, Reserve):
+        if isinstance(command, OpenAccount):
+            self.opening.setdefault(account_id, self.now if command.at is None else to_moment(command.at))
+        elif isinstance(command, Reserve):
             if command.labels:
                 self.labels.append((account_id, command.labels))
         elif isinstance(command, Capture | Release | Extend | Refund):
@@ -96,97 +110,255 @@ class Needs:
             self.all_grants.add(account_id)
 
 
-def lock_accounts(connection: Connection, account_ids: Iterable[str]) -> dict[str, AccountState]:
-    """Lock accounts in the order of their ids and read them. Accounts that do not exist are left out."""
-    if connection.dialect.name == "postgresql":
-        rows = queries.LOCK_ACCOUNTS.fetch(connection, [(account_id,) for account_id in account_ids])
-    elif BEGINS_IMMEDIATE in connection.info:
-        return read_accounts(connection, account_ids)
-    else:
-        rows = list(connection.execute(queries.LOCK_SQLITE, {"ids": json.dumps(list(account_ids))}).all())
-    return {row[0]: account_of(row) for row in rows}
+Rows = list[Any]
+
+
+class _Reader:
+    """Statements that are sent together, and who takes their rows."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._store = store_of(connection)
+        self._asked: list[tuple[Request, Callable[[Rows], None]]] = []
+
+    def ask(self, select: Select, keys: Iterable[Key], take: Callable[[Rows], None], *extras: Any) -> None:
+        """Read the rows of some keys with the next `send`; without keys nothing is read and nobody called."""
+        request = self._store.select(select, list(keys), extras)
+        if request is not None:
+            self._asked.append((request, take))
+
+    def carry_out(self, request: Request, take: Callable[[Rows], None]) -> None:
+        """Carry out a statement with the next `send`, before what is asked after it."""
+        self._asked.append((request, take))
+
+    def send(self) -> bool:
+        """Send what was asked, hand the rows over in that order, and say whether there was anything."""
+        asked, self._asked = self._asked, []
+        if asked:
+            found = self._store.run(self._connection, [request for request, _ in asked])
+            for (_, take), rows in zip(asked, found, strict=True):
+                take(rows)
+        return bool(asked)
+
+
+def read_states(
+    connection: Connection, needs: Needs, accounts: Select = queries.READ_ACCOUNTS
+) -> dict[str, AccountState]:
+    """The accounts that commands name, with the rows that they need; those that do not exist are left out.
+
+    `accounts` says how their own rows are read. With `queries.LOCK_ACCOUNTS` nobody else writes to them until the
+    transaction ends. Without a lock a writer may come between the statements: `is_overtaken` says so afterwards.
+    """
+    loading = _Loading(connection, needs)
+    loading.read_what_is_named(accounts)
+    loading.read_what_follows()
+    return loading.accounts
 
 
 def read_accounts(connection: Connection, account_ids: Iterable[str]) -> dict[str, AccountState]:
-    """Read accounts without locking them. Accounts that do not exist are left out."""
-    rows = queries.READ_ACCOUNTS.fetch(connection, [(account_id,) for account_id in account_ids])
-    return {row[0]: account_of(row) for row in rows}
+    """Read the rows of accounts alone, without locking them. Accounts that do not exist are left out."""
+    return read_states(connection, Needs(set(account_ids)))
 
 
-def fill(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
-    """Read the grants, holds, keys, runs and limits that commands need into account states."""
-    _fill_live_grants(connection, accounts, needs)
-    _fill_keys(connection, accounts, needs.keys)
-    for row in _reservation_rows(connection, accounts, needs):
-        _add_reservation(accounts[row[0]], row[1:])
-    _fill_named_grants(connection, accounts, needs)
-    if needs.datasets or needs.runs:
-        _fill_runs(connection, accounts, needs)
-    limited = {account_id: state for account_id, state in accounts.items() if state.limits_count}
-    if limited:
-        _fill_limits(connection, limited, needs)
+def is_overtaken(connection: Connection, state: AccountState) -> bool:
+    """Whether somebody has written an entry of an account since it was read."""
+    return read_sequence(connection, state.account_id) != state.sequence
 
 
-def _is_due(state: AccountState, needs: Needs) -> bool:
-    return state.due_at is not None and state.due_at <= max(needs.horizon, state.at)
+class _Loading:
+    """Account states while they are read, in the blocks of statements that the module describes."""
+
+    def __init__(self, connection: Connection, needs: Needs) -> None:
+        self.accounts: dict[str, AccountState] = {}
+        self._needs = needs
+        self._reader = _Reader(connection)
+        self._opened: list[str] = []
+        self._asked: set[tuple[Any, ...]] = set()
+        self._pages: dict[str, list[GrantState]] = {}
+        self._keyed: Rows = []
+        self._launched: Rows = []
+        self._moves: Rows = []
+        self._cards: dict[tuple[str, str], str] = {}
+
+    def read_what_is_named(self, accounts: Select) -> None:
+        """Open accounts, read them, and read all that is looked up by what the commands say."""
+        needs, ask = self._needs, self._reader.ask
+        if needs.opening:
+            rows = [(name, at, genesis(name, at)) for name, at in sorted(needs.opening.items())]
+            self._reader.carry_out(Request(_OPEN, rows, is_each=True), self._take_opened)
+        ask(accounts, _alone(sorted(needs.accounts)), self._take_accounts)
+        ask(queries.FIRST_GRANTS, _alone(sorted(needs.any_grants - needs.all_grants)), self._take_pages)
+        ask(queries.LIVE_GRANTS, _alone(sorted(needs.all_grants)), self._take_grants)
+        ask(queries.KEYED_ENTRIES, needs.keys, self._keyed.extend)
+        ask(queries.RESERVATIONS, needs.holds, self._take_holds)
+        ask(queries.RESERVATIONS_OF_RUNS, needs.runs, self._take_holds)
+        ask(queries.ACTIVE_RUNS, needs.datasets, self._take_holds)
+        ask(queries.LAST_RUNS, needs.datasets, self._take_last_runs)
+        # The card of a run that is settled is known when its launch was read. Until then the last one is expected.
+        expected = {(account_id, card_id) for account_id, _, _ in needs.runs if (card_id := expected_card(account_id))}
+        self._ask_once(queries.CARDS, needs.cards | expected, self._take_cards)
+        self._reader.send()
+        for account_id, grants in self._pages.items():
+            if len(grants) == queries.GRANTS_PAGE:
+                self.accounts[account_id].page_end = max(map(burn_key, grants))
+
+    def read_what_follows(self) -> None:
+        """Read what those rows call for, and what is found to be called for then."""
+        needs, accounts, ask = self._needs, self.accounts, self._reader.ask
+        horizon = max([needs.horizon, *(state.at for state in accounts.values())])
+        due = {name for name, state in accounts.items() if state.due_at is not None and state.due_at <= horizon}
+        self._ask_for_whole(due)
+        for account_id in due:
+            accounts[account_id].hold_due_after = None
+        ask(queries.DUE_RESERVATIONS, _alone(due), self._take_holds, horizon)
+        ask(queries.NEXT_DUE, _alone(due), self._take_next_due, horizon)
+        ask(queries.TRANSFERS, [(row[0], row[1]) for row in self._keyed], self._moves.extend)
+        launched = self._launches()
+        ask(queries.ENTRIES, launched, self._launched.extend)
+        ask(queries.TRANSFERS, launched, self._moves.extend)
+        lent = {name for name in needs.refunded if name in accounts and accounts[name].line}
+        ask(queries.REPAYING_GRANTS, _alone(lent), self._take_missing_grants)
+        ask(queries.LIMITS, _alone(name for name, state in accounts.items() if state.limits_count), self._take_limits)
+        self._ask_for_named_grants()
+        while self._reader.send():
+            # Grants of holds that are due, counters of limits and of holds, cards of launches.
+            self._ask_for_named_grants()
+            keys = {key for name, state in accounts.items() if state.limits for key in _usage_keys(name, state, needs)}
+            self._ask_once(queries.USAGE, keys, self._take_usage)
+            used = {(row[0], _card_of_launch(row)) for row in self._launched}
+            self._ask_once(queries.CARDS, used, self._take_cards)
+        self._put_postings()
+        self._put_cards()
+
+    def _ask_once(self, select: Select, keys: Iterable[Key], take: Callable[[Rows], None]) -> None:
+        """Ask for the keys that this statement was not asked for before."""
+        new = sorted({key for key in keys if (select.table, *key) not in self._asked})
+        self._asked.update((select.table, *key) for key in new)
+        self._reader.ask(select, new, take)
+
+    def _ask_for_whole(self, due: set[str]) -> None:
+        """Ask for all live grants of the accounts where those that burn first do not do."""
+        whole = due - self._needs.any_grants - self._needs.all_grants
+        for account_id, state in self.accounts.items():
+            if state.page_end is not None and (state.scoped_count or account_id in due):
+                state.page_end = None
+                whole.add(account_id)
+        self._reader.ask(queries.LIVE_GRANTS, _alone(sorted(whole)), self._take_grants)
+
+    def _ask_for_named_grants(self) -> None:
+        """Ask for the grants that commands name and that holds have slices of, live or not, where they are missing."""
+        accounts = self.accounts
+        wanted = {key for key in self._needs.grants if key[0] in accounts}
+        for account_id, state in accounts.items():
+            for hold in state.holds.values():
+                wanted.update((account_id, part[0]) for part in hold.slices)
+        missing = (key for key in wanted if key[1] not in accounts[key[0]].grants)
+        self._ask_once(queries.GRANTS, missing, self._take_grants)
+
+    def _launches(self) -> list[tuple[str, int]]:
+        """The entries that launched the runs which commands settle."""
+        found: list[tuple[str, int]] = []
+        for account_id, dataset_id, started_ms in self._needs.runs:
+            state = self.accounts.get(account_id)
+            if state is not None and (dataset_id, started_ms) in state.runs:
+                found.append((account_id, state.runs[dataset_id, started_ms]))
+        return found
+
+    def _known(self, rows: Rows) -> Rows:
+        """The rows whose account is there; the audit is told of others."""
+        return [row for row in rows if row[0] in self.accounts]
+
+    def _take_opened(self, rows: Rows) -> None:
+        self._opened = [account_id for (account_id,) in rows]
+
+    def _take_accounts(self, rows: Rows) -> None:
+        self.accounts = {row[0]: account_of(row) for row in rows}
+        for account_id in self._opened:
+            self.accounts[account_id].is_opened_here = True
+
+    def _take_grants(self, rows: Rows) -> None:
+        for row in self._known(rows):
+            self.accounts[row[0]].add_grant(grant_of(row))
+
+    def _take_missing_grants(self, rows: Rows) -> None:
+        self._take_grants([row for row in self._known(rows) if row[1] not in self.accounts[row[0]].grants])
+
+    def _take_pages(self, rows: Rows) -> None:
+        for row in self._known(rows):
+            grant = grant_of(row)
+            self.accounts[row[0]].add_grant(grant)
+            self._pages.setdefault(row[0], []).append(grant)
+
+    def _take_holds(self, rows: Rows) -> None:
+        for row in self._known(rows):
+            state, hold = self.accounts[row[0]], reservation_of(row[1:])
+            state.holds.setdefault(hold.number, hold)
+            if hold.dataset_id is not None and hold.started_ms is not None:
+                state.runs[hold.dataset_id, hold.started_ms] = hold.number
+                if hold.state == "held":
+                    state.active[hold.dataset_id] = hold.number
+
+    def _take_last_runs(self, rows: Rows) -> None:
+        for account_id, dataset_id, started_ms in self._known(rows):
+            if started_ms is not None:
+                self.accounts[account_id].started_ms_last[dataset_id] = started_ms
+
+    def _take_next_due(self, rows: Rows) -> None:
+        for account_id, moment in self._known(rows):
+            self.accounts[account_id].hold_due_after = moment
+
+    def _take_limits(self, rows: Rows) -> None:
+        for account_id, number, label, value, period, maximum in self._known(rows):
+            self.accounts[account_id].limits[number] = LimitState(number, label, value, period, maximum)
+
+    def _take_usage(self, rows: Rows) -> None:
+        for account_id, number, value, window, spent, holds in rows:
+            self.accounts[account_id].usage[number, value, window] = UsageState(spent, holds)
+
+    def _take_cards(self, rows: Rows) -> None:
+        for account_id, card_id, content in rows:
+            self._cards[account_id, card_id] = content
+
+    def _put_postings(self) -> None:
+        """Give the accounts the entries that bound keys and that launched runs, with their transfers."""
+        moves = moves_of(self._moves)
+        for row in self._known(self._keyed):
+            posting = posting_of(row, moves.get((row[0], row[1]), []))
+            self.accounts[posting.account_id].keys[posting.scope, str(posting.key)] = posting
+        for row in self._launched:
+            posting = posting_of(row, moves.get((row[0], row[1]), []))
+            self.accounts[posting.account_id].launches[posting.sequence] = posting
+
+    def _put_cards(self) -> None:
+        """Give the accounts the cards that launches and settlements are priced under. Raises `AuditFailed`."""
+        used = {(row[0], _card_of_launch(row)) for row in self._launched}
+        for account_id, card_id in sorted(used - self._cards.keys()):
+            raise AuditFailed([card_missing(account_id, card_id)])
+        for account_id, card_id in sorted(self._cards.keys() & (used | self._needs.cards)):
+            content = self._cards[account_id, card_id]
+            if not is_card(card_id, content):
+                raise AuditFailed([card_altered(account_id, card_id)])
+            self.accounts[account_id].cards[card_id] = card_of(content)
+            expect_card(account_id, card_id)
 
 
-def _fill_live_grants(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
-    """Read all live grants of accounts that may need any of them, and of other accounts those that burn first."""
-    whole: list[tuple[str]] = []
-    paged: list[tuple[str]] = []
-    for account_id, state in accounts.items():
-        if state.sequence:
-            is_whole = account_id in needs.all_grants or state.scoped_count or _is_due(state, needs)
-            (whole if is_whole else paged).append((account_id,))
-    for row in queries.LIVE_GRANTS.fetch(connection, whole):
-        accounts[row[0]].add_grant(grant_of(row))
-    read: dict[str, list[GrantState]] = {}
-    for row in _first_grants(connection, paged):
-        grant = grant_of(row)
-        accounts[row[0]].add_grant(grant)
-        read.setdefault(row[0], []).append(grant)
-    for account_id, grants in read.items():
-        if len(grants) == queries.GRANTS_PAGE:
-            accounts[account_id].page_end = max(map(burn_key, grants))
+_OPEN = (
+    "INSERT INTO ledger_account (account_id, opened_at, sequence, at, head,"
+    " issued, available, held, consumed, expired, revoked) VALUES ($1, $2, 0, $2, $3, 0, 0, 0, 0, 0, 0)"
+    " ON CONFLICT (account_id) DO NOTHING RETURNING account_id"
+)
 
 
-def _first_grants(connection: Connection, keys: list[tuple[str]]) -> list[Any]:
-    if not keys:
-        return []
-    if connection.dialect.name == "postgresql":
-        return queries.FIRST_GRANTS_POSTGRESQL.fetch(connection, keys)
-    rows: list[Any] = []
-    with driver_cursor(connection) as cursor:
-        for key in keys:
-            cursor.execute(queries.FIRST_GRANTS_SQLITE, key)
-            rows += cursor.fetchall()
-    return rows
+def _alone(account_ids: Iterable[str]) -> list[Key]:
+    return [(account_id,) for account_id in account_ids]
 
 
-def _fill_named_grants(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
-    """Read the grants that commands name and that holds have slices of, live or not, where they were not read yet."""
-    wanted = {(account_id, number) for account_id, number in needs.grants if account_id in accounts}
-    for account_id, state in accounts.items():
-        for hold in state.holds.values():
-            wanted.update((account_id, part[0]) for part in hold.slices)
-    missing = [(account_id, number) for account_id, number in wanted if number not in accounts[account_id].grants]
-    rows = queries.GRANTS.fetch(connection, sorted(missing))
-    lent = [(account_id,) for account_id in needs.refunded if account_id in accounts and accounts[account_id].line]
-    rows += queries.REPAYING_GRANTS.fetch(connection, lent)
-    for row in rows:
-        if row[1] not in accounts[row[0]].grants:
-            accounts[row[0]].add_grant(grant_of(row))
+_DETAILS = [column.name for column in queries.ENTRY].index("details")
 
 
-def _fill_limits(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
-    """Read the limits of accounts that have any, and the counters that commands and holds may touch."""
-    for row in queries.LIMITS.fetch(connection, [(account_id,) for account_id in accounts]):
-        account_id, number, label, value, period, maximum = row
-        accounts[account_id].limits[number] = LimitState(number, label, value, period, maximum)
-    keys = {key for account_id, state in accounts.items() for key in _usage_keys(account_id, state, needs)}
-    for account_id, number, value, window, spent, holds in queries.USAGE.fetch(connection, sorted(keys)):
-        accounts[account_id].usage[number, value, window] = UsageState(spent, holds)
+def _card_of_launch(row: Any) -> str:
+    card_id: str = json.loads(row[_DETAILS])["card_id"]
+    return card_id
 
 
 def _usage_keys(account_id: str, state: AccountState, needs: Needs) -> set[tuple[str, int, str, int]]:
@@ -203,66 +375,3 @@ def _usage_keys(account_id: str, state: AccountState, needs: Needs) -> set[tuple
     for hold in state.holds.values():
         keys.update((account_id, number, value, window) for number, value, window in hold.counted or ())
     return keys
-
-
-def _fill_keys(connection: Connection, accounts: dict[str, AccountState], keys: Iterable[tuple[str, str, str]]) -> None:
-    rows = queries.KEYED_ENTRIES.fetch(connection, (key for key in keys if key[0] in accounts))
-    for posting in postings_of(connection, rows):
-        accounts[posting.account_id].keys[posting.scope, str(posting.key)] = posting
-
-
-def _reservation_rows(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> list[Any]:
-    """Rows of the holds that commands name, of active runs on their datasets, and of holds that are due; each once."""
-    horizon = max([needs.horizon, *(state.at for state in accounts.values())])
-    due = [
-        (account_id,) for account_id, state in accounts.items() if state.due_at is not None and state.due_at <= horizon
-    ]
-    if not (due or needs.holds or needs.runs or needs.datasets):
-        return []
-    rows = [
-        *read_reservations(connection, needs.holds),
-        *queries.RESERVATIONS_OF_RUNS.fetch(connection, needs.runs),
-        *queries.ACTIVE_RUNS.fetch(connection, needs.datasets),
-        *queries.DUE_RESERVATIONS.fetch(connection, due, horizon=horizon),
-    ]
-    for (account_id,) in due:
-        accounts[account_id].hold_due_after = None
-    for account_id, moment in queries.NEXT_DUE.fetch(connection, due, horizon=horizon):
-        accounts[account_id].hold_due_after = moment
-    return list({(row[0], row[1]): row for row in rows}.values())
-
-
-def _add_reservation(state: AccountState, columns: Any) -> None:
-    hold = reservation_of(columns)
-    state.holds[hold.number] = hold
-    if hold.dataset_id is not None and hold.started_ms is not None:
-        state.runs[hold.dataset_id, hold.started_ms] = hold.number
-        if hold.state == "held":
-            state.active[hold.dataset_id] = hold.number
-
-
-def _fill_runs(connection: Connection, accounts: dict[str, AccountState], needs: Needs) -> None:
-    """Read for launches the latest start and whether the card is stored; for settlements the launch and its card."""
-    for account_id, dataset_id, started_ms in queries.LAST_RUNS.fetch(connection, needs.datasets):
-        accounts[account_id].started_ms_last[dataset_id] = started_ms
-    launched = {
-        (account_id, accounts[account_id].runs[dataset_id, started_ms])
-        for account_id, dataset_id, started_ms in needs.runs
-        if account_id in accounts and (dataset_id, started_ms) in accounts[account_id].runs
-    }
-    used: set[tuple[str, str]] = set()
-    for posting in read_postings(connection, launched):
-        accounts[posting.account_id].launches[posting.sequence] = posting
-        used.add((posting.account_id, posting.parsed_details()["card_id"]))
-    kept = {(row[0], row[1]): row[2] for row in queries.CARDS.fetch(connection, needs.cards | used)}
-    for account_id, card_id in sorted(used - kept.keys()):
-        raise AuditFailed([card_missing(account_id, card_id)])
-    for (account_id, card_id), content in kept.items():
-        if not is_card(card_id, content):
-            raise AuditFailed([card_altered(account_id, card_id)])
-        accounts[account_id].cards[card_id] = card_of(content)
-
-
-def read_reservations(connection: Connection, keys: Iterable[tuple[str, int]]) -> list[Any]:
-    """Reservation rows by account and number, all columns in the table's order."""
-    return queries.RESERVATIONS.fetch(connection, keys)

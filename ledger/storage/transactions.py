@@ -6,15 +6,19 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ledger.errors import CommitUnknown, EngineUnusable, TransactionEnded
-from ledger.schema.databases import check_engine
+from ledger.errors import CommandInvalid, CommitUnknown, EngineUnusable, TransactionEnded
+from ledger.model.checks import check_id
+from ledger.schema.databases import Database, check_engine, database_of
+from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage.failures import is_lost, is_retryable, was_rolled_back
+from ledger.storage.own_sessions import OwnSession, check_open
+from ledger.storage.stores.opening import Opening
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -26,7 +30,12 @@ _PAUSE_DOUBLINGS = 7
 
 
 def run_transaction(
-    engine: Engine, work: Callable[[Session], Answer], *, attempts: int = 5, keyed: bool = False
+    engine: Engine,
+    work: Callable[[Session], Answer],
+    *,
+    attempts: int = 5,
+    keyed: bool = False,
+    account_id: str | None = None,
 ) -> Answer:
     """Run `work(session)` in a transaction of its own and commit it.
 
@@ -38,17 +47,47 @@ def run_transaction(
     When the connection is lost at the commit, it is not known whether the commit happened. With `keyed`, which says
     that every command in `work` carries a key, the work is repeated, and what was committed is answered as a replay.
     Without it, and where repeating fails too, this raises `CommitUnknown`. Any other error is raised as it is.
+
+    `account_id` is the account whose rows the transaction sees under PostgreSQL's row-level security, as `set_account`
+    says it. Raises `EngineUnusable`, `DatabaseUnsupported`, and `CommandInvalid` for an `account_id` where no rows are
+    hidden.
     """
+    return transact(engine, work, opening_of(engine, account_id), attempts=attempts, keyed=keyed)
+
+
+def opening_of(engine: object, account_id: str | None) -> Opening:
+    """What begins a transaction that sees the rows of one account, or, without one, what its role sees."""
+    if account_id is None:
+        return Opening()
+    check_id(account_id, "account_id")
+    check_hides_rows(database_of(check_engine(getattr(engine, "sync_engine", engine)).dialect))
+    return Opening(((ACCOUNT_SETTING, account_id),))
+
+
+def check_hides_rows(database: Database) -> None:
+    """Raise `CommandInvalid` where an account cannot be set."""
+    if not database.can.hides_rows:
+        message = (
+            f"cannot be set on {database.begin}, which has no row-level security; leave it out, or use PostgreSQL."
+        )
+        raise CommandInvalid("account_id", message)
+
+
+def transact(
+    engine: Engine, work: Callable[[Session], Answer], opening: Opening, *, attempts: int, keyed: bool
+) -> Answer:
+    """`run_transaction` with what begins each attempt."""
     check_engine(engine)
     retries = Retries(attempts, keyed)
     while True:
         is_committing = False
         try:
-            with Session(engine, expire_on_commit=False) as session, session.begin() as transaction:
+            with OwnSession(engine, opening=opening) as session, session.begin() as transaction:
                 answer = work(session)
                 if session.get_transaction() is not transaction:
                     raise TransactionEnded
                 session.flush()
+                check_open(session)
                 is_committing = True
             return answer
         except SQLAlchemyError as error:
@@ -59,29 +98,44 @@ def run_transaction(
 
 
 async def run_transaction_async(
-    engine: AsyncEngine, work: Callable[[Session], Answer], *, attempts: int = 5, keyed: bool = False
+    engine: AsyncEngine,
+    work: Callable[[Session], Answer],
+    *,
+    attempts: int = 5,
+    keyed: bool = False,
+    account_id: str | None = None,
 ) -> Answer:
     """`run_transaction` on an async engine: the same `work` and the same retries, without blocking other tasks.
 
     When the task is cancelled during the commit, it is not known whether the commit happened: repeat with the same
     keys. Raises what `run_transaction` raises.
     """
-    # Needs greenlet, which an installation without the extra `async` does not have.
-    from sqlalchemy.ext.asyncio import AsyncSession
-
     if not isinstance(getattr(engine, "sync_engine", None), Engine):
         raise EngineUnusable(
             f"is of type {type(engine).__name__}, and an AsyncEngine is expected. Use `run_transaction`."
         )
+    return await transact_async(engine, work, opening_of(engine, account_id), attempts=attempts, keyed=keyed)
+
+
+async def transact_async(
+    engine: AsyncEngine, work: Callable[[Session], Answer], opening: Opening, *, attempts: int, keyed: bool
+) -> Answer:
+    """`run_transaction_async` with what begins each attempt."""
+    # Needs greenlet, which an installation without the extra `async` does not have.
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    check_engine(engine.sync_engine)
+    options: dict[str, Any] = {"sync_session_class": OwnSession, "opening": opening}
     retries = Retries(attempts, keyed)
     while True:
         is_committing = False
         try:
-            async with AsyncSession(engine, expire_on_commit=False) as session, session.begin() as transaction:
+            async with AsyncSession(engine, **options) as session, session.begin() as transaction:
                 answer = await session.run_sync(work)
                 if session.sync_session.get_transaction() is not transaction.sync_transaction:
                     raise TransactionEnded
                 await session.flush()
+                await session.run_sync(check_open)
                 is_committing = True
             return answer
         except SQLAlchemyError as error:

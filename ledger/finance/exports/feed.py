@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from ledger.book.answers import to_entry
@@ -21,6 +20,7 @@ from ledger.model.checks import check_limit, is_storable
 from ledger.model.values import Entry
 from ledger.storage.history import read_windows
 from ledger.storage.sessions import connection_of, connection_to_all
+from ledger.storage.stores import fetch
 
 LIMIT_MAX = 100_000
 _ACCOUNTS = 1_000
@@ -147,23 +147,18 @@ def _entries(session: Session, account_id: str, first: int, last: int, seen: str
     return entries if seen is None else entries[1:]
 
 
-_BEHIND = text(
-    "SELECT account_id, sequence, head FROM ledger_account WHERE account_id > :after"
-    f" ORDER BY account_id LIMIT {_ACCOUNTS}"
-)
-_UP_TO = text(
-    "SELECT account_id, sequence, head FROM ledger_account WHERE account_id > :after AND account_id <= :last"
-    f" ORDER BY account_id LIMIT {_ACCOUNTS}"
-)
+_SEQUENCES = "SELECT account_id, sequence, head FROM ledger_account WHERE account_id > $1"
+_BEHIND = f"{_SEQUENCES} ORDER BY account_id LIMIT {_ACCOUNTS}"
+_UP_TO = f"{_SEQUENCES} AND account_id <= $2 ORDER BY account_id LIMIT {_ACCOUNTS}"
 
 
 def _in_turn(session: Session, after: str) -> Iterator[tuple[str, int, str]]:
     """All accounts with the number of their entries: those after one, then the others up to it."""
-    yield from _pages(session, _BEHIND, {"after": after})
-    yield from _pages(session, _UP_TO, {"after": "", "last": after})
+    yield from _pages(session, _BEHIND, after)
+    yield from _pages(session, _UP_TO, "", after)
 
 
-def _pages(session: Session, statement: Any, values: dict[str, str]) -> Iterator[tuple[str, int, str]]:
-    while rows := connection_of(session).execute(statement, values).all():
+def _pages(session: Session, statement: str, after: str, *last: str) -> Iterator[tuple[str, int, str]]:
+    while rows := fetch(connection_of(session), statement, after, *last):
         yield from ((name, size, bytes(head).hex()) for name, size, head in rows)
-        values["after"] = rows[-1][0]
+        after = rows[-1][0]

@@ -18,7 +18,7 @@ from ledger.finance.exports.journals import CSV_LINE_END, write_beancount, write
 from ledger.finance.stream import ROWS_AT_ONCE, stream_book
 from ledger.schema.tables import metadata
 from ledger.storage.sessions import connection_to_all
-from ledger.storage.streams import stream_raw
+from ledger.storage.stores import store_of, stream
 
 
 class ExportFormat(StrEnum):
@@ -80,20 +80,17 @@ def _rows(connection: sa.Connection, table: sa.Table, columns: str) -> Iterator[
     """The rows of a table by its key, many at a time."""
     keys = ", ".join(column.name for column in table.primary_key.columns)
     statement = f"SELECT {columns} FROM {table.name} ORDER BY {keys}"
-    return stream_raw(connection, statement, size=ROWS_AT_ONCE)
+    return stream(connection, statement, size=ROWS_AT_ONCE)
 
 
 def _write_csv(path: Path, table: sa.Table, connection: sa.Connection) -> None:
     """The database makes each line: values that are fetched one by one take twice as long."""
-    as_hex = _HEX[connection.dialect.name]
+    as_hex = store_of(connection).sql_of_hex
     line = " || ',' || ".join(_as_text(column, as_hex) for column in table.columns)
     with path.open("w", encoding="utf-8", newline="") as out:
         out.write(",".join(column.name for column in table.columns) + CSV_LINE_END)
         for part in _rows(connection, table, line):
             out.write(CSV_LINE_END.join([text for (text,) in part]) + CSV_LINE_END)
-
-
-_HEX = {"sqlite": "lower(hex({}))", "postgresql": "encode({}, 'hex')"}
 
 
 def _as_text(column: sa.Column[Any], as_hex: str) -> str:

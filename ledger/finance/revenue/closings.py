@@ -15,7 +15,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from estimator.credits import from_micro
@@ -30,11 +30,12 @@ from ledger.finance.calendar import AccountingPeriod, named_zone
 from ledger.finance.revenue.reading import Span, count_transfers, revenue_of, total_revenue
 from ledger.model.checks import check_text
 from ledger.model.moments import from_moment, to_moment
-from ledger.schema.tables import ClosingRow
+from ledger.schema.databases import capabilities_of
+from ledger.schema.tables import AccountRow, ClosingRow
 from ledger.storage import queries
 from ledger.storage.sessions import check_writable, connection_of, connection_to_all
 from ledger.storage.shapes import RowShape, Write
-from ledger.storage.writes import execute_writes
+from ledger.storage.stores import execute_writes, fetch, fetch_keys, fetch_one
 
 # A number that other advisory locks of the database are unlikely to use: the bytes of "closing".
 _CLOSING_LOCK = 0x636C6F73696E67
@@ -66,20 +67,20 @@ class PeriodClosed:
 
 def list_closings(session: Session) -> list[Closing]:
     """All closings, in the order of their periods."""
-    return [_closing(row) for row in connection_to_all(session).execute(_ALL)]
+    return [_closing(row) for row in fetch(connection_to_all(session), _ALL)]
 
 
 def find_closing(session: Session, period: AccountingPeriod) -> Closing | None:
     """The closing of exactly this period, under any name; None where it was not closed."""
-    values = {"since": to_moment(period.since, "since"), "until": to_moment(period.until, "until")}
-    row = connection_of(session).execute(_OF_PERIOD, values).one_or_none()
+    ends = to_moment(period.since, "since"), to_moment(period.until, "until")
+    row = fetch_one(connection_of(session), _OF_PERIOD, *ends)
     return None if row is None else _closing(row)
 
 
 _FACTS = "name, zone, since, until, closed_at, closed_by"
 _GROUPED = f"SELECT {_FACTS}, count(*) FROM ledger_closing{{where}} GROUP BY {_FACTS} ORDER BY since"
-_ALL = text(_GROUPED.format(where=""))
-_OF_PERIOD = text(_GROUPED.format(where=" WHERE until = :until AND since = :since"))
+_ALL = _GROUPED.format(where="")
+_OF_PERIOD = _GROUPED.format(where=" WHERE since = $1 AND until = $2")
 
 
 def _closing(row: Any) -> Closing:
@@ -136,12 +137,12 @@ def close_period(
 
 def _take_turn(connection: Connection) -> None:
     """Wait until no other session is closing; refuse a session that row-level security shows a part of the accounts."""
-    if connection.dialect.name != "postgresql":
-        return
-    if connection.execute(text("SELECT row_security_active('ledger_account')")).scalar_one():
+    can = capabilities_of(connection)
+    if can.hides_rows and fetch(connection, "SELECT row_security_active('ledger_account')") == [(True,)]:
         message = "sees the accounts that row-level security lets it. Close as the tables' owner, who sees all."
         raise CommandInvalid("session", message)
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CLOSING_LOCK})
+    if can.takes_advisory_locks:
+        fetch(connection, "SELECT pg_advisory_xact_lock($1)", _CLOSING_LOCK)
 
 
 def _check(session: Session, span: Span, asked: AccountingPeriod, moment: int) -> None:
@@ -151,7 +152,7 @@ def _check(session: Session, span: Span, asked: AccountingPeriod, moment: int) -
         raise PeriodNotClosable(name, f"ends at {_said(span.until)}, which is yet to come. Close it then.")
     begins = span.closed_until
     if begins is None:
-        begins = connection.execute(_FIRST).scalar_one()
+        ((begins,),) = fetch(connection, _FIRST)
         if begins is not None and begins < span.since:
             message = f"begins after the book's first entry, of {_said(begins)}. Close the period of that one first, or"
             raise PeriodNotClosable(name, f"{message} all until now as one, such as 2026-01..2026-10.")
@@ -159,14 +160,14 @@ def _check(session: Session, span: Span, asked: AccountingPeriod, moment: int) -
         raise PeriodNotClosable(name, f"overlaps what is closed, up to {_said(begins)}. Close the one that follows.")
     elif span.since > begins:
         raise PeriodNotClosable(name, f"leaves a gap: the book is closed up to {_said(begins)}. Close the rest first.")
-    due = connection.execute(_DUE, {"until": span.until}).scalar_one()
+    ((due,),) = fetch(connection, _DUE, span.until)
     if due:
         message = f"has holds or grants of {due:,} accounts in it that came due and are not recorded."
         raise PeriodNotClosable(name, f"{message} Run `credits expire` first.")
 
 
-_FIRST = text("SELECT min(at) FROM ledger_entry WHERE sequence = 1")
-_DUE = text("SELECT count(*) FROM ledger_account WHERE due_at < :until")
+_FIRST = "SELECT min(at) FROM ledger_entry WHERE sequence = 1"
+_DUE = "SELECT count(*) FROM ledger_account WHERE due_at < $1"
 
 
 def _said(moment: int) -> str:
@@ -186,13 +187,15 @@ def _records(
     connection: Connection, span: Span, record: ClosingRecord, page: list[tuple[str, str, int]]
 ) -> list[ClosingRecord]:
     """The rows of some successive accounts, each chained to its account's closing before."""
-    between = {"since": span.since, "first": page[0][0], "last": page[-1][0]}
-    before = {row[0]: row[1:] for row in connection.execute(_BEFORE, between)}
+    between = page[0][0], page[-1][0]
+    before = {row[0]: row[1:] for row in fetch(connection, _COUNTS, *between)}
+    chained = {row[0]: row[1:] for row in fetch(connection, _CHAINED, *between, span.since)}
     keys = [(account_id, last) for account_id, _, last in page]
-    heads = {row[0]: bytes(row[_HASH]) for row in queries.ENTRIES.fetch(connection, keys)}
+    heads = {row[0]: bytes(row[_HASH]) for row in fetch_keys(connection, queries.ENTRIES, keys)}
     records = []
     for account_id, figures, last in page:
-        opened_at, count, number, previous = before[account_id]
+        opened_at, count = before[account_id]
+        number, previous = chained.get(account_id, (None, None))
         if count != (number or 0):
             message = f"the account counts {count} closings, and the last is not that one. Run `credits audit`"
             raise AuditFailed([Finding(account_id, None, "closings_missing", message)])
@@ -203,24 +206,24 @@ def _records(
     return records
 
 
-_BEFORE = text(
-    "SELECT a.account_id, a.opened_at, a.closings_count, c.number, c.hash FROM ledger_account a"
-    " LEFT JOIN ledger_closing c ON c.account_id = a.account_id AND c.until = :since"
-    " WHERE a.account_id >= :first AND a.account_id <= :last"
-)
+_BETWEEN = "WHERE account_id >= $1 AND account_id <= $2"
+_COUNTS = f"SELECT account_id, opened_at, closings_count FROM ledger_account {_BETWEEN}"
+_CHAINED = f"SELECT account_id, number, hash FROM ledger_closing {_BETWEEN} AND until = $3"
 
 
 def _count(connection: Connection, span: Span) -> None:
     """Count the closing in its accounts; locks them in the order of their ids, as operations do."""
-    values = {"until": span.until}
-    if connection.dialect.name == "postgresql":
-        connection.execute(_LOCK, values).all()
-    connection.execute(_COUNT, values)
+    names = sorted(name for (name,) in fetch(connection, _CLOSED, span.until))
+    for first in range(0, len(names), _PAGE):
+        keys = [(name,) for name in names[first : first + _PAGE]]
+        rows = fetch_keys(connection, queries.LOCK_ACCOUNTS, keys)
+        counts = [(row[0], row[_CLOSINGS_COUNT] + 1) for row in rows]
+        execute_writes(connection, [Write(_COUNTED, counts, is_update=True)])
 
 
-_OF_CLOSED = "account_id IN (SELECT account_id FROM ledger_closing WHERE until = :until)"
-_LOCK = text(f"SELECT account_id FROM ledger_account WHERE {_OF_CLOSED} ORDER BY account_id FOR NO KEY UPDATE")
-_COUNT = text(f"UPDATE ledger_account SET closings_count = closings_count + 1 WHERE {_OF_CLOSED}")
+_CLOSED = "SELECT account_id FROM ledger_closing WHERE until = $1"
+_COUNTED = RowShape.of(AccountRow, ("closings_count",))
+_CLOSINGS_COUNT = [column.name for column in queries.ACCOUNT].index("closings_count")
 
 
 def checkpoint_closing(session: Session, period: AccountingPeriod) -> Checkpoint:
@@ -232,16 +235,17 @@ def checkpoint_closing(session: Session, period: AccountingPeriod) -> Checkpoint
     closing = find_closing(session, period)
     if closing is None:
         raise PeriodNotClosable(period.name, "is not closed. Close it with `credits close` first.")
-    values = {"since": to_moment(period.since), "until": to_moment(period.until)}
     marks = [
         AccountMark(account_id, sequence, bytes(head).hex(), tuple(map(from_micro, balances)))
-        for account_id, sequence, head, *balances in connection_of(session).execute(_HEADS, values)
+        for account_id, sequence, head, *balances in fetch(
+            connection_of(session), _HEADS, to_moment(period.since), to_moment(period.until)
+        )
     ]
     return Checkpoint(closing.closed_at, tuple(sorted(marks, key=lambda mark: mark.account_id)))
 
 
-_HEADS = text(
+_HEADS = (
     f"SELECT c.account_id, c.sequence, c.head, {', '.join(f'e.{name}' for name in BALANCES)} FROM ledger_closing c"
     " JOIN ledger_entry e ON e.account_id = c.account_id AND e.sequence = c.sequence"
-    " WHERE c.until = :until AND c.since = :since"
+    " WHERE c.since = $1 AND c.until = $2"
 )

@@ -17,11 +17,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from estimator.credits import from_micro
@@ -45,6 +44,7 @@ from ledger.model.moments import to_moment
 from ledger.model.values import EntryKind
 from ledger.storage.history import require_account
 from ledger.storage.sessions import connection_of, connection_over
+from ledger.storage.stores import fetch, fetch_one, stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Span(NamedTuple):
     @classmethod
     def of(cls, session: Session, period: AccountingPeriod) -> Span:
         """The span of a period, with the closings that there are now."""
-        closed_until = connection_of(session).execute(text("SELECT max(until) FROM ledger_closing")).scalar_one()
+        ((closed_until,),) = fetch(connection_of(session), "SELECT max(until) FROM ledger_closing")
         return cls(to_moment(period.since, "since"), to_moment(period.until, "until"), closed_until)
 
     def is_open(self, moment: int) -> bool:
@@ -139,14 +139,12 @@ def stream_revenue(
 
 def has_closing(session: Session, span: Span) -> bool:
     """True when exactly this period was closed."""
-    found = connection_of(session).execute(_CLOSED, {"since": span.since, "until": span.until})
-    return found.first() is not None
+    return fetch_one(connection_of(session), _CLOSED, span.since, span.until) is not None
 
 
-_CLOSED = text("SELECT 1 FROM ledger_closing WHERE until = :until AND since = :since LIMIT 1")
-_STORED = (
-    "SELECT account_id, figures FROM ledger_closing WHERE until = :until AND since = :since{of_one} ORDER BY account_id"
-)
+_CLOSED = "SELECT 1 FROM ledger_closing WHERE since = $1 AND until = $2 LIMIT 1"
+_OF_ONE = " AND {} = ${}"
+_STORED = "SELECT account_id, figures FROM ledger_closing WHERE since = $1 AND until = $2{of_one} ORDER BY account_id"
 
 
 def stream_figures(
@@ -161,12 +159,10 @@ def stream_figures(
         return
     if account_id is not None:
         require_account(session, account_id)
-    of_one = "" if account_id is None else " AND account_id = :account_id"
-    values = {"since": span.since, "until": span.until} | ({} if account_id is None else {"account_id": account_id})
-    options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
-    statement = text(_STORED.format(of_one=of_one))
-    with connection_over(session, account_id).execute(statement, values, execution_options=options) as rows:
-        for name, written in rows:
+    of_one, named = ("", ()) if account_id is None else (_OF_ONE.format("account_id", 3), (account_id,))
+    statement, values = _STORED.format(of_one=of_one), (span.since, span.until, *named)
+    for part in stream(connection_over(session, account_id), statement, values, size=ROWS_AT_ONCE):
+        for name, written in part:
             figures = Figures.from_json(written)
             if figures.has_any():
                 yield name, figures
@@ -179,8 +175,8 @@ def total_revenue(session: Session, period: AccountingPeriod, *, account_id: str
 
 def _compare(session: Session, span: Span, found: AccountRevenue) -> None:
     """Raise `AuditFailed` unless the lines of a closed period come to what was stored of it."""
-    values = {"account_id": found.account_id, "since": span.since, "until": span.until}
-    row = connection_of(session).execute(text(_STORED.format(of_one=" AND account_id = :account_id")), values).first()
+    statement = _STORED.format(of_one=_OF_ONE.format("account_id", 3))
+    row = fetch_one(connection_of(session), statement, span.since, span.until, found.account_id)
     if row is None or row[1] != found.figures.to_json():
         message = "its entries do not come to what the closing of the period says. Run `credits audit`"
         raise AuditFailed([Finding(found.account_id, None, "closing_wrong", message)])
@@ -194,20 +190,18 @@ _TRANSFERS = (
     f" CASE WHEN {OF_DEBT_SQL} THEN 1 ELSE 0 END AS is_of_debt,"
     " sum(t.amount >> 31) AS high, sum(t.amount & 2147483647) AS low"
     " FROM ledger_entry e JOIN ledger_transfer t ON t.account_id = e.account_id AND t.sequence = e.sequence{joins}"
-    f" WHERE e.at < :until AND NOT (t.source IN ({_IN_DEFERRED}) AND t.target IN ({_IN_DEFERRED})){{conditions}}"
+    f" WHERE e.at < $2 AND NOT (t.source IN ({_IN_DEFERRED}) AND t.target IN ({_IN_DEFERRED})){{conditions}}"
     f" GROUP BY {_BY}, 5, 6, 7"
 )
 _LASTS = (
-    "SELECT account_id, NULL, NULL, NULL, 0, 0, 0, 0, max(sequence) FROM ledger_entry WHERE at < :until"
-    " GROUP BY account_id"
+    "SELECT account_id, NULL, NULL, NULL, 0, 0, 0, 0, max(sequence) FROM ledger_entry WHERE at < $2 GROUP BY account_id"
 )
-_PART_OPEN = f"CASE WHEN e.at < :since THEN {BEFORE} ELSE {WITHIN} END"
+_PART_OPEN = f"CASE WHEN e.at < $1 THEN {BEFORE} ELSE {WITHIN} END"
 _PART_CLOSED = (
-    f"CASE WHEN e.at >= :since THEN {WITHIN} WHEN e.sequence <= coalesce(b.sequence, 0) THEN {BEFORE}"
-    f" ELSE {ADJUSTING} END"
+    f"CASE WHEN e.at >= $1 THEN {WITHIN} WHEN e.sequence <= coalesce(b.sequence, 0) THEN {BEFORE} ELSE {ADJUSTING} END"
 )
-_BEGINS = " LEFT JOIN ledger_closing b ON b.account_id = e.account_id AND b.since < :since AND b.until >= :since"
-_ENDS = " JOIN ledger_closing c ON c.account_id = e.account_id AND c.since < :until AND c.until >= :until"
+_BEGINS = " LEFT JOIN ledger_closing b ON b.account_id = e.account_id AND b.since < $1 AND b.until >= $1"
+_ENDS = " JOIN ledger_closing c ON c.account_id = e.account_id AND c.since < $2 AND c.until >= $2"
 
 
 def count_transfers(
@@ -223,16 +217,15 @@ def count_transfers(
         part, joins = _PART_CLOSED, _BEGINS
     if not span.is_open(span.until):
         joins, conditions = joins + _ENDS, " AND e.sequence <= c.sequence"
-    values: dict[str, Any] = {"since": span.since, "until": span.until}
+    values: list[Any] = [span.since, span.until]
     if account_id is not None:
-        conditions += " AND e.account_id = :account_id"
-        values["account_id"] = account_id
+        conditions += _OF_ONE.format("e.account_id", 3)
+        values.append(account_id)
     statement = _TRANSFERS.format(part=part, joins=joins, conditions=conditions)
     statement += f" UNION ALL {_LASTS} ORDER BY 1" if is_closing else " ORDER BY 1"
-    options = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
-    with connection_over(session, account_id).execute(text(statement), values, execution_options=options) as rows:
-        for name, group in groupby(rows, itemgetter(0)):
-            yield _counted(name, group)
+    parts = stream(connection_over(session, account_id), statement, values, size=ROWS_AT_ONCE)
+    for name, group in groupby(chain.from_iterable(parts), itemgetter(0)):
+        yield _counted(name, group)
 
 
 def _counted(account_id: str, rows: Iterator[Any]) -> AccountTransfers:
@@ -247,16 +240,16 @@ def _counted(account_id: str, rows: Iterator[Any]) -> AccountTransfers:
     return AccountTransfers(account_id, transfers, last)
 
 
-_GRANTS = text(
+_GRANTS = (
     "SELECT g.number, g.kind, e.details FROM ledger_grant g JOIN ledger_entry e ON e.account_id = g.account_id"
-    " AND e.sequence = coalesce(g.allowance, g.number) WHERE g.account_id = :account_id ORDER BY g.number"
+    " AND e.sequence = coalesce(g.allowance, g.number) WHERE g.account_id = $1 ORDER BY g.number"
 )
 
 
 def revenue_of(session: Session, counted: AccountTransfers) -> AccountRevenue:
     """An account's lines and figures, from its transfers."""
     terms: dict[int, Terms] = {}
-    for number, kind, details in connection_of(session).execute(_GRANTS, {"account_id": counted.account_id}):
+    for number, kind, details in fetch(connection_of(session), _GRANTS, counted.account_id):
         if number in counted.transfers:
             basis = CreditCost.of(json.loads(details)) if "cost_basis" in details else None
             terms[number] = Terms(kind, basis)

@@ -15,7 +15,6 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from estimator import RateCard, RunOutcome, RunPlan, estimate, settle
@@ -25,8 +24,9 @@ from ledger.documents import credits_text
 from ledger.errors import Finding
 from ledger.finance.stream import BookEntry, moved_into, stream_book
 from ledger.storage.sessions import connection_of
+from ledger.storage.stores import fetch
 
-_CARDS = text("SELECT card_id, content FROM ledger_card WHERE account_id = :account_id")
+_CARDS = "SELECT card_id, content FROM ledger_card WHERE account_id = $1"
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, EstimatorError)
 
 
@@ -95,8 +95,7 @@ class _AccountPrices:
 
     @cached_property
     def _contents(self) -> dict[str, str]:
-        rows = connection_of(self.session).execute(_CARDS, {"account_id": self.account_id})
-        return {row.card_id: row.content for row in rows}
+        return dict(fetch(connection_of(self.session), _CARDS, self.account_id))
 
     def _card(self, card_id: str) -> RateCard:
         card = self.cards.get(card_id)

@@ -17,7 +17,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from estimator import LineItem
@@ -34,6 +33,7 @@ from ledger.model.moments import MOMENT_MIN, from_moment, from_optional
 from ledger.model.values import Balance, Entry
 from ledger.statements import OpenStatement, open_statement
 from ledger.storage.sessions import connection_of
+from ledger.storage.stores import fetch_one
 
 COLUMNS = BUCKETS[ISSUED + 1 :]
 """The buckets that are columns of a statement: all but `issued`, where credits come from."""
@@ -241,19 +241,20 @@ class _Runs:
     def name_of(self, card_id: str) -> str | None:
         """The name of a card in the ledger's own copy; None where there is no copy."""
         if card_id not in self.names:
-            content = self._first(_CARD, card_id=card_id)
+            content = self._first(_CARD, card_id)
             self.names[card_id] = None if content is None else json.loads(content).get("name")
         return self.names[card_id]
 
     def card_of(self, reservation: int) -> str | None:
         """The card under which a run was launched."""
-        details = self._first(_LAUNCH, sequence=reservation)
+        details = self._first(_LAUNCH, reservation)
         card_id: str | None = None if details is None else json.loads(details).get("card_id")
         return card_id
 
-    def _first(self, statement: Any, **values: Any) -> Any:
-        return connection_of(self.session).execute(statement, {"account_id": self.account_id} | values).scalar()
+    def _first(self, statement: str, value: Any) -> Any:
+        row = fetch_one(connection_of(self.session), statement, self.account_id, value)
+        return None if row is None else row[0]
 
 
-_CARD = text("SELECT content FROM ledger_card WHERE account_id = :account_id AND card_id = :card_id")
-_LAUNCH = text("SELECT details FROM ledger_entry WHERE account_id = :account_id AND sequence = :sequence")
+_CARD = "SELECT content FROM ledger_card WHERE account_id = $1 AND card_id = $2"
+_LAUNCH = "SELECT details FROM ledger_entry WHERE account_id = $1 AND sequence = $2"

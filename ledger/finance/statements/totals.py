@@ -17,7 +17,6 @@ from decimal import Decimal
 from itertools import groupby
 from operator import attrgetter
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from estimator.credits import from_micro, to_micro
@@ -29,10 +28,11 @@ from ledger.finance.stream import BookEntry, stream_book
 from ledger.model.moments import to_moment
 from ledger.model.values import Balance, EntryKind
 from ledger.storage.sessions import connection_of, connection_to_all
+from ledger.storage.stores import fetch, fetch_one
 
 _ACCOUNTS = 1_000
-_PAGE = text(f"SELECT account_id FROM ledger_account WHERE account_id > :after ORDER BY account_id LIMIT {_ACCOUNTS}")
-_IS_THERE = text("SELECT 1 FROM ledger_account WHERE account_id = :account_id")
+_PAGE = f"SELECT account_id FROM ledger_account WHERE account_id > $1 ORDER BY account_id LIMIT {_ACCOUNTS}"
+_IS_THERE = "SELECT 1 FROM ledger_account WHERE account_id = $1"
 
 Amounts = list[int]
 """Micro-credits by bucket, as `COLUMNS` orders them."""
@@ -92,9 +92,9 @@ class PeriodStatements:
 
     def _accounts(self) -> Iterator[str]:
         after, connection = "", connection_to_all(self._session)
-        while page := connection.execute(_PAGE, {"after": after}).scalars().all():
-            yield from page
-            after = page[-1]
+        while page := fetch(connection, _PAGE, after):
+            yield from (name for (name,) in page)
+            (after,) = page[-1]
 
     def _entries_of(self, stream: _Groups, account_id: str) -> Iterable[BookEntry]:
         """The entries of an account in the stream of the book, which has the same order."""
@@ -103,7 +103,7 @@ class PeriodStatements:
         return stream.take() if stream.name == account_id else ()
 
     def _is_account(self, name: str) -> bool:
-        return connection_of(self._session).execute(_IS_THERE, {"account_id": name}).first() is not None
+        return fetch_one(connection_of(self._session), _IS_THERE, name) is not None
 
     def _orphan(self, name: str, entries: Iterable[BookEntry]) -> None:
         count = sum(1 for _ in entries)

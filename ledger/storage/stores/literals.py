@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def array_of(kind: str, column: Sequence[Any]) -> str:
+def array_literal(kind: str, column: Sequence[Any]) -> str:
     """The array literal of a column of values of one PostgreSQL type."""
     return f"{{{items(kind, column)}}}"
 

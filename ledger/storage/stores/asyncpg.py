@@ -1,0 +1,39 @@
+"""PostgreSQL by asyncpg, which has no pipelines: the same statements one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from ledger.storage.stores.base import Request
+from ledger.storage.stores.postgresql import PostgresqlStore
+
+
+class AsyncpgStore(PostgresqlStore):
+    """By SQLAlchemy's connection, which takes `$1` and native values for this driver as they are."""
+
+    __slots__ = ()
+
+    def run(self, connection: Connection, requests: Sequence[Request]) -> list[list[tuple[Any, ...]]]:
+        """The rows of each request."""
+        return [_run(connection, request) for request in requests]
+
+    def stream(
+        self, connection: Connection, sql: str, values: Sequence[Any], size: int
+    ) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """The rows of a SELECT, `size` at a time."""
+        options = {"stream_results": True, "yield_per": size}
+        with connection.exec_driver_sql(sql, tuple(values), execution_options=options) as rows:
+            for part in rows.partitions():
+                yield [tuple(row) for row in part]
+
+
+def _run(connection: Connection, request: Request) -> list[tuple[Any, ...]]:
+    found: list[tuple[Any, ...]] = []
+    for values in request.values if request.is_each else [request.values]:
+        result = connection.exec_driver_sql(request.sql, tuple(values))
+        if result.returns_rows:
+            found += [tuple(row) for row in result]
+    return found
