@@ -187,8 +187,11 @@ class _Loading:
             rows = [(name, at, genesis(name, at)) for name, at in sorted(needs.opening.items())]
             self._reader.carry_out(Request(_OPEN, rows, is_each=True), self._take_opened)
         ask(accounts, _alone(sorted(needs.accounts)), self._take_accounts)
-        ask(queries.FIRST_GRANTS, _alone(sorted(needs.any_grants - needs.all_grants)), self._take_pages)
-        ask(queries.LIVE_GRANTS, _alone(sorted(needs.all_grants)), self._take_grants)
+        some = needs.any_grants - needs.all_grants
+        # One by one, the first grants of each account: of many accounts that takes longer than all grants of all.
+        paged = some if len(some) == 1 else some & _many_grants
+        ask(queries.FIRST_GRANTS, _alone(sorted(paged)), self._take_pages)
+        ask(queries.LIVE_GRANTS, _alone(sorted(some - paged | needs.all_grants)), self._take_grants)
         ask(queries.KEYED_ENTRIES, needs.keys, self._keyed.extend)
         ask(queries.RESERVATIONS, needs.holds, self._take_holds)
         ask(queries.RESERVATIONS_OF_RUNS, needs.runs, self._take_holds)
@@ -201,6 +204,9 @@ class _Loading:
         for account_id, grants in self._pages.items():
             if len(grants) == queries.GRANTS_PAGE:
                 self.accounts[account_id].page_end = max(map(burn_key, grants))
+        for account_id, state in self.accounts.items():
+            if len(state.grants) >= queries.GRANTS_PAGE:
+                _note_many_grants(account_id)
 
     def read_what_follows(self) -> None:
         """Read what those rows call for, and what is found to be called for then."""
@@ -340,6 +346,17 @@ class _Loading:
                 raise AuditFailed([card_altered(account_id, card_id)])
             self.accounts[account_id].cards[card_id] = card_of(content)
             expect_card(account_id, card_id)
+
+
+_NOTED_MAX = 4096
+_many_grants: set[str] = set()
+"""Accounts that this process has seen with more live grants than are read at first."""
+
+
+def _note_many_grants(account_id: str) -> None:
+    if len(_many_grants) >= _NOTED_MAX:
+        _many_grants.clear()
+    _many_grants.add(account_id)
 
 
 _OPEN = (

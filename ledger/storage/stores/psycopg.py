@@ -4,8 +4,8 @@
 - In a transaction that the library itself began (`Opening`), BEGIN and its settings go with the first statements. The
   driver would end its own BEGIN with a round trip, so this one is queued as a statement, while the driver believes that
   it commits by itself. The pool's `checkin` takes that back.
-- Values are sent as texts of no stated type, which the server parses as what the statement needs. So a statement is
-  the same to the driver whatever its values are, and is prepared once.
+- Whole numbers are sent as such of 64 bits, and arrays as texts, which the server parses as what the statement needs.
+  So a statement is the same to the driver whatever its values are, and is prepared once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import TransactionStatus
-from psycopg.types.numeric import IntDumper
+from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import Connection
 from sqlalchemy.util import await_only
@@ -32,13 +32,9 @@ from ledger.storage.stores.opening import OPENED, OPENING, Opening
 from ledger.storage.stores.postgresql import PostgresqlStore
 
 _ROWS_KEPT = 1000
-"""A cursor that fetched more rows is not used again: it holds them until it is."""
+"""Cursors are not used again when one of them fetched more rows, which it would hold until then."""
 
 _names = count()
-
-
-class _UntypedInt(IntDumper):
-    oid = 0
 
 
 class _ArrayDumper(Dumper):
@@ -50,7 +46,7 @@ class _ArrayDumper(Dumper):
 def _prepared(cursor: Any) -> Any:
     """A new cursor that sends values as this module says."""
     adapters = cursor.adapters
-    adapters.register_dumper(int, _UntypedInt)
+    adapters.register_dumper(int, Int8BinaryDumper)
     adapters.register_dumper(str, StrDumperUnknown)
     for each in ARRAYS:
         adapters.register_dumper(each, _ArrayDumper)
@@ -101,8 +97,8 @@ class _PipelineStore(PostgresqlStore):
             info[OPENED] = True
         if not opening.is_each_alone:
             del info[OPENING]
-        ends = [Request("COMMIT")] if opening.is_each_alone else []
-        return [Request(_begin(driver)), *opening.requests()], ends
+        ends = [Request("COMMIT", has_rows=False)] if opening.is_each_alone else []
+        return [Request(_begin(driver), has_rows=False), *opening.requests()], ends
 
     def begin(self, connection: Connection) -> None:
         """Send what begins the transaction that the library owns, if it has not begun."""
@@ -114,8 +110,20 @@ class _PipelineStore(PostgresqlStore):
     def _send(self, driver: Any, requests: Sequence[Request]) -> list[list[tuple[Any, ...]]]:
         raise NotImplementedError
 
-    def _keep(self, cursors: list[Any]) -> None:
-        self.cursors = [cursor for cursor in cursors if cursor.rowcount <= _ROWS_KEPT]
+    def _take(self, driver: Any, size: int) -> list[Any]:
+        """As many cursors as are needed. They are not the store's until `_keep`: after an error none is used again."""
+        taken, self.cursors = self.cursors, []
+        if len(taken) < size:
+            taken += [_prepared(self._cursor(driver)) for _ in range(size - len(taken))]
+        return taken
+
+    def _keep(self, cursors: list[Any], found: Sequence[Sequence[Any]]) -> None:
+        """Keep cursors for the next time, except where one holds very many rows."""
+        if all(len(rows) <= _ROWS_KEPT for rows in found):
+            self.cursors = cursors
+
+    def _cursor(self, driver: Any) -> Any:
+        raise NotImplementedError
 
 
 def _begin(driver: Any) -> str:
@@ -145,15 +153,14 @@ class PsycopgStore(_PipelineStore):
             _execute(cursors[0], requests[0])
         else:
             with driver.pipeline():
-                for cursor, request in zip(cursors, requests, strict=True):
+                for cursor, request in zip(cursors, requests, strict=False):
                     _execute(cursor, request)
-        found = [_rows(cursor) for cursor in cursors]
-        self._keep(cursors)
+        found = [_rows(cursor) if request.has_rows else [] for cursor, request in zip(cursors, requests, strict=False)]
+        self._keep(cursors, found)
         return found
 
-    def _take(self, driver: Any, size: int) -> list[Any]:
-        taken, self.cursors = self.cursors, []
-        return taken[:size] + [_prepared(psycopg.RawCursor(driver)) for _ in range(size - len(taken))]
+    def _cursor(self, driver: Any) -> Any:
+        return psycopg.RawCursor(driver)
 
     def stream(
         self, connection: Connection, sql: str, values: Sequence[Any], size: int
@@ -180,8 +187,6 @@ def _execute(cursor: Any, request: Request) -> None:
 
 def _rows(cursor: Any) -> list[tuple[Any, ...]]:
     """The rows of all results of a cursor."""
-    if cursor.description is None:
-        return []
     rows: list[tuple[Any, ...]] = cursor.fetchall()
     while cursor.nextset():
         rows += cursor.fetchall()
@@ -202,15 +207,17 @@ class AsyncPsycopgStore(_PipelineStore):
             await _execute_async(cursors[0], requests[0])
         else:
             async with driver.pipeline():
-                for cursor, request in zip(cursors, requests, strict=True):
+                for cursor, request in zip(cursors, requests, strict=False):
                     await _execute_async(cursor, request)
-        found = [await _rows_async(cursor) for cursor in cursors]
-        self._keep(cursors)
+        found = [
+            await _rows_async(cursor) if request.has_rows else []
+            for cursor, request in zip(cursors, requests, strict=False)
+        ]
+        self._keep(cursors, found)
         return found
 
-    def _take(self, driver: Any, size: int) -> list[Any]:
-        taken, self.cursors = self.cursors, []
-        return taken[:size] + [_prepared(psycopg.AsyncRawCursor(driver)) for _ in range(size - len(taken))]
+    def _cursor(self, driver: Any) -> Any:
+        return psycopg.AsyncRawCursor(driver)
 
     def stream(
         self, connection: Connection, sql: str, values: Sequence[Any], size: int
@@ -239,8 +246,6 @@ async def _execute_async(cursor: Any, request: Request) -> None:
 
 
 async def _rows_async(cursor: Any) -> list[tuple[Any, ...]]:
-    if cursor.description is None:
-        return []
     rows: list[tuple[Any, ...]] = await cursor.fetchall()
     while cursor.nextset():
         rows += await cursor.fetchall()
