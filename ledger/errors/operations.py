@@ -22,14 +22,14 @@ class AuditFailed(LedgerError):
 
 
 class CommitUnknown(LedgerError):
-    """The connection was lost during the commit, so it is not known whether the commit happened."""
+    """It is not known whether the commit happened: the connection was lost, or the standby may not have it."""
 
     code = "commit_unknown"
     status_hint = 503
 
-    def __init__(self) -> None:
+    def __init__(self, why: str = "The connection was lost at the commit") -> None:
         super().__init__(
-            "The connection was lost at the commit, so it is not known whether the operations happened. "
+            f"{why}, so it is not known whether the operations happened. "
             "Repeat them with the same keys: what has happened is answered as before, the rest is carried out."
         )
 

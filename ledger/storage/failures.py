@@ -1,7 +1,8 @@
 """What the error of a database says: one table of SQLSTATEs and of SQLite's names, for all who act on an error.
 
 `Rolled back` says whether a COMMIT that is answered with the error is known to be undone. A service may answer
-`later` to the failures of `UNAVAILABLE`; a batch tries again after each that no command can be blamed for.
+`later` to the failures of `UNAVAILABLE`; a batch tries again after each that no command can be blamed for. Of
+READ_ONLY, a transaction is tried again on PostgreSQL, where a standby may be about to become the primary.
 
     kind            SQLSTATE               SQLite          rolled back        transaction      service    batch
     CONFLICT        40001, 40P01                           yes                tried again      later      tried again
@@ -11,7 +12,7 @@
                     57P03, none told
     COMMIT_UNKNOWN  40003                                  no                                  later      tried again
     FULL            53                     FULL            yes                                 later      tried again
-    READ_ONLY       25006                  READONLY        PostgreSQL's                        later      tried again
+    READ_ONLY       25006                  READONLY        PostgreSQL's       tried again      later      tried again
     BROKEN          others of 40, 57, 58   IOERR           PostgreSQL's                        later      tried again
     UNOPENED                               CANTOPEN        no                                  later      tried again
     ABORTED         others of 25                           yes                                            tried again
@@ -139,6 +140,11 @@ def is_retryable(error: DBAPIError) -> bool:
 def is_lost(error: DBAPIError) -> bool:
     """True when the connection, or the server behind it, is gone: what was not committed before is rolled back."""
     return kind_of(error) is Failure.LOST
+
+
+def is_standby(error: DBAPIError) -> bool:
+    """True when PostgreSQL refused a write because the server only reads, as a standby does until it is promoted."""
+    return code_of(error) == "25006"
 
 
 def was_rolled_back(error: DBAPIError) -> bool:

@@ -6,15 +6,16 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ledger.errors import CommitUnknown, EngineUnusable, TransactionEnded
 from ledger.schema.databases import check_engine
-from ledger.storage.failures import is_lost, is_retryable, was_rolled_back
+from ledger.storage.failures import is_lost, is_retryable, is_standby, was_rolled_back
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -31,25 +32,24 @@ def run_transaction(
     """Run `work(session)` in a transaction of its own and commit it.
 
     `work` is tried again where the database certainly rolled it back: after a deadlock, a serialization failure, a busy
-    SQLite file, and a connection or server lost before the commit was sent. There are up to `attempts` attempts with
-    growing, jittered pauses: 0.3 seconds in all by default, about one second each from the seventh on. So `work` should
-    do nothing but use its session.
+    SQLite file, a connection or server lost before the commit was sent, and a PostgreSQL server that only reads. There
+    are up to `attempts` attempts with growing, jittered pauses: 0.3 seconds in all by default, about one second each
+    from the seventh on; 60 attempts outlast a failover of 30 seconds. So `work` should do nothing but use its session.
 
-    When the connection is lost at the commit, it is not known whether the commit happened. With `keyed`, which says
-    that every command in `work` carries a key, the work is repeated, and what was committed is answered as a replay.
-    Without it, and where repeating fails too, this raises `CommitUnknown`. Any other error is raised as it is.
+    When the connection is lost at the commit, it is not known whether the commit happened. The same is true where
+    someone cancels the commit's wait for a synchronous standby. With `keyed`, which says that every command in `work`
+    carries a key, the work is repeated, and what was committed is answered as a replay. Without it, and where repeating
+    fails too, this raises `CommitUnknown`. Any other error is raised as it is.
     """
     check_engine(engine)
     retries = Retries(attempts, keyed)
     while True:
         is_committing = False
         try:
-            with Session(engine, expire_on_commit=False) as session, session.begin() as transaction:
-                answer = work(session)
-                if session.get_transaction() is not transaction:
-                    raise TransactionEnded
-                session.flush()
+            with Session(engine, expire_on_commit=False) as session, session.begin():
+                answer, warnings = _done(session, work)
                 is_committing = True
+            _check_replicated(warnings)
             return answer
         except SQLAlchemyError as error:
             pause = retries.pause_after(error, is_committing)
@@ -77,18 +77,73 @@ async def run_transaction_async(
     while True:
         is_committing = False
         try:
-            async with AsyncSession(engine, expire_on_commit=False) as session, session.begin() as transaction:
-                answer = await session.run_sync(work)
-                if session.sync_session.get_transaction() is not transaction.sync_transaction:
-                    raise TransactionEnded
-                await session.flush()
+            async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
+                answer, warnings = await session.run_sync(_done, work)
                 is_committing = True
+            _check_replicated(warnings)
             return answer
         except SQLAlchemyError as error:
             pause = retries.pause_after(error, is_committing)
             if pause is None:
                 raise
         await asyncio.sleep(pause)
+
+
+def _done(session: Session, work: Callable[[Session], Answer]) -> tuple[Answer, list[str]]:
+    """The answer of the work, all of it sent, and the list that warnings of its commit will be in."""
+    transaction = session.get_transaction()
+    try:
+        answer = work(session)
+        if session.get_transaction() is not transaction:
+            raise TransactionEnded
+        session.flush()
+        return answer, _commit_warnings(session)
+    except DBAPIError as error:
+        if is_standby(error):
+            # The next attempt has to look for the primary again, which a pooled connection does not.
+            with suppress(SQLAlchemyError):
+                session.connection().invalidate(error)
+        raise
+
+
+_WARNINGS = "ledger_commit_warnings"
+
+
+def _commit_warnings(session: Session) -> list[str]:
+    """A list that PostgreSQL's warnings about the standby are put in, as they come on the session's connection.
+
+    A commit that waits for a synchronous standby has happened on the primary. When the wait is cancelled, the server
+    acknowledges it with a warning, whether or not the standby has it. The connection keeps its list in its `info`.
+    """
+    if session.get_bind().dialect.driver != "psycopg":
+        return []
+    connection = session.connection()
+    warnings: list[str] | None = connection.info.get(_WARNINGS)
+    if warnings is None:
+        warnings = connection.info[_WARNINGS] = []
+        heard = warnings
+
+        def hear(diagnostic: Any) -> None:
+            # The function of the server that says it: the message itself is in the server's language.
+            if diagnostic.source_function == "SyncRepWaitForLSN":
+                heard.append(diagnostic.message_primary or "")
+
+        driver: Any = connection.connection.driver_connection
+        driver.add_notice_handler(hear)
+    warnings.clear()
+    return warnings
+
+
+class _NotReplicated(Exception):
+    """What the server warned of, as the error that it stands for: whether the statement is complete is unknown."""
+
+    sqlstate = "40003"
+
+
+def _check_replicated(warnings: list[str]) -> None:
+    """Raise what a commit of unknown fate is raised as, where the server warned of it."""
+    if warnings:
+        raise OperationalError("COMMIT", None, _NotReplicated(*warnings))
 
 
 class Retries:
@@ -109,6 +164,8 @@ class Retries:
             return pause_before(self._made)
         if self._lost_commit is not None:
             # Later attempts were certainly rolled back, but the one that lost its connection may have committed.
+            if isinstance(getattr(self._lost_commit, "orig", None), _NotReplicated):
+                raise CommitUnknown("The commit's wait for the standby was cancelled") from self._lost_commit
             raise CommitUnknown from self._lost_commit
         return None
 
@@ -118,7 +175,7 @@ class Retries:
         if is_committing and not was_rolled_back(error):
             self._lost_commit = self._lost_commit or error
             return self._keyed
-        return is_retryable(error) or is_lost(error)
+        return is_retryable(error) or is_lost(error) or is_standby(error)
 
 
 def pause_before(made: int, seconds: float = _PAUSE_SECONDS) -> float:

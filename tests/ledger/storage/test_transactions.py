@@ -79,6 +79,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         operational("55P03"),
         operational("08006"),
         operational("57P01"),
+        operational("25006"),
         operational(name="SQLITE_BUSY_SNAPSHOT"),
     ],
 )
