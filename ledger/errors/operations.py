@@ -70,6 +70,20 @@ class EngineUnusable(LedgerError):
         super().__init__(f"The engine {problem}")
 
 
+class PreparedStatementsLost(LedgerError):
+    """A pooler gives transactions different server connections, where the driver's prepared statements are not."""
+
+    code = "prepared_statements_lost"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The connection goes through a pooler, such as PgBouncer, and psycopg prepares statements. In the next"
+            " transaction the server connection is another one, where these statements are missing, or are others of"
+            " the same name. Make the engine with `ledger.create_engine(url)`, call `ledger.prepare_engine(engine)`, or"
+            ' pass `connect_args={"prepare_threshold": None}` to `create_engine` of SQLAlchemy.'
+        )
+
+
 class DatabaseUnsupported(LedgerError):
     """The ledger does not work with this database or this driver."""
 

@@ -147,6 +147,22 @@ def is_standby(error: DBAPIError) -> bool:
     return code_of(error) == "25006"
 
 
+_PREPARED_BY_DRIVER = '"_pg3_'
+"""How the names of the statements begin that psycopg prepares by itself."""
+
+
+def is_prepared_statement_lost(error: BaseException) -> bool:
+    """True when a statement that psycopg prepared by itself is missing on the server connection, or is another one.
+
+    A pooler has then given the transaction another server connection than the one before had. `error` is the driver's
+    or SQLAlchemy's. It is undefined and certainly rolled back. The remedy is that of `PreparedStatementsLost`.
+    """
+    original = getattr(error, "orig", error)
+    # Missing; made already, for another client; made for another client from a statement of other parameters.
+    is_about_it = getattr(original, "sqlstate", None) in ("26000", "42P05", "08P01")
+    return is_about_it and _PREPARED_BY_DRIVER in str(original)
+
+
 def was_rolled_back(error: DBAPIError) -> bool:
     """True when the database answered a COMMIT with a refusal, so that its fate is known."""
     kind = kind_of(error)

@@ -17,7 +17,7 @@ from ledger.errors import AccountsHidden, SessionUnusable
 from ledger.schema.databases import check_dialect
 from ledger.schema.revisions import check_revision
 from ledger.schema.roles import ACCOUNT_SETTING
-from ledger.storage.engines import BEGINS_IMMEDIATE
+from ledger.storage.engines import BEGINS_IMMEDIATE, check_pooler
 
 _checked: WeakSet[Pool] = WeakSet()
 """Pools of engines whose driver and schema were found to be what this version works with."""
@@ -26,7 +26,7 @@ _checked: WeakSet[Pool] = WeakSet()
 def connection_of(session: Session) -> Connection:
     """The connection of a session, for a verb that reads.
 
-    Raises `SessionUnusable`, `DatabaseUnsupported`, `SchemaMismatch`.
+    Raises `SessionUnusable`, `DatabaseUnsupported`, `SchemaMismatch`, `PreparedStatementsLost`.
     """
     if not isinstance(session, Session):
         session = _session(session)
@@ -49,9 +49,11 @@ def connection_of(session: Session) -> Connection:
 
 
 def check_ready(connection: Connection) -> None:
-    """Raise `DatabaseUnsupported` or `SchemaMismatch`; looked at once for each pool of connections."""
+    """Raise `DatabaseUnsupported`, `SchemaMismatch` or `PreparedStatementsLost`; looked at once for each pool."""
     if connection.engine.pool not in _checked:
         check_dialect(connection.dialect)
+        if connection.dialect.name == "postgresql":
+            check_pooler(connection)
         check_revision(connection)
         _checked.add(connection.engine.pool)
 

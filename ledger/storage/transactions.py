@@ -13,9 +13,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ledger.errors import CommitUnknown, EngineUnusable, TransactionEnded
+from ledger.errors import CommitUnknown, EngineUnusable, PreparedStatementsLost, TransactionEnded
 from ledger.schema.databases import check_engine
-from ledger.storage.failures import is_lost, is_retryable, is_standby, was_rolled_back
+from ledger.storage.failures import is_lost, is_prepared_statement_lost, is_retryable, is_standby, was_rolled_back
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -39,7 +39,8 @@ def run_transaction(
     When the connection is lost at the commit, it is not known whether the commit happened. The same is true where
     someone cancels the commit's wait for a synchronous standby. With `keyed`, which says that every command in `work`
     carries a key, the work is repeated, and what was committed is answered as a replay. Without it, and where repeating
-    fails too, this raises `CommitUnknown`. Any other error is raised as it is.
+    fails too, this raises `CommitUnknown`. Raises `PreparedStatementsLost` behind a pooler that needs a setting. Any
+    other error is raised as it is.
     """
     check_engine(engine)
     retries = Retries(attempts, keyed)
@@ -158,7 +159,10 @@ class Retries:
         self._lost_commit: SQLAlchemyError | None = None
 
     def pause_after(self, error: SQLAlchemyError, is_committing: bool) -> float | None:
-        """Seconds to wait before the next attempt, None to let the error through. Raises `CommitUnknown`."""
+        """Seconds to wait before the next attempt, None to let the error through.
+
+        Raises `CommitUnknown` and `PreparedStatementsLost`.
+        """
         self._made += 1
         if self._may_repeat(error, is_committing) and self._made < self._attempts:
             return pause_before(self._made)
@@ -167,6 +171,8 @@ class Retries:
             if isinstance(getattr(self._lost_commit, "orig", None), _NotReplicated):
                 raise CommitUnknown("The commit's wait for the standby was cancelled") from self._lost_commit
             raise CommitUnknown from self._lost_commit
+        if is_prepared_statement_lost(error):
+            raise PreparedStatementsLost from error
         return None
 
     def _may_repeat(self, error: SQLAlchemyError, is_committing: bool) -> bool:
@@ -175,6 +181,8 @@ class Retries:
         if is_committing and not was_rolled_back(error):
             self._lost_commit = self._lost_commit or error
             return self._keyed
+        if is_prepared_statement_lost(error):
+            return False
         return is_retryable(error) or is_lost(error) or is_standby(error)
 
 
