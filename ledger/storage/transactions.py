@@ -52,7 +52,7 @@ def run_transaction(
                 is_committing = True
             _check_replicated(warnings)
             return answer
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, PreparedStatementsLost) as error:
             pause = retries.pause_after(error, is_committing)
             if pause is None:
                 raise
@@ -83,7 +83,7 @@ async def run_transaction_async(
                 is_committing = True
             _check_replicated(warnings)
             return answer
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, PreparedStatementsLost) as error:
             pause = retries.pause_after(error, is_committing)
             if pause is None:
                 raise
@@ -158,7 +158,7 @@ class Retries:
         self._made = 0
         self._lost_commit: SQLAlchemyError | None = None
 
-    def pause_after(self, error: SQLAlchemyError, is_committing: bool) -> float | None:
+    def pause_after(self, error: SQLAlchemyError | PreparedStatementsLost, is_committing: bool) -> float | None:
         """Seconds to wait before the next attempt, None to let the error through.
 
         Raises `CommitUnknown` and `PreparedStatementsLost`.
@@ -175,7 +175,7 @@ class Retries:
             raise PreparedStatementsLost from error
         return None
 
-    def _may_repeat(self, error: SQLAlchemyError, is_committing: bool) -> bool:
+    def _may_repeat(self, error: Exception, is_committing: bool) -> bool:
         if not isinstance(error, DBAPIError):
             return False
         if is_committing and not was_rolled_back(error):

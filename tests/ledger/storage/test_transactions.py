@@ -92,6 +92,7 @@ def test_what_the_database_certainly_undid_is_tried_again_with_growing_pauses(
     assert no_pause[0] < no_pause[2] < 0.1
 
 
+PREPARED_LOST = ledger.PreparedStatementsLost()
 LOST, DEADLOCK, REFUSED = operational("08006"), operational("40P01"), operational("23505")
 
 
@@ -159,10 +160,11 @@ def test_a_statement_of_the_drivers_that_a_pooler_lost_is_told_with_the_setting_
 
 
 def test_a_commit_of_unknown_fate_stays_so_when_a_pooler_loses_statements_of_its_repetition() -> None:
-    retries = transactions.Retries(3, keyed=True)
-    assert retries.pause_after(LOST, True) is not None
-    with pytest.raises(ledger.CommitUnknown):
-        retries.pause_after(operational("26000", message='prepared statement "_pg3_0" does not exist'), False)
+    for error in (operational("26000", message='prepared statement "_pg3_0" does not exist'), PREPARED_LOST):
+        retries = transactions.Retries(3, keyed=True)
+        assert retries.pause_after(LOST, True) is not None
+        with pytest.raises(ledger.CommitUnknown):
+            retries.pause_after(error, False)
 
 
 @pytest.mark.parametrize("error", [operational("23505"), operational("42501"), operational("26000"), operational()])
