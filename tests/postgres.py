@@ -125,13 +125,15 @@ class PostgresServer:
             "unix_socket_directories": str(self.folder),
             "max_connections": "300",
             "shared_buffers": "256MB",
+            # In the server's folder, which is removed: a server that is killed leaves it behind elsewhere.
+            "dynamic_shared_memory_type": "mmap",
             "fsync": "on" if self.durable else "off",
             "full_page_writes": "on" if self.durable else "off",
         }
         options = [f"-c{name}={value}" for name, value in settings.items()]
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(
-                self._command("postgres", "-D", str(self.folder / "data"), *options), stdout=log, stderr=log
+                self.command("postgres", "-D", str(self.folder / "data"), *options), stdout=log, stderr=log
             )
         deadline = time.monotonic() + _START_SECONDS
         while not self._answers():
@@ -163,16 +165,17 @@ class PostgresServer:
         (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
         self.launch()
 
+    def command(self, program: str, *arguments: str) -> list[str]:
+        """What runs one of the programs as the server itself is run."""
+        return [sys.executable, str(_LAUNCHER), self.way, str(self.programs / program), *arguments]
+
     def _initialise(self) -> None:
         options = ["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
         done = subprocess.run(
-            self._command("initdb", "-D", str(self.folder / "data"), *options), capture_output=True, check=False
+            self.command("initdb", "-D", str(self.folder / "data"), *options), capture_output=True, check=False
         )
         if done.returncode != 0:
             raise PostgresUnavailable(f"initdb failed: {done.stderr.decode()[-500:]}")
-
-    def _command(self, program: str, *arguments: str) -> list[str]:
-        return [sys.executable, str(_LAUNCHER), self.way, str(self.programs / program), *arguments]
 
     def _answers(self) -> bool:
         try:

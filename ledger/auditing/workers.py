@@ -29,6 +29,7 @@ from ledger.model.moments import to_moment
 from ledger.schema.databases import check_engine
 from ledger.storage import history, snapshots
 from ledger.storage.driver import driver_cursor
+from ledger.storage.engines import unprepare_behind_pooler
 from ledger.storage.sessions import check_ready, check_sees_all
 from ledger.storage.stores import fetch
 
@@ -92,7 +93,9 @@ def reading_engine(url: URL) -> Engine:
         event.listen(engine, "begin", _begin_deferred)
         return engine
     options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    return sqlalchemy.create_engine(url, poolclass=NullPool, execution_options=options)
+    engine = sqlalchemy.create_engine(url, poolclass=NullPool, execution_options=options)
+    event.listen(engine, "connect", unprepare_behind_pooler)
+    return engine
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

@@ -21,6 +21,7 @@
       SchemaMismatch             500  .found .expected         run `credits db upgrade`
       SessionUnusable            500             pass a session as the message says
       EngineUnusable             500                          pass an engine as the message says
+      PreparedStatementsLost     500             behind a pooler, prepare no statements, as the message says
       DatabaseUnsupported        500  .dialect .driver         use a driver that the message names
       AccountsHidden             500  .role                   use a role that sees all accounts
       TransactionEnded           500             do not end the transaction that the ledger was given
@@ -43,6 +44,7 @@ from ledger.errors.operations import (
     EngineUnusable,
     NotCarriedOut,
     OutcomeUnknown,
+    PreparedStatementsLost,
     QueueFull,
     SchemaMismatch,
     SessionUnusable,
@@ -87,6 +89,7 @@ __all__ = [
     "NotCarriedOut",
     "OutcomeUnknown",
     "PeriodNotClosable",
+    "PreparedStatementsLost",
     "QueueFull",
     "RefundExceedsCapture",
     "ReservationNotFound",

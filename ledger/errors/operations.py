@@ -22,14 +22,14 @@ class AuditFailed(LedgerError):
 
 
 class CommitUnknown(LedgerError):
-    """The connection was lost during the commit, so it is not known whether the commit happened."""
+    """It is not known whether the commit happened: the connection was lost, or the standby may not have it."""
 
     code = "commit_unknown"
     status_hint = 503
 
-    def __init__(self) -> None:
+    def __init__(self, why: str = "The connection was lost at the commit") -> None:
         super().__init__(
-            "The connection was lost at the commit, so it is not known whether the operations happened. "
+            f"{why}, so it is not known whether the operations happened. "
             "Repeat them with the same keys: what has happened is answered as before, the rest is carried out."
         )
 
@@ -68,6 +68,20 @@ class EngineUnusable(LedgerError):
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"The engine {problem}")
+
+
+class PreparedStatementsLost(LedgerError):
+    """A pooler gives transactions different server connections, where the driver's prepared statements are not."""
+
+    code = "prepared_statements_lost"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The connection goes through a pooler, such as PgBouncer, and psycopg prepares statements. In the next"
+            " transaction the server connection is another one, where these statements are missing, or are others of"
+            " the same name. Make the engine with `ledger.create_engine(url)`, call `ledger.prepare_engine(engine)`, or"
+            ' pass `connect_args={"prepare_threshold": None}` to `create_engine` of SQLAlchemy.'
+        )
 
 
 class DatabaseUnsupported(LedgerError):

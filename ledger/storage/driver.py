@@ -8,6 +8,9 @@ from typing import Any, NoReturn
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from ledger.errors import PreparedStatementsLost
+from ledger.storage.failures import is_prepared_statement_lost
+
 
 class raised_as_sqlalchemy:  # noqa: N801  # a context manager, used as a function is
     """For a `with` block that uses the driver of a connection: its errors are raised as SQLAlchemy raises them."""
@@ -53,6 +56,8 @@ def _refuse(connection: Connection, error: Any, cursor: Any) -> NoReturn:
         cursor.close()
     if is_lost:
         _let_go(connection, error)
+    if is_prepared_statement_lost(error):
+        raise PreparedStatementsLost from error
     base = dialect.loaded_dbapi.Error
     raise DBAPIError.instance(None, None, error, base, connection_invalidated=is_lost, dialect=dialect) from error
 

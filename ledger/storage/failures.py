@@ -1,7 +1,8 @@
 """What the error of a database says: one table of SQLSTATEs and of SQLite's names, for all who act on an error.
 
 `Rolled back` says whether a COMMIT that is answered with the error is known to be undone. A service may answer
-`later` to the failures of `UNAVAILABLE`; a batch tries again after each that no command can be blamed for.
+`later` to the failures of `UNAVAILABLE`; a batch tries again after each that no command can be blamed for. Of
+READ_ONLY, a transaction is tried again on PostgreSQL, where a standby may be about to become the primary.
 
     kind            SQLSTATE               SQLite          rolled back        transaction      service    batch
     CONFLICT        40001, 40P01                           yes                tried again      later      tried again
@@ -11,7 +12,7 @@
                     57P03, none told
     COMMIT_UNKNOWN  40003                                  no                                  later      tried again
     FULL            53                     FULL            yes                                 later      tried again
-    READ_ONLY       25006                  READONLY        PostgreSQL's                        later      tried again
+    READ_ONLY       25006                  READONLY        PostgreSQL's       tried again      later      tried again
     BROKEN          others of 40, 57, 58   IOERR           PostgreSQL's                        later      tried again
     UNOPENED                               CANTOPEN        no                                  later      tried again
     ABORTED         others of 25                           yes                                            tried again
@@ -139,6 +140,27 @@ def is_retryable(error: DBAPIError) -> bool:
 def is_lost(error: DBAPIError) -> bool:
     """True when the connection, or the server behind it, is gone: what was not committed before is rolled back."""
     return kind_of(error) is Failure.LOST
+
+
+def is_standby(error: DBAPIError) -> bool:
+    """True when PostgreSQL refused a write because the server only reads, as a standby does until it is promoted."""
+    return code_of(error) == "25006"
+
+
+_PREPARED_BY_DRIVER = '"_pg3_'
+"""How the names of the statements begin that psycopg prepares by itself."""
+
+
+def is_prepared_statement_lost(error: BaseException) -> bool:
+    """True when a statement that psycopg prepared by itself is missing on the server connection, or is another one.
+
+    A pooler has then given the transaction another server connection than the one before had. `error` is the driver's
+    or SQLAlchemy's. It is undefined and certainly rolled back. The remedy is that of `PreparedStatementsLost`.
+    """
+    original = getattr(error, "orig", error)
+    # Missing; made already, for another client; made for another client from a statement of other parameters.
+    is_about_it = getattr(original, "sqlstate", None) in ("26000", "42P05", "08P01")
+    return is_about_it and _PREPARED_BY_DRIVER in str(original)
 
 
 def was_rolled_back(error: DBAPIError) -> bool:

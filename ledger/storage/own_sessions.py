@@ -26,9 +26,14 @@ class OwnSession(Session):
         self.begun: Connection | None = None
 
 
+def begun_by(session: Session) -> Connection | None:
+    """The connection on which an `OwnSession` has begun; None before its first use."""
+    return session.begun if isinstance(session, OwnSession) else None
+
+
 def check_open(session: Session) -> None:
     """Raise `TransactionEnded` where SQL of the work's own has ended the transaction."""
-    begun = session.begun if isinstance(session, OwnSession) else None
+    begun = begun_by(session)
     if begun is not None and store_of(begun).has_ended(begun):
         raise TransactionEnded
 

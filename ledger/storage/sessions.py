@@ -17,7 +17,7 @@ from ledger.errors import AccountsHidden, SessionUnusable
 from ledger.schema.databases import capabilities_of, check_dialect
 from ledger.schema.revisions import check_revision
 from ledger.schema.roles import ACCOUNT_SETTING
-from ledger.storage.engines import BEGINS_IMMEDIATE
+from ledger.storage.engines import BEGINS_IMMEDIATE, check_pooler
 from ledger.storage.own_sessions import OwnSession
 from ledger.storage.stores import fetch
 from ledger.storage.stores.opening import OPENED
@@ -29,7 +29,7 @@ _checked: WeakSet[Pool] = WeakSet()
 def connection_of(session: Session) -> Connection:
     """The connection of a session, for a verb that reads.
 
-    Raises `SessionUnusable`, `DatabaseUnsupported`, `SchemaMismatch`.
+    Raises `SessionUnusable`, `DatabaseUnsupported`, `SchemaMismatch`, `PreparedStatementsLost`.
     """
     if not isinstance(session, Session):
         session = _session(session)
@@ -52,9 +52,11 @@ def connection_of(session: Session) -> Connection:
 
 
 def check_ready(connection: Connection) -> None:
-    """Raise `DatabaseUnsupported` or `SchemaMismatch`; looked at once for each pool of connections."""
+    """Raise `DatabaseUnsupported`, `SchemaMismatch` or `PreparedStatementsLost`; looked at once for each pool."""
     if connection.engine.pool not in _checked:
         check_dialect(connection.dialect)
+        if capabilities_of(connection).pipelines:
+            check_pooler(connection)
         check_revision(connection)
         _checked.add(connection.engine.pool)
 

@@ -6,18 +6,20 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ledger.errors import CommandInvalid, CommitUnknown, EngineUnusable, TransactionEnded
+from ledger.errors import CommandInvalid, CommitUnknown, EngineUnusable, PreparedStatementsLost, TransactionEnded
 from ledger.model.checks import check_id
 from ledger.schema.databases import Database, check_engine, database_of
 from ledger.schema.roles import ACCOUNT_SETTING
-from ledger.storage.failures import is_lost, is_retryable, was_rolled_back
-from ledger.storage.own_sessions import OwnSession, check_open
+from ledger.storage.failures import is_lost, is_prepared_statement_lost, is_retryable, is_standby, was_rolled_back
+from ledger.storage.own_sessions import OwnSession, begun_by, check_open
+from ledger.storage.stores import store_of
 from ledger.storage.stores.opening import Opening
 
 if TYPE_CHECKING:
@@ -40,17 +42,18 @@ def run_transaction(
     """Run `work(session)` in a transaction of its own and commit it.
 
     `work` is tried again where the database certainly rolled it back: after a deadlock, a serialization failure, a busy
-    SQLite file, and a connection or server lost before the commit was sent. There are up to `attempts` attempts with
-    growing, jittered pauses: 0.3 seconds in all by default, about one second each from the seventh on. So `work` should
-    do nothing but use its session.
+    SQLite file, a connection or server lost before the commit was sent, and a PostgreSQL server that only reads. There
+    are up to `attempts` attempts with growing, jittered pauses: 0.3 seconds in all by default, about one second each
+    from the seventh on; 60 attempts outlast a failover of 30 seconds. So `work` should do nothing but use its session.
 
-    When the connection is lost at the commit, it is not known whether the commit happened. With `keyed`, which says
-    that every command in `work` carries a key, the work is repeated, and what was committed is answered as a replay.
-    Without it, and where repeating fails too, this raises `CommitUnknown`. Any other error is raised as it is.
+    When the connection is lost at the commit, it is not known whether the commit happened. The same is true where
+    someone cancels the commit's wait for a synchronous standby. With `keyed`, which says that every command in `work`
+    carries a key, the work is repeated, and what was committed is answered as a replay. Without it, and where repeating
+    fails too, this raises `CommitUnknown`. Any other error is raised as it is.
 
     `account_id` is the account whose rows the transaction sees under PostgreSQL's row-level security, as `set_account`
-    says it. Raises `EngineUnusable`, `DatabaseUnsupported`, and `CommandInvalid` for an `account_id` where no rows are
-    hidden.
+    says it. Raises `EngineUnusable`, `DatabaseUnsupported`, `PreparedStatementsLost` behind a pooler that needs a
+    setting, and `CommandInvalid` for an `account_id` where no rows are hidden.
     """
     return transact(engine, work, opening_of(engine, account_id), attempts=attempts, keyed=keyed)
 
@@ -82,15 +85,12 @@ def transact(
     while True:
         is_committing = False
         try:
-            with OwnSession(engine, opening=opening) as session, session.begin() as transaction:
-                answer = work(session)
-                if session.get_transaction() is not transaction:
-                    raise TransactionEnded
-                session.flush()
-                check_open(session)
+            with OwnSession(engine, opening=opening) as session, session.begin():
+                answer, warnings = _done(session, work)
                 is_committing = True
+            _check_replicated(warnings)
             return answer
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, PreparedStatementsLost) as error:
             pause = retries.pause_after(error, is_committing)
             if pause is None:
                 raise
@@ -130,19 +130,48 @@ async def transact_async(
     while True:
         is_committing = False
         try:
-            async with AsyncSession(engine, **options) as session, session.begin() as transaction:
-                answer = await session.run_sync(work)
-                if session.sync_session.get_transaction() is not transaction.sync_transaction:
-                    raise TransactionEnded
-                await session.flush()
-                await session.run_sync(check_open)
+            async with AsyncSession(engine, **options) as session, session.begin():
+                answer, warnings = await session.run_sync(_done, work)
                 is_committing = True
+            _check_replicated(warnings)
             return answer
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, PreparedStatementsLost) as error:
             pause = retries.pause_after(error, is_committing)
             if pause is None:
                 raise
         await asyncio.sleep(pause)
+
+
+def _done(session: Session, work: Callable[[Session], Answer]) -> tuple[Answer, list[str]]:
+    """The answer of the work, all of it sent, and the list that warnings of its commit will be in."""
+    transaction = session.get_transaction()
+    try:
+        answer = work(session)
+        if session.get_transaction() is not transaction:
+            raise TransactionEnded
+        session.flush()
+        check_open(session)
+        begun = begun_by(session)
+        return answer, [] if begun is None else store_of(begun).commit_warnings(begun)
+    except DBAPIError as error:
+        begun = begun_by(session)
+        if begun is not None and is_standby(error):
+            # The next attempt has to look for the primary again, which a pooled connection does not.
+            with suppress(SQLAlchemyError):
+                begun.invalidate(error)
+        raise
+
+
+class _NotReplicated(Exception):
+    """What the server warned of, as the error that it stands for: whether the statement is complete is unknown."""
+
+    sqlstate = "40003"
+
+
+def _check_replicated(warnings: list[str]) -> None:
+    """Raise what a commit of unknown fate is raised as, where the server warned of it."""
+    if warnings:
+        raise OperationalError("COMMIT", None, _NotReplicated(*warnings))
 
 
 class Retries:
@@ -156,23 +185,32 @@ class Retries:
         self._made = 0
         self._lost_commit: SQLAlchemyError | None = None
 
-    def pause_after(self, error: SQLAlchemyError, is_committing: bool) -> float | None:
-        """Seconds to wait before the next attempt, None to let the error through. Raises `CommitUnknown`."""
+    def pause_after(self, error: SQLAlchemyError | PreparedStatementsLost, is_committing: bool) -> float | None:
+        """Seconds to wait before the next attempt, None to let the error through.
+
+        Raises `CommitUnknown` and `PreparedStatementsLost`.
+        """
         self._made += 1
         if self._may_repeat(error, is_committing) and self._made < self._attempts:
             return pause_before(self._made)
         if self._lost_commit is not None:
             # Later attempts were certainly rolled back, but the one that lost its connection may have committed.
+            if isinstance(getattr(self._lost_commit, "orig", None), _NotReplicated):
+                raise CommitUnknown("The commit's wait for the standby was cancelled") from self._lost_commit
             raise CommitUnknown from self._lost_commit
+        if is_prepared_statement_lost(error):
+            raise PreparedStatementsLost from error
         return None
 
-    def _may_repeat(self, error: SQLAlchemyError, is_committing: bool) -> bool:
+    def _may_repeat(self, error: Exception, is_committing: bool) -> bool:
         if not isinstance(error, DBAPIError):
             return False
         if is_committing and not was_rolled_back(error):
             self._lost_commit = self._lost_commit or error
             return self._keyed
-        return is_retryable(error) or is_lost(error)
+        if is_prepared_statement_lost(error):
+            return False
+        return is_retryable(error) or is_lost(error) or is_standby(error)
 
 
 def pause_before(made: int, seconds: float = _PAUSE_SECONDS) -> float:

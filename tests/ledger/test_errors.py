@@ -85,6 +85,7 @@ EXAMPLES: list[tuple[errors.LedgerError, str, int, dict[str, Any]]] = [
         {"dialect": "mysql", "driver": "mysqldb"},
     ),
     (errors.EngineUnusable("is none. Make one."), "engine_unusable", 500, {}),
+    (errors.PreparedStatementsLost(), "prepared_statements_lost", 500, {}),
     (errors.AccountsHidden("app"), "accounts_hidden", 500, {"role": "app"}),
     (errors.TransactionEnded(), "transaction_ended", 500, {}),
 ]

@@ -62,6 +62,10 @@ class Store(ABC):
         """Whether SQL, past SQLAlchemy, has ended the transaction that the library began; False where nobody knows."""
         return False
 
+    def commit_warnings(self, connection: Connection) -> list[str]:
+        """A list for the warnings that the server will give of the commit to come; empty where none are heard."""
+        return []
+
     @abstractmethod
     def stream(
         self, connection: Connection, sql: str, values: Sequence[Any], size: int

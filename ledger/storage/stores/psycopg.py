@@ -58,6 +58,7 @@ class _PipelineStore(PostgresqlStore):
     """What both ways of sending have in common: the cursors of one connection, and what goes before the first one."""
 
     cursors: list[Any] = field(default_factory=list)
+    warnings: list[str] | None = None
 
     def run(self, connection: Connection, requests: Sequence[Request]) -> list[list[tuple[Any, ...]]]:
         """The rows of each request, all in one round trip."""
@@ -76,6 +77,26 @@ class _PipelineStore(PostgresqlStore):
         driver: Any = proxied.driver_connection
         is_idle = driver.pgconn.transaction_status == TransactionStatus.IDLE
         return is_idle and OPENED in proxied.info and OPENING not in proxied.info
+
+    def commit_warnings(self, connection: Connection) -> list[str]:
+        """A list that PostgreSQL's warnings about the standby are put in, as they come.
+
+        A commit that waits for a synchronous standby has happened on the primary. When the wait is cancelled, the
+        server acknowledges it with a warning, whether or not the standby has it.
+        """
+        if self.warnings is None:
+            heard: list[str] = []
+
+            def hear(diagnostic: Any) -> None:
+                # The function of the server that says it: the message itself is in the server's language.
+                if diagnostic.source_function == "SyncRepWaitForLSN":
+                    heard.append(diagnostic.message_primary or "")
+
+            driver: Any = connection.connection.driver_connection
+            driver.add_notice_handler(hear)
+            self.warnings = heard
+        self.warnings.clear()
+        return self.warnings
 
     def _around(self, proxied: Any) -> tuple[list[Request], list[Request]]:
         """What begins, and ends, the transaction that the library owns, where it has not begun."""

@@ -160,6 +160,24 @@ def test_an_error_of_postgresql_is_of_its_kind(
 
 
 @pytest.mark.parametrize(
+    ("statements", "is_the_drivers"),
+    [
+        (('DEALLOCATE "_pg3_1f"',), True),
+        (('PREPARE "_pg3_0" AS SELECT 1', 'PREPARE "_pg3_0" AS SELECT 2'), True),
+        (("DEALLOCATE mine",), False),
+        (("PREPARE mine AS SELECT 1", "PREPARE mine AS SELECT 2"), False),
+        (('SELECT "_pg3_0"',), False),
+    ],
+)
+def test_a_statement_that_is_missing_or_made_twice_is_the_drivers_by_its_name(
+    server: Engine, statements: tuple[str, ...], is_the_drivers: bool
+) -> None:
+    error = error_of(server, *statements)
+    assert failures.is_prepared_statement_lost(error) is is_the_drivers
+    assert failures.is_prepared_statement_lost(error.orig) is is_the_drivers  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
     ("code", "kind"),
     [
         ("40P01", Failure.CONFLICT),

@@ -53,9 +53,9 @@ def fail_first(times: int, error: DBAPIError) -> tuple[Callable[[Session], int],
     return work, calls
 
 
-def operational(sqlstate: str | None = None, name: str | None = None) -> DBAPIError:
+def operational(sqlstate: str | None = None, name: str | None = None, message: str = "refused") -> DBAPIError:
     """A driver's error as SQLAlchemy raises it."""
-    original = Exception("refused")
+    original = Exception(message)
     if sqlstate is not None:
         original.sqlstate = sqlstate  # type: ignore[attr-defined]
     if name is not None:
@@ -79,6 +79,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         operational("55P03"),
         operational("08006"),
         operational("57P01"),
+        operational("25006"),
         operational(name="SQLITE_BUSY_SNAPSHOT"),
     ],
 )
@@ -91,6 +92,7 @@ def test_what_the_database_certainly_undid_is_tried_again_with_growing_pauses(
     assert no_pause[0] < no_pause[2] < 0.1
 
 
+PREPARED_LOST = ledger.PreparedStatementsLost()
 LOST, DEADLOCK, REFUSED = operational("08006"), operational("40P01"), operational("23505")
 
 
@@ -146,7 +148,26 @@ def test_attempts_are_bounded(engine: Engine, no_pause: list[float]) -> None:
         ledger.run_transaction(engine, work, attempts=0)
 
 
-@pytest.mark.parametrize("error", [operational("23505"), operational("42501"), operational()])
+@pytest.mark.parametrize("code", ["26000", "42P05", "08P01"])
+def test_a_statement_of_the_drivers_that_a_pooler_lost_is_told_with_the_setting_that_helps(
+    engine: Engine, no_pause: list[float], code: str
+) -> None:
+    work, calls = fail_first(1, operational(code, message='prepared statement "_pg3_0" is not what it was'))
+    with pytest.raises(ledger.PreparedStatementsLost, match="prepare_threshold") as raised:
+        ledger.run_transaction(engine, work)
+    assert isinstance(raised.value.__cause__, OperationalError)
+    assert (len(calls), no_pause) == (1, [])
+
+
+def test_a_commit_of_unknown_fate_stays_so_when_a_pooler_loses_statements_of_its_repetition() -> None:
+    for error in (operational("26000", message='prepared statement "_pg3_0" does not exist'), PREPARED_LOST):
+        retries = transactions.Retries(3, keyed=True)
+        assert retries.pause_after(LOST, True) is not None
+        with pytest.raises(ledger.CommitUnknown):
+            retries.pause_after(error, False)
+
+
+@pytest.mark.parametrize("error", [operational("23505"), operational("42501"), operational("26000"), operational()])
 def test_what_cannot_succeed_is_not_tried_again(engine: Engine, no_pause: list[float], error: DBAPIError) -> None:
     work, calls = fail_first(1, error)
     with pytest.raises(OperationalError):
