@@ -72,10 +72,9 @@ _OTHERS_OF_ACCOUNT = [_of_account(model) for model in (GrantRow, CardRow, LimitR
 _MODELS = (EntryRow, TransferRow, ReservationRow, GrantRow, CardRow, LimitRow, UsageRow, ClosingRow, OutboxRow)
 _OF_PAGE = {RowShape.of(model).table: _of_page(model) for model in _MODELS}
 _PAST_THE_END = {
-    table: (
-        f"SELECT min({number}) FROM {table} WHERE account_id = $1 AND {number} < 1 UNION ALL"
-        f" SELECT min({number}) FROM {table} WHERE account_id = $1 AND {number} > $2"
-    )
+    table: [
+        f"SELECT min({number}) FROM {table} WHERE account_id = $1 AND {number} {beyond}" for beyond in ("< 1", "> $2")
+    ]
     for table, number in (
         ("ledger_entry", "sequence"),
         ("ledger_transfer", "sequence"),
@@ -200,7 +199,10 @@ class StreamedRows:
 
     def past_the_end(self, table: str) -> int | None:
         """The lowest number of a row that none of the entries which the account counts has; None when there is none."""
-        rows = fetch(self.connection, _PAST_THE_END[table], self.account_id, self.last)
+        below, above = _PAST_THE_END[table]
+        rows = fetch(self.connection, below, self.account_id) + fetch(
+            self.connection, above, self.account_id, self.last
+        )
         return min((number for (number,) in rows if number is not None), default=None)
 
     def came_due(self, moment: int) -> bool:
