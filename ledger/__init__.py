@@ -41,6 +41,7 @@ from ledger.errors import (
     CommandInvalid,
     CommitUnknown,
     DatabaseUnsupported,
+    DistributionUnavailable,
     EngineUnusable,
     Finding,
     GrantEnded,
@@ -61,6 +62,8 @@ from ledger.errors import (
     SchemaMismatch,
     SessionUnusable,
     TransactionEnded,
+    UpgradeBlocked,
+    UpgradeNotScripted,
 )
 from ledger.forecasts import Forecast, ForecastStep, PlannedRun, forecast, forecast_grants
 from ledger.grants import adjust, grant_credits, list_grants, revoke_grant
@@ -101,9 +104,11 @@ from ledger.reservations import (
     reserve,
 )
 from ledger.runs import find_launch, launch, settle_run
+from ledger.schema.distribution import distribute
 from ledger.schema.hosting import include_name, include_object
 from ledger.schema.migrations import check_schema, current_revision, upgrade
 from ledger.schema.roles import role_script
+from ledger.schema.upgrade_scripts import upgrade_sql
 from ledger.statements import get_statement
 from ledger.storage.engines import create_engine, prepare_engine
 from ledger.storage.failures import is_retryable
@@ -134,6 +139,7 @@ __all__ = [
     "CreditLine",
     "DatabaseUnsupported",
     "DeliveryReport",
+    "DistributionUnavailable",
     "EngineUnusable",
     "Entry",
     "EntryKind",
@@ -194,6 +200,8 @@ __all__ = [
     "SweepReport",
     "TransactionEnded",
     "Transfer",
+    "UpgradeBlocked",
+    "UpgradeNotScripted",
     "adjust",
     "audit",
     "audit_together",
@@ -202,6 +210,7 @@ __all__ = [
     "create_engine",
     "current_revision",
     "deliver_outbox",
+    "distribute",
     "execute",
     "expire_due",
     "extend",
@@ -240,5 +249,6 @@ __all__ = [
     "sweep",
     "take_checkpoint",
     "upgrade",
+    "upgrade_sql",
     "verify_checkpoint",
 ]

@@ -19,6 +19,9 @@
       AuditFailed                500  .findings
       CommitUnknown              503                           repeat with the same keys
       SchemaMismatch             500  .found .expected         run `credits db upgrade`
+      UpgradeBlocked             503  .table .holders          find the holder, try again
+      UpgradeNotScripted         500  .found                   run `credits db upgrade` without --sql
+      DistributionUnavailable    500                           do what the message says
       SessionUnusable            500             pass a session as the message says
       EngineUnusable             500                          pass an engine as the message says
       DatabaseUnsupported        500  .dialect .driver         use a driver that the message names
@@ -40,6 +43,7 @@ from ledger.errors.operations import (
     BatcherClosed,
     CommitUnknown,
     DatabaseUnsupported,
+    DistributionUnavailable,
     EngineUnusable,
     NotCarriedOut,
     OutcomeUnknown,
@@ -47,6 +51,8 @@ from ledger.errors.operations import (
     SchemaMismatch,
     SessionUnusable,
     TransactionEnded,
+    UpgradeBlocked,
+    UpgradeNotScripted,
 )
 from ledger.errors.refusals import (
     AccountNotFound,
@@ -76,6 +82,7 @@ __all__ = [
     "CommandInvalid",
     "CommitUnknown",
     "DatabaseUnsupported",
+    "DistributionUnavailable",
     "EngineUnusable",
     "Finding",
     "GrantEnded",
@@ -96,4 +103,6 @@ __all__ = [
     "SchemaMismatch",
     "SessionUnusable",
     "TransactionEnded",
+    "UpgradeBlocked",
+    "UpgradeNotScripted",
 ]

@@ -33,6 +33,9 @@ class Capabilities:
     trigger_functions: bool
     """One trigger stands for a statement and several kinds of change, and calls a function."""
 
+    distributes: bool
+    """An extension can spread its tables over several servers."""
+
     waits_for_file: bool
     """A transaction has waited for the database as long as it may: trying it again is no use to a caller."""
 
@@ -44,6 +47,7 @@ _SQLITE = Capabilities(
     reads_snapshots=False,
     alters_tables=False,
     trigger_functions=False,
+    distributes=False,
     waits_for_file=True,
 )
 _POSTGRESQL = Capabilities(
@@ -53,6 +57,7 @@ _POSTGRESQL = Capabilities(
     reads_snapshots=True,
     alters_tables=True,
     trigger_functions=True,
+    distributes=True,
     waits_for_file=False,
 )
 

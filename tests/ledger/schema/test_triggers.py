@@ -105,6 +105,6 @@ def test_an_upgrade_with_nothing_to_do_waits_for_no_reader(postgresql_url: str, 
         connection.execute(text("SET lock_timeout = '100ms'"))
         ledger.upgrade(connection, triggers=triggers)
         if triggers:
-            with pytest.raises(DBAPIError, match="lock timeout"):
+            with pytest.raises(ledger.UpgradeBlocked, match="waited 100ms for the table ledger_entry"):
                 ledger.upgrade(connection, triggers=False)
     engine.dispose()
