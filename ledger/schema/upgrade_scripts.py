@@ -81,7 +81,7 @@ def _revision_steps(connection: Connection, found: str | None, lacking: list[Any
         printed = StringIO()
         options = {"as_sql": True, "literal_binds": True, "output_buffer": printed, "version_table": VERSION_TABLE}
         run_revision(MigrationContext.configure(dialect=dialect, opts=options), revision)
-        yield f"-- Revision {revision.revision}: {' '.join(revision.doc.split())}"
+        yield f"-- Revision {revision.revision}. " + "\n-- ".join(revision.longdoc.strip().splitlines())
         yield printed.getvalue().strip()
         if revision.down_revision is None:
             yield f"INSERT INTO {VERSION_TABLE} (version_num) VALUES ('{revision.revision}');"

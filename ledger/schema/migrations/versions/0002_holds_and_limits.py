@@ -2,6 +2,10 @@
 
 PostgreSQL alters its tables where they are. SQLite cannot alter a CHECK, so there the old tables are set aside, made
 anew, and copied, parents first. What a host has built on them (views, triggers, indexes) is there again afterwards.
+
+Locks: ACCESS EXCLUSIVE on ledger_account, ledger_entry, ledger_grant, ledger_reservation, ledger_transfer.
+Reads whole: ledger_account, ledger_entry, ledger_grant, ledger_reservation, ledger_transfer.
+Writes whole: ledger_grant, ledger_reservation.
 """
 
 from __future__ import annotations
