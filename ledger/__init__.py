@@ -93,6 +93,7 @@ from ledger.model.values import (
     Transfer,
 )
 from ledger.outbox import DeliveryReport, RunStart, StartStanding, deliver_outbox, list_outbox
+from ledger.readiness import DatabaseReport, check_database
 from ledger.reservations import (
     capture,
     expire_due,
@@ -137,6 +138,7 @@ __all__ = [
     "CommitUnknown",
     "CostBasis",
     "CreditLine",
+    "DatabaseReport",
     "DatabaseUnsupported",
     "DeliveryReport",
     "DistributionUnavailable",
@@ -206,6 +208,7 @@ __all__ = [
     "audit",
     "audit_together",
     "capture",
+    "check_database",
     "check_schema",
     "create_engine",
     "current_revision",

@@ -9,9 +9,12 @@ import typer
 
 from estimator.cli.options import JsonOption
 from estimator.cli.tables import code, line
-from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, emit
+from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus, emit
 from ledger.cli.arguments import duration_of
 from ledger.cli.database import DatabaseOption, opened
+from ledger.cli.tables import report_table
+from ledger.documents import plain
+from ledger.readiness import check_database
 from ledger.schema.distribution import distribute
 from ledger.schema.migrations import upgrade
 from ledger.schema.roles import role_script
@@ -74,6 +77,28 @@ def upgrade_command(
         document["distributed"] = newly
         said += f" {len(newly)} of them were distributed now." if newly else " All of them were distributed before."
     emit(document, line(said), as_json=as_json)
+
+
+@database_app.command("check", epilog=EPILOG)
+def check_command(
+    reads_only: Annotated[
+        bool, typer.Option("--read-only", help="For a role that writes nothing, such as that of finance.")
+    ] = False,
+    database_url: DatabaseOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Say what the database can do for the ledger and what is missing. Ends with status 1 where something is.
+
+    Name the database as your service does, with its role: rights are those of the role.
+    """
+    with opened(database_url) as engine:
+        report = check_database(engine, reads_only=reads_only)
+    sentences = [line(f"Missing: {said}") for said in report.missing] + [line(f"Hint: {said}") for said in report.hints]
+    if not report.missing:
+        sentences.append(line("The database is ready."))
+    emit(plain(report), report_table(report), "", *sentences, as_json=as_json)
+    if report.missing:
+        raise typer.Exit(ExitStatus.FOUND)
 
 
 @database_app.command("roles", epilog=EPILOG)

@@ -117,3 +117,19 @@ def test_triggers_can_be_left_out_of_an_upgrade(tmp_path: Path) -> None:
                 count,
             )
         connection.close()
+
+
+def test_check_says_that_a_database_is_ready(any_book: Credits) -> None:
+    assert "The database is ready." in any_book("db", "check")
+    report = any_book.json("db", "check")
+    assert (report["found"], report["expected"], report["missing"]) == (HEAD, HEAD, [])
+
+
+def test_check_ends_with_status_1_where_something_is_missing(postgres: Databases) -> None:
+    url = postgres.create()
+    new = Credits(url)
+    printed = " ".join(new("db", "check", status=1).split())
+    assert "Missing: The database has no ledger tables" in printed
+    assert "is ready" not in printed
+    assert new.json("db", "check", status=1)["found"] is None
+    postgres.drop(url)
