@@ -28,7 +28,7 @@ _SERVER = pytest.StashKey[ExitStack]()
 _ADDRESS = pytest.StashKey[str]()
 _LEFT_OUT = pytest.StashKey[int]()
 _DISTRIBUTED = pytest.StashKey[bool]()
-_NEED_TRIGGERS = pytest.StashKey[int]()
+_OTHERS = pytest.StashKey[int]()
 TEMPLATE = "ledger_template"
 """The PostgreSQL database that those of the tests are copies of."""
 
@@ -139,11 +139,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kept = set(_two_of_each_kind(items))
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = [item for item in items if item in kept]
-    if config.stash[_DISTRIBUTED]:
-        refused = {item for item in items if item.get_closest_marker("triggers") and "sqlite" not in item.name}
-        config.stash[_NEED_TRIGGERS] = len(refused)
-        config.hook.pytest_deselected(items=[item for item in items if item in refused])
-        items[:] = [item for item in items if item not in refused]
+    other = "triggers" if config.stash[_DISTRIBUTED] else "distributed"
+    left_out = {item for item in items if item.get_closest_marker(other) and "sqlite" not in item.name}
+    config.stash[_OTHERS] = len(left_out)
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
 
 
 def _two_of_each_kind(items: list[pytest.Item]) -> Iterator[pytest.Item]:
@@ -174,14 +174,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["left_out"] = session.config.stash.get(_LEFT_OUT, 0)
-        output["need_triggers"] = session.config.stash.get(_NEED_TRIGGERS, 0)
+        output["others"] = session.config.stash.get(_OTHERS, 0)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     # Every worker collects, and leaves out, the same tests; one that crashed says nothing.
     output = getattr(node, "workeroutput", {})
-    for key, name in ((_LEFT_OUT, "left_out"), (_NEED_TRIGGERS, "need_triggers")):
+    for key, name in ((_LEFT_OUT, "left_out"), (_OTHERS, "others")):
         node.config.stash[key] = max(output.get(name, 0), node.config.stash.get(key, 0))
 
 
@@ -189,9 +189,11 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if config.option.markexpr == "not external":
         left_out = config.stash.get(_LEFT_OUT, 0)
         terminalreporter.write_line(f"{left_out} external tests left out; run them with: pytest -m external")
-    if config.stash.get(_DISTRIBUTED, False):
-        left_out = config.stash.get(_NEED_TRIGGERS, 0)
-        terminalreporter.write_line(f"{left_out} tests of triggers left out: distributed tables have none")
+    others = config.stash.get(_OTHERS, 0)
+    if config.stash[_DISTRIBUTED]:
+        terminalreporter.write_line(f"{others} tests of triggers left out: distributed tables have none")
+    elif others:
+        terminalreporter.write_line(f"{others} tests of distributed tables left out: they need a coordinator")
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ def roles(postgresql_url: str) -> Iterator[Roles]:
     owner.dispose()
 
 
+@pytest.mark.triggers
 def test_a_database_that_is_as_it_should_be_lacks_nothing(engine: Engine) -> None:
     report = ledger.check_database(engine)
     assert report.missing == ()
@@ -74,6 +75,7 @@ def test_a_database_of_another_version_is_named_with_both_revisions(engine: Engi
     assert report.missing == (str(ledger.SchemaMismatch("9999", HEAD)),)
 
 
+@pytest.mark.triggers
 def test_triggers_that_are_missing_are_a_hint(engine: Engine) -> None:
     ledger.upgrade(engine, triggers=False)
     report = ledger.check_database(engine)

@@ -51,6 +51,7 @@ def test_an_upgrade_that_waits_for_a_file_says_who_is_in_the_way_and_ends_with_s
     other.close()
 
 
+@pytest.mark.triggers
 def test_an_upgrade_that_waits_for_a_table_names_it_and_ends_with_status_4(postgresql_url: str) -> None:
     engine = ledger.create_engine(postgresql_url)
     with engine.connect() as reader:
@@ -77,13 +78,19 @@ def test_options_of_an_upgrade_that_cannot_be_followed_are_refused(
     assert book.json("db", "upgrade", *arguments, status=2)["code"] == code
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_database_without_the_extension_is_upgraded_and_not_distributed(
-    kind: str, request: pytest.FixtureRequest
-) -> None:
-    book = Credits(request.getfixturevalue(f"{kind}_url"))
-    assert book.json("db", "upgrade", "--distribute", "citus", status=4)["code"] == "distribution_unavailable"
-    assert book.json("db", "upgrade") == {"revision": HEAD}
+def test_a_database_without_the_extension_is_upgraded_and_not_distributed(book: Credits, postgres: Databases) -> None:
+    url = postgres.create()
+    for one in (book, Credits(url)):
+        assert one.json("db", "upgrade", "--distribute", "citus", status=4)["code"] == "distribution_unavailable"
+        assert one.json("account", "list") in ([], ["acme"])
+    postgres.drop(url)
+
+
+@pytest.mark.distributed
+def test_a_database_of_several_servers_is_upgraded_and_distributed_once(postgresql_url: str) -> None:
+    book = Credits(postgresql_url)
+    assert book.json("db", "upgrade", "--distribute", "citus") == {"revision": HEAD, "distributed": []}
+    assert "All of them were distributed before." in book("db", "upgrade", "--distribute", "citus")
 
 
 def test_roles_are_printed_as_sql_without_any_database(command: Credits) -> None:

@@ -30,6 +30,7 @@ from tests.ledger.test_runs import launch, settle
 from tests.postgres import Databases
 
 
+@pytest.mark.triggers
 def test_an_upgraded_database_is_a_new_one(old: Engine, request: pytest.FixtureRequest) -> None:
     """Its tables, CHECKs, keys, indexes and triggers, one by one."""
     url = request.getfixturevalue(f"{old.dialect.name}_url")

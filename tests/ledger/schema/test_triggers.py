@@ -14,6 +14,8 @@ from ledger.schema.triggers import APPEND_ONLY, KEPT
 from tests.ledger.verbs import close_february, fill
 from tests.postgres import Databases
 
+pytestmark = pytest.mark.triggers
+
 CHANGES = [f"UPDATE {table} SET account_id = account_id" for table in APPEND_ONLY]
 CHANGES += [f"DELETE FROM {table}" for table in APPEND_ONLY]
 

@@ -98,6 +98,7 @@ def test_a_script_leaves_the_lock_timeout_of_its_transaction_as_it_was(bare: Eng
         assert connection.execute("SHOW lock_timeout").fetchone() == ("7s",)
 
 
+@pytest.mark.triggers
 def test_missing_triggers_alone_are_printed_alone(postgresql_url: str) -> None:
     engine = ledger.create_engine(postgresql_url)
     with engine.begin() as connection:
