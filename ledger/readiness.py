@@ -147,12 +147,14 @@ def _look_at_postgresql(found: _Findings) -> None:
 
 
 def _pooler_hints(connection: Connection, server_port: int | None) -> Iterator[str]:
+    """A pooler answers at another address than the server does."""
     driver: Any = connection.connection.driver_connection
-    port = driver.info.port
-    if server_port is not None and port != server_port and driver.prepare_threshold is not None:
+    by_network = not str(driver.info.host).startswith("/")
+    if by_network and driver.info.port != server_port and driver.prepare_threshold is not None:
+        where = "a socket" if server_port is None else f"port {server_port}"
         yield (
-            f"The connection goes to port {port} and the server listens on {server_port}. If a pooler in transaction"
-            ' mode is between them, pass connect_args={"prepare_threshold": None} to create_engine.'
+            f"The connection goes to port {driver.info.port} and the server is asked at {where}. If a pooler in"
+            ' transaction mode is between them, pass connect_args={"prepare_threshold": None} to create_engine.'
         )
 
 

@@ -16,6 +16,7 @@ from ledger.schema.tables import metadata
 from ledger.schema.triggers import APPEND_ONLY, KEPT
 from tests.ledger.schema.roles import Roles
 from tests.postgres import Databases
+from tests.proxy import Proxy
 
 TABLES = tuple(sorted(metadata.tables))
 
@@ -150,3 +151,14 @@ def test_settings_that_stop_writers_are_named(postgresql_url: str) -> None:
     assert any("SERIALIZABLE" in hint for hint in strict.hints)
     impatient = of(connect_args={"options": "-cstatement_timeout=7s"})
     assert impatient.settings["statement_timeout"] == "7s"
+
+
+def test_a_server_that_answers_elsewhere_may_be_behind_a_pooler(postgresql_url: str) -> None:
+    with Proxy.start(postgresql_url) as proxy:
+        hints = {}
+        for threshold in (5, None):
+            engine = ledger.create_engine(proxy.url, connect_args={"prepare_threshold": threshold})
+            hints[threshold] = [hint for hint in ledger.check_database(engine).hints if "pooler" in hint]
+            engine.dispose()
+    assert [len(found) for found in hints.values()] == [1, 0]
+    assert 'pass connect_args={"prepare_threshold": None} to create_engine' in hints[5][0]
