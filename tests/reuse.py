@@ -116,7 +116,7 @@ class DistributedDatabase:
         if self._found is not None:
             try:
                 with connect(self.url) as connection:
-                    self._found = _emptied(connection, self._found)
+                    self._found = _emptied(connection, self._found, is_distributed=True)
             except psycopg.Error:
                 self._found = None
 
@@ -164,7 +164,7 @@ _SCHEMAS = """
 """
 
 
-def _emptied(connection: psycopg.Connection[Any], found: _Found) -> _Found | None:
+def _emptied(connection: psycopg.Connection[Any], found: _Found, *, is_distributed: bool = False) -> _Found | None:
     """The database without the rows of a test, or nothing where the test changed more than rows."""
     while connection.execute(_SEND_OFF).fetchall():
         pass
@@ -173,8 +173,9 @@ def _emptied(connection: psycopg.Connection[Any], found: _Found) -> _Found | Non
     filled = _filled(connection, found.empty)
     if not filled:
         return found
-    # To a replica the triggers that keep tables append-only do not fire.
-    connection.execute("SET session_replication_role = replica")
+    if not is_distributed:
+        # To a replica the triggers that keep tables append-only do not fire, nor do those by which Citus truncates.
+        connection.execute("SET session_replication_role = replica")
     connection.execute(f"TRUNCATE {', '.join(filled)} RESTART IDENTITY CASCADE".encode())
     if _kept(connection, found.kept) != found.kept:
         return None

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from ledger.errors import CommandInvalid, UpgradeBlocked
 from ledger.model.checks import check_duration
 from ledger.schema.databases import capabilities_of
+from ledger.schema.distributed import has_distribution
 from ledger.schema.tables import metadata
 
 LOCK_TIMEOUT = timedelta(seconds=5)
@@ -54,7 +55,7 @@ def tables_within(connection: Connection, timeout: timedelta | None) -> Iterator
 
     Where nothing is said, a `lock_timeout` that the connection has holds, else `LOCK_TIMEOUT`.
     """
-    before: str = connection.execute(text("SELECT current_setting('lock_timeout')")).scalar_one()
+    before = _read(connection, "lock_timeout")
     kept = before if timeout is None and before != "0" else _setting(timeout or LOCK_TIMEOUT)
 
     def blocked(error: DBAPIError) -> UpgradeBlocked:
@@ -87,20 +88,32 @@ def _bounded(connection: Connection, timeout: str, problem: Callable[[DBAPIError
 
     The block is a savepoint: where it gives up, nothing of it is left, and the transaction can go on.
     """
+    settings = {"lock_timeout": timeout}
+    if has_distribution(connection):
+        # Before the time-out, which Citus then sets on the other servers too: they have locks of their own.
+        settings = {"citus.propagate_set_commands": "local"} | settings
     try:
         with connection.begin_nested():
-            before = connection.execute(text("SELECT current_setting('lock_timeout')")).scalar_one()
-            _set(connection, timeout)
+            before = {name: _read(connection, name) for name in settings}
+            for name, value in settings.items():
+                _set(connection, name, value)
             yield
-            _set(connection, before)
+            for name, value in reversed(before.items()):
+                _set(connection, name, value)
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
             raise
         raise problem(error) from error
 
 
-def _set(connection: Connection, lock_timeout: str) -> None:
-    connection.execute(text("SELECT set_config('lock_timeout', :value, true)"), {"value": lock_timeout})
+def _read(connection: Connection, name: str) -> str:
+    found: str = connection.execute(text("SELECT current_setting(:name)"), {"name": name}).scalar_one()
+    return found
+
+
+def _set(connection: Connection, name: str, value: str) -> None:
+    """Set for the transaction. By the statement: Citus hands on no setting that a function makes."""
+    connection.execute(text(f"SET LOCAL {name} = '{value}'"))
 
 
 def _setting(timeout: timedelta) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine, text
@@ -13,6 +14,7 @@ from ledger.schema.distributed import distributed_tables
 from ledger.schema.distribution import COLUMN, ORDER
 from ledger.schema.revisions import HEAD, VERSION_TABLE
 from ledger.schema.tables import metadata
+from ledger.schema.waiting import tables_within
 from tests.ledger.schema.earlier import described
 
 
@@ -110,3 +112,27 @@ def test_triggers_that_are_asked_for_are_refused_by_the_server(coordinator: Engi
     with pytest.raises(DBAPIError, match="triggers are not supported on distributed tables"):
         ledger.upgrade(coordinator, triggers=True)
     assert ledger.upgrade_sql(coordinator).startswith("-- Nothing to do")
+
+
+@pytest.mark.distributed
+def test_an_upgrade_gives_up_a_table_that_is_in_use_on_another_server(coordinator: Engine) -> None:
+    """By a transaction that the coordinator knows nothing of."""
+    where = "SELECT shardid, nodeport FROM citus_shards WHERE table_name = 'ledger_entry'::regclass LIMIT 1"
+    with coordinator.connect() as connection:
+        shard, port = connection.execute(text(where)).one()
+    worker = ledger.create_engine(coordinator.url.set(port=port))
+    with worker.connect() as reader, coordinator.connect() as connection:
+        reader.execute(text("SET citus.override_table_visibility = off"))
+        reader.execute(text(f"SELECT count(*) FROM ledger_entry_{shard}"))
+        # An upgrade that hangs is one that failed.
+        connection.execute(text("SET LOCAL statement_timeout = '20s'"))
+        connection.execute(text("SET LOCAL lock_timeout = '7s'"))
+        with (
+            pytest.raises(ledger.UpgradeBlocked, match="waited 200ms"),
+            tables_within(connection, timedelta(milliseconds=200)),
+        ):
+            connection.execute(text("ALTER TABLE ledger_entry ADD COLUMN later bigint"))
+        assert connection.execute(text("SHOW lock_timeout")).scalar_one() == "7s"
+        assert connection.execute(text("SHOW citus.propagate_set_commands")).scalar_one() == "none"
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    worker.dispose()
