@@ -41,6 +41,7 @@ from ledger.errors import (
     CommandInvalid,
     CommitUnknown,
     DatabaseUnsupported,
+    DistributionUnavailable,
     EngineUnusable,
     Finding,
     GrantEnded,
@@ -62,6 +63,8 @@ from ledger.errors import (
     SchemaMismatch,
     SessionUnusable,
     TransactionEnded,
+    UpgradeBlocked,
+    UpgradeNotScripted,
 )
 from ledger.forecasts import Forecast, ForecastStep, PlannedRun, forecast, forecast_grants
 from ledger.grants import adjust, grant_credits, list_grants, revoke_grant
@@ -91,6 +94,7 @@ from ledger.model.values import (
     Transfer,
 )
 from ledger.outbox import DeliveryReport, RunStart, StartStanding, deliver_outbox, list_outbox
+from ledger.readiness import DatabaseReport, check_database
 from ledger.reservations import (
     capture,
     expire_due,
@@ -102,9 +106,11 @@ from ledger.reservations import (
     reserve,
 )
 from ledger.runs import find_launch, launch, settle_run
+from ledger.schema.distribution import distribute
 from ledger.schema.hosting import include_name, include_object
 from ledger.schema.migrations import check_schema, current_revision, upgrade
 from ledger.schema.roles import role_script
+from ledger.schema.upgrade_scripts import upgrade_sql
 from ledger.statements import get_statement
 from ledger.storage.engines import create_engine, prepare_engine
 from ledger.storage.failures import is_retryable
@@ -133,8 +139,10 @@ __all__ = [
     "CommitUnknown",
     "CostBasis",
     "CreditLine",
+    "DatabaseReport",
     "DatabaseUnsupported",
     "DeliveryReport",
+    "DistributionUnavailable",
     "EngineUnusable",
     "Entry",
     "EntryKind",
@@ -196,14 +204,18 @@ __all__ = [
     "SweepReport",
     "TransactionEnded",
     "Transfer",
+    "UpgradeBlocked",
+    "UpgradeNotScripted",
     "adjust",
     "audit",
     "audit_together",
     "capture",
+    "check_database",
     "check_schema",
     "create_engine",
     "current_revision",
     "deliver_outbox",
+    "distribute",
     "execute",
     "expire_due",
     "extend",
@@ -242,5 +254,6 @@ __all__ = [
     "sweep",
     "take_checkpoint",
     "upgrade",
+    "upgrade_sql",
     "verify_checkpoint",
 ]

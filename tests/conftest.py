@@ -1,6 +1,7 @@
 """Databases for the tests: each test gets a new SQLite file or a new PostgreSQL database, already migrated.
 
 One PostgreSQL server serves a whole run: the process that starts the run owns it, its workers are told where it is.
+Where `LEDGER_TEST_DATABASE_URL` names a database of a coordinator, the tables are distributed in it (`tests/reuse.py`).
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from sqlalchemy.orm import Session
 
 import ledger
 from tests.postgres import Databases, PostgresServer, PostgresUnavailable
-from tests.reuse import ReusedDatabase
+from tests.reuse import DistributedDatabase, ReusedDatabase, is_coordinator
 
 _SERVER = pytest.StashKey[ExitStack]()
 _ADDRESS = pytest.StashKey[str]()
 _LEFT_OUT = pytest.StashKey[int]()
+_DISTRIBUTED = pytest.StashKey[bool]()
+_OTHERS = pytest.StashKey[int]()
 TEMPLATE = "ledger_template"
 """The PostgreSQL database that those of the tests are copies of."""
 
@@ -55,11 +58,16 @@ def pytest_configure(config: pytest.Config) -> None:
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is not None:
         config.stash[_ADDRESS] = worker["postgres"]
+        config.stash[_DISTRIBUTED] = worker["distributed"]
         return
     _keep_temporary_files_in_memory()
     # A run is some hundred processes: with the wish to keep no bytecode each would compile the packages anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     config.stash[_SERVER] = ExitStack()
+    given = os.environ.get("LEDGER_TEST_DATABASE_URL")
+    config.stash[_DISTRIBUTED] = given is not None and is_coordinator(given)
+    if config.stash[_DISTRIBUTED] and (getattr(config.option, "numprocesses", None) or 0) > 1:
+        raise pytest.UsageError("The tests of distributed tables share one database. Run them with -n 0 or -n 1.")
     if getattr(config.option, "numprocesses", None) and not config.option.collectonly:
         # For the workers. Without any, the first test that asks for a database starts the server.
         config.stash[_ADDRESS] = _find_server(config.stash[_SERVER])
@@ -98,6 +106,7 @@ def _find_server(stack: ExitStack) -> str:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     node.workerinput["postgres"] = node.config.stash[_ADDRESS]
+    node.workerinput["distributed"] = node.config.stash[_DISTRIBUTED]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -130,6 +139,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kept = set(_two_of_each_kind(items))
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = [item for item in items if item in kept]
+    other = "triggers" if config.stash[_DISTRIBUTED] else "distributed"
+    left_out = {item for item in items if item.get_closest_marker(other) and "sqlite" not in item.name}
+    config.stash[_OTHERS] = len(left_out)
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
 
 
 def _two_of_each_kind(items: list[pytest.Item]) -> Iterator[pytest.Item]:
@@ -160,19 +174,26 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["left_out"] = session.config.stash.get(_LEFT_OUT, 0)
+        output["others"] = session.config.stash.get(_OTHERS, 0)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     # Every worker collects, and leaves out, the same tests; one that crashed says nothing.
-    left_out = getattr(node, "workeroutput", {}).get("left_out", 0)
-    node.config.stash[_LEFT_OUT] = max(left_out, node.config.stash.get(_LEFT_OUT, 0))
+    output = getattr(node, "workeroutput", {})
+    for key, name in ((_LEFT_OUT, "left_out"), (_OTHERS, "others")):
+        node.config.stash[key] = max(output.get(name, 0), node.config.stash.get(key, 0))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if config.option.markexpr == "not external":
         left_out = config.stash.get(_LEFT_OUT, 0)
         terminalreporter.write_line(f"{left_out} external tests left out; run them with: pytest -m external")
+    others = config.stash.get(_OTHERS, 0)
+    if config.stash[_DISTRIBUTED]:
+        terminalreporter.write_line(f"{others} tests of triggers left out: distributed tables have none")
+    elif others:
+        terminalreporter.write_line(f"{others} tests of distributed tables left out: they need a coordinator")
 
 
 @pytest.fixture(scope="session")
@@ -187,15 +208,17 @@ def postgres(pytestconfig: pytest.Config) -> Databases:
 
 
 @pytest.fixture(scope="session")
-def reused_database(postgres: Databases) -> Iterator[ReusedDatabase]:
+def reused_database(postgres: Databases, pytestconfig: pytest.Config) -> Iterator[ReusedDatabase | DistributedDatabase]:
     """The database that the tests of one worker get one after another."""
-    database = ReusedDatabase(postgres, TEMPLATE)
+    database: ReusedDatabase | DistributedDatabase = ReusedDatabase(postgres, TEMPLATE)
+    if pytestconfig.stash[_DISTRIBUTED]:
+        database = DistributedDatabase(postgres.url(str(postgres.admin.database)))
     yield database
     database.drop()
 
 
 @pytest.fixture
-def postgresql_url(reused_database: ReusedDatabase) -> Iterator[str]:
+def postgresql_url(reused_database: ReusedDatabase | DistributedDatabase) -> Iterator[str]:
     """A PostgreSQL database with the ledger's tables, as good as new."""
     yield reused_database.lend()
     reused_database.take_back()

@@ -2,6 +2,9 @@
 
 Between two tests its rows are taken away and everybody is sent off. That is enough where a test changed nothing but
 rows; a database whose catalogue was written to is dropped, and the next test gets a new one.
+
+On the coordinator of several servers the tables are distributed. A copy of a database does not carry those servers, so
+the one database that the URL names is used and, where a test changed more than rows, made anew in place.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+import ledger
 from tests.postgres import Databases, connect
 
 _TABLES_CATALOGUE = "pg_class"
@@ -28,11 +32,13 @@ _TABLES = """
     SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND c.relpersistence <> 't'
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
     ORDER BY 1
 """
 _SEND_OFF = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND backend_type = 'client backend' AND application_name NOT LIKE 'citus%'
 """
 
 
@@ -82,7 +88,83 @@ class ReusedDatabase:
             self._url = self._found = None
 
 
-def _emptied(connection: psycopg.Connection[Any], found: _Found) -> _Found | None:
+@dataclass(slots=True)
+class DistributedDatabase:
+    """The database of a coordinator, with distributed tables, that is lent to one test after another."""
+
+    url: str
+    _found: _Found | None = None
+
+    def lend(self) -> str:
+        """The URL of the database, with the ledger's tables and no rows."""
+        if self._found is None:
+            with connect(self.url) as connection:
+                _check_that_it_is_for_tests(connection)
+                for (statement,) in connection.execute(_DROPS).fetchall():
+                    connection.execute(statement.encode())
+                connection.execute(f"COMMENT ON SCHEMA public IS '{_FOR_TESTS}'".encode())
+            engine = ledger.create_engine(self.url)
+            ledger.upgrade(engine, triggers=False)
+            ledger.distribute(engine)
+            engine.dispose()
+            with connect(self.url) as connection:
+                self._found = _look_at(connection)
+        return self.url
+
+    def take_back(self) -> None:
+        """Take the rows away, or leave the database to be made anew."""
+        if self._found is not None:
+            try:
+                with connect(self.url) as connection:
+                    self._found = _emptied(connection, self._found, is_distributed=True)
+            except psycopg.Error:
+                self._found = None
+
+    def drop(self) -> None:
+        """Leave the database to be made anew. It stays, as it was there before."""
+        self._found = None
+
+
+# Nothing that an extension made: without one of its views, Citus itself would be dropped.
+_DROPS = """
+    SELECT statement FROM (
+        SELECT 1, oid, 'DROP SCHEMA IF EXISTS ' || oid::regnamespace || ' CASCADE' FROM pg_namespace
+        WHERE nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema', 'public') AND nspname !~ '^pg_'
+        UNION ALL SELECT 2, oid, 'DROP TABLE IF EXISTS ' || oid::regclass || ' CASCADE' FROM pg_class
+        WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+        UNION ALL SELECT 3, oid, 'DROP VIEW IF EXISTS ' || oid::regclass || ' CASCADE' FROM pg_class
+        WHERE relkind = 'v' AND relnamespace = 'public'::regnamespace
+        UNION ALL SELECT 4, oid, 'DROP FUNCTION IF EXISTS ' || oid::regprocedure || ' CASCADE' FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace
+    ) AS made (place, oid, statement)
+    WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = made.oid AND d.deptype = 'e') ORDER BY place, oid
+"""
+_FOR_TESTS = "what tests of run-credits make and remove"
+
+
+def _check_that_it_is_for_tests(connection: psycopg.Connection[Any]) -> None:
+    """Everything in the database is dropped, so it has no tables, or those of an earlier run."""
+    said = connection.execute("SELECT obj_description(to_regnamespace('public'), 'pg_namespace')").fetchone()
+    if said != (_FOR_TESTS,) and connection.execute(_TABLES).fetchone() is not None:
+        raise RuntimeError("The database that LEDGER_TEST_DATABASE_URL names has tables. Name an empty one.")
+
+
+def is_coordinator(url: str) -> bool:
+    """True for a database with the extension Citus, on the server that coordinates the others."""
+    with connect(url) as connection:
+        if connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'citus'").fetchone() is None:
+            return False
+        return connection.execute("SELECT citus_is_coordinator()").fetchone() == (True,)
+
+
+_SCHEMAS = """
+    SELECT quote_ident(nspname) FROM pg_namespace n
+    WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = n.oid AND d.deptype = 'e')
+"""
+
+
+def _emptied(connection: psycopg.Connection[Any], found: _Found, *, is_distributed: bool = False) -> _Found | None:
     """The database without the rows of a test, or nothing where the test changed more than rows."""
     while connection.execute(_SEND_OFF).fetchall():
         pass
@@ -91,8 +173,9 @@ def _emptied(connection: psycopg.Connection[Any], found: _Found) -> _Found | Non
     filled = _filled(connection, found.empty)
     if not filled:
         return found
-    # To a replica the triggers that keep tables append-only do not fire.
-    connection.execute("SET session_replication_role = replica")
+    if not is_distributed:
+        # To a replica the triggers that keep tables append-only do not fire, nor do those by which Citus truncates.
+        connection.execute("SET session_replication_role = replica")
     connection.execute(f"TRUNCATE {', '.join(filled)} RESTART IDENTITY CASCADE".encode())
     if _kept(connection, found.kept) != found.kept:
         return None
@@ -120,7 +203,7 @@ def _written(connection: psycopg.Connection[Any], catalogues: Iterable[str]) -> 
 def _filled(connection: psycopg.Connection[Any], tables: Sequence[str]) -> list[str]:
     if not tables:
         return []
-    each = ", ".join(f"EXISTS (SELECT FROM {table})" for table in tables)
+    each = ", ".join(f"EXISTS (SELECT 1 FROM {table})" for table in tables)
     (answers,) = connection.execute(f"SELECT {each}".encode())
     return [table for table, has_rows in zip(tables, answers, strict=True) if has_rows]
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 import ledger
 from tests.conftest import TEMPLATE
 from tests.postgres import Databases, connect
-from tests.reuse import ReusedDatabase
+from tests.reuse import DistributedDatabase, ReusedDatabase, is_coordinator
 
 
 @pytest.fixture
@@ -81,3 +81,37 @@ def test_a_database_that_cannot_be_reached_is_not_lent_again(reused: ReusedDatab
     postgres.drop(url)
     reused.take_back()
     assert reused.lend() != url
+
+
+def test_a_database_with_tables_of_others_is_never_emptied_for_tests_of_distributed_tables(postgres: Databases) -> None:
+    url = postgres.create()
+    with connect(url) as connection:
+        connection.execute("CREATE TABLE of_the_host (id int)")
+        with pytest.raises(RuntimeError, match="Name an empty one"):
+            DistributedDatabase(url).lend()
+        assert connection.execute("SELECT count(*) FROM of_the_host").fetchone() == (0,)
+    assert not is_coordinator(url)
+    postgres.drop(url)
+
+
+@pytest.mark.distributed
+def test_a_database_of_several_servers_is_emptied_or_made_anew_in_place(postgresql_url: str) -> None:
+    database = DistributedDatabase(postgresql_url)
+    assert is_coordinator(database.lend())
+    tables = "SELECT count(*) FROM pg_dist_partition"
+    with connect(postgresql_url) as connection:
+        before = connection.execute(tables).fetchone()
+        connection.execute("CREATE TABLE of_the_host (id int)")
+        connection.execute("CREATE VIEW of_the_host_too AS SELECT 1")
+    database.take_back()
+    assert database.lend() == postgresql_url
+    with connect(postgresql_url) as connection:
+        assert connection.execute("SELECT to_regclass('of_the_host'), to_regclass('of_the_host_too')").fetchone() == (
+            None,
+            None,
+        )
+        assert connection.execute(tables).fetchone() == before
+        connection.execute("INSERT INTO ledger_account SELECT 'a', 0, 0, 0, '', 0, 0, 0, 0, 0, 0")
+    database.take_back()
+    with connect(database.lend()) as connection:
+        assert connection.execute("SELECT count(*) FROM ledger_account").fetchone() == (0,)

@@ -12,9 +12,17 @@ import typer
 
 from estimator import cli as estimator_cli
 from estimator.cli.terminal import EPILOG, CommandFailed, CommandGroup, ExitStatus
-from ledger.cli import accounts, forecast, grants, holds, limits, outbox, runs, serve, tour
+from ledger.cli import accounts, db, forecast, grants, holds, limits, outbox, runs, serve, tour
 from ledger.cli.finance import accuracy, audit, exports, reconcile, revenue, statements
-from ledger.errors import AuditFailed, CheckpointInvalid, CommandInvalid, LedgerError, SchemaMismatch
+from ledger.errors import (
+    AuditFailed,
+    CheckpointInvalid,
+    CommandInvalid,
+    DistributionUnavailable,
+    LedgerError,
+    SchemaMismatch,
+    UpgradeBlocked,
+)
 from ledger.finance.reconciliation import MappingInvalid, RecordsUnreadable
 
 _STATUSES = {
@@ -23,6 +31,8 @@ _STATUSES = {
     MappingInvalid: ExitStatus.BAD_INPUT,
     RecordsUnreadable: ExitStatus.BAD_INPUT,
     SchemaMismatch: ExitStatus.UNAVAILABLE,
+    UpgradeBlocked: ExitStatus.UNAVAILABLE,
+    DistributionUnavailable: ExitStatus.UNAVAILABLE,
     AuditFailed: ExitStatus.FOUND,
 }
 
@@ -49,7 +59,7 @@ app = typer.Typer(
 )
 # The order of the help.
 for module in (
-    *(tour, estimator_cli, accounts, audit, grants, holds, limits, runs, forecast, outbox, serve),
+    *(tour, estimator_cli, db, accounts, audit, grants, holds, limits, runs, forecast, outbox, serve),
     *(exports, revenue, statements, accuracy, reconcile),
 ):
     app.add_typer(module.app)

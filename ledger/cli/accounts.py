@@ -1,4 +1,4 @@
-"""The commands of accounts and their reservations, of the database, and `expire`."""
+"""The commands of accounts and their reservations, and `expire`."""
 
 from __future__ import annotations
 
@@ -9,59 +9,20 @@ from rich.console import RenderableType
 from sqlalchemy.orm import Session
 
 from estimator.cli.options import JsonOption, parse_moment
-from estimator.cli.tables import code, facts, line
+from estimator.cli.tables import facts, line
 from estimator.cli.terminal import EPILOG, CommandGroup, emit
 from ledger.accounts import get_balance, list_accounts, open_account
 from ledger.cli.arguments import AccountArgument, AccountOption, AtOption
-from ledger.cli.database import DatabaseOption, in_database, opened
+from ledger.cli.database import DatabaseOption, in_database
 from ledger.cli.frame import answer, emit_list
 from ledger.cli.tables import balance_table, reservations_table
 from ledger.documents import plain
 from ledger.model.values import Balance, Expiry, Reservation, ReservationState
 from ledger.reservations import expire_due, list_reservations
-from ledger.schema.migrations import upgrade
-from ledger.schema.roles import role_script
 
 app = typer.Typer(cls=CommandGroup)
-database_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Prepare the database.", epilog=EPILOG)
 account_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Open and look up accounts.", epilog=EPILOG)
-app.add_typer(database_app, name="db")
 app.add_typer(account_app, name="account")
-
-
-@database_app.command("upgrade", epilog=EPILOG)
-def upgrade_command(
-    triggers: Annotated[
-        bool, typer.Option("--triggers/--no-triggers", help="Let the database itself refuse changes to entries.")
-    ] = True,
-    database_url: DatabaseOption = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Create the ledger's tables, or bring them up to date. Safe to repeat, and beside a host's own tables."""
-    with opened(database_url, create=True) as engine:
-        revision = upgrade(engine, triggers=triggers)
-    emit({"revision": revision}, line(f"The ledger's tables are at revision {revision}."), as_json=as_json)
-
-
-@database_app.command("roles", epilog=EPILOG)
-def roles_command(
-    application: Annotated[str, typer.Option("--app", metavar="ROLE", help="The service's role.")] = "ledger_app",
-    readonly: Annotated[
-        str, typer.Option("--readonly", metavar="ROLE", help="The role of finance and the audit.")
-    ] = "ledger_readonly",
-    worker: Annotated[
-        str, typer.Option("--worker", metavar="ROLE", help="The role of workers: the outbox, and what comes due.")
-    ] = "ledger_worker",
-    row_level_security: Annotated[
-        bool, typer.Option("--row-level-security", help="Show the service one account a transaction.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Print SQL for PostgreSQL that gives three roles what they need and no more. Run it as the tables' owner."""
-    script = role_script(
-        application=application, readonly=readonly, worker=worker, row_level_security=row_level_security
-    )
-    emit({"sql": script}, *code(script), as_json=as_json)
 
 
 @account_app.command("open", epilog=EPILOG)

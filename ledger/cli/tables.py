@@ -19,6 +19,7 @@ from ledger.errors import Finding
 from ledger.limits import LimitUsage
 from ledger.model.values import Balance, GrantStanding, Launch, Limit, Reservation, RunSettlement, Statement
 from ledger.outbox import StartStanding
+from ledger.readiness import DatabaseReport
 
 _BUCKETS = ("available", "held", "consumed", "expired", "revoked", "scheduled", "issued")
 
@@ -70,6 +71,23 @@ def _second(moment: datetime, zone: tzinfo = UTC) -> str:
 def value_table(value: Any) -> Table:
     """One answered value, a field a line."""
     return facts((field.name.replace("_", " "), _shown(getattr(value, field.name))) for field in fields(value))
+
+
+def report_table(report: DatabaseReport) -> Table:
+    """What a database can do, a field a line, without the sentences on what is missing."""
+    sentences = ("missing", "hints")
+    rows = [
+        (field.name.replace("_", " "), getattr(report, field.name))
+        for field in fields(report)
+        if field.name not in sentences
+    ]
+    return facts((name, _listed(value)) for name, value in rows if value is not None)
+
+
+def _listed(value: Any) -> object:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {setting}" for name, setting in value.items())
+    return (", ".join(value) or "none") if isinstance(value, tuple) else _shown(value)
 
 
 def _shown(value: Any) -> object:

@@ -19,6 +19,9 @@
       AuditFailed                500  .findings
       CommitUnknown              503                           repeat with the same keys
       SchemaMismatch             500  .found .expected         run `credits db upgrade`
+      UpgradeBlocked             503  .table .holders          find the holder, try again
+      UpgradeNotScripted         500  .found                   run `credits db upgrade` without --sql
+      DistributionUnavailable    500                           do what the message says
       SessionUnusable            500             pass a session as the message says
       EngineUnusable             500                          pass an engine as the message says
       PreparedStatementsLost     500             behind a pooler, prepare no statements, as the message says
@@ -41,6 +44,7 @@ from ledger.errors.operations import (
     BatcherClosed,
     CommitUnknown,
     DatabaseUnsupported,
+    DistributionUnavailable,
     EngineUnusable,
     NotCarriedOut,
     OutcomeUnknown,
@@ -49,6 +53,8 @@ from ledger.errors.operations import (
     SchemaMismatch,
     SessionUnusable,
     TransactionEnded,
+    UpgradeBlocked,
+    UpgradeNotScripted,
 )
 from ledger.errors.refusals import (
     AccountNotFound,
@@ -78,6 +84,7 @@ __all__ = [
     "CommandInvalid",
     "CommitUnknown",
     "DatabaseUnsupported",
+    "DistributionUnavailable",
     "EngineUnusable",
     "Finding",
     "GrantEnded",
@@ -99,4 +106,6 @@ __all__ = [
     "SchemaMismatch",
     "SessionUnusable",
     "TransactionEnded",
+    "UpgradeBlocked",
+    "UpgradeNotScripted",
 ]

@@ -52,6 +52,49 @@ class SchemaMismatch(LedgerError):
         )
 
 
+class UpgradeBlocked(LedgerError):
+    """An upgrade waited for a table, or for another process that upgrades, and gave up. Nothing was changed."""
+
+    code = "upgrade_blocked"
+    status_hint = 503
+    table: str | None
+    holders: tuple[int, ...]
+
+    def __init__(self, problem: str, table: str | None = None, holders: Sequence[int] = ()) -> None:
+        if holders:
+            numbers = ", ".join(map(str, holders))
+            remedy = f"Look the process up (SELECT * FROM pg_stat_activity WHERE pid IN ({numbers})), let it end"
+        else:
+            remedy = "Find the process that holds it, let it end"
+        super().__init__(
+            f"{problem}, and gave up. Nothing was changed. {remedy}, and try again.",
+            table=table,
+            holders=tuple(holders),
+        )
+
+
+class UpgradeNotScripted(LedgerError):
+    """What an upgrade of this database does cannot be printed as SQL."""
+
+    code = "upgrade_not_scripted"
+    found: str | None
+
+    def __init__(self, why: str, found: str | None = None) -> None:
+        super().__init__(
+            f"The upgrade of this database cannot be printed as SQL: {why}. Run `credits db upgrade` without --sql.",
+            found=found,
+        )
+
+
+class DistributionUnavailable(LedgerError):
+    """The ledger's tables cannot be distributed over several servers here."""
+
+    code = "distribution_unavailable"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The ledger's tables cannot be distributed: {why}")
+
+
 class SessionUnusable(LedgerError):
     """The session given to a verb cannot keep what the ledger promises, or is no session."""
 

@@ -36,6 +36,9 @@ class Capabilities:
     pipelines: bool
     """The driver sends several statements in one round trip."""
 
+    distributes: bool
+    """An extension can spread its tables over several servers."""
+
     waits_for_file: bool
     """A transaction has waited for the database as long as it may: trying it again is no use to a caller."""
 
@@ -48,6 +51,7 @@ _SQLITE = Capabilities(
     alters_tables=False,
     trigger_functions=False,
     pipelines=False,
+    distributes=False,
     waits_for_file=True,
 )
 _POSTGRESQL = Capabilities(
@@ -58,6 +62,7 @@ _POSTGRESQL = Capabilities(
     alters_tables=True,
     trigger_functions=True,
     pipelines=True,
+    distributes=True,
     waits_for_file=False,
 )
 

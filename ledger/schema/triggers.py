@@ -28,6 +28,9 @@ _AT_WORK = text(
 )
 
 
+_EXISTS = text("SELECT 1 FROM pg_trigger WHERE tgname = :name AND tgrelid = CAST(:table AS regclass)")
+
+
 def install_triggers(connection: Connection) -> None:
     """Create the triggers that are missing or disabled. Nothing is locked where all of them work."""
     install = _install_postgresql if capabilities_of(connection).trigger_functions else _install_sqlite
@@ -35,19 +38,51 @@ def install_triggers(connection: Connection) -> None:
         install(connection, table)
 
 
-def _install_postgresql(connection: Connection, table: str) -> None:
-    name = _name(table)
-    if connection.execute(_AT_WORK, {"name": name, "table": table}).first() is not None:
-        return
-    function = "ledger_refuse_change" if table in APPEND_ONLY else "ledger_refuse_removal"
-    connection.execute(text(_FUNCTION.format(function=function, why=_why(table))))
-    connection.execute(text(f"DROP TRIGGER IF EXISTS {name} ON {table}"))
-    connection.execute(
-        text(
-            f"CREATE TRIGGER {name} BEFORE {' OR '.join(_changes(table))} OR TRUNCATE ON {table}"
+def triggers_missing(connection: Connection) -> list[str]:
+    """The tables of a database with all of them that no trigger keeps, or not every one."""
+    return [table for table in (*APPEND_ONLY, *KEPT) if not _is_kept(connection, table)]
+
+
+def trigger_statements(table: str) -> list[str]:
+    """SQL for PostgreSQL that gives a table its trigger, whatever was there before."""
+    function = _function(table)
+    return [
+        _FUNCTION.format(function=function, why=_why(table)),
+        f"DROP TRIGGER IF EXISTS {_name(table)} ON {table}",
+        (
+            f"CREATE TRIGGER {_name(table)} BEFORE {' OR '.join(_changes(table))} OR TRUNCATE ON {table}"
             f" FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
-        )
-    )
+        ),
+    ]
+
+
+def removal_statements() -> list[str]:
+    """SQL for PostgreSQL that removes the triggers and their functions."""
+    return [
+        *(f"DROP TRIGGER IF EXISTS {_name(table)} ON {table}" for table in (*APPEND_ONLY, *KEPT)),
+        "DROP FUNCTION IF EXISTS ledger_refuse_change(), ledger_refuse_removal()",
+    ]
+
+
+def _is_kept(connection: Connection, table: str) -> bool:
+    if capabilities_of(connection).trigger_functions:
+        return connection.execute(_AT_WORK, {"name": _name(table), "table": table}).first() is not None
+    names = {f"{table}_refuses_{change.lower()}" for change in _changes(table)}
+    return names <= set(connection.execute(_OF_SQLITE, {"table": table}).scalars())
+
+
+_OF_SQLITE = text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table")
+
+
+def _install_postgresql(connection: Connection, table: str) -> None:
+    if _is_kept(connection, table):
+        return
+    function, drop, create = trigger_statements(table)
+    connection.execute(text(function))
+    # To drop a trigger keeps readers out, also where there is none.
+    if connection.execute(_EXISTS, {"name": _name(table), "table": table}).first() is not None:
+        connection.execute(text(drop))
+    connection.execute(text(create))
 
 
 def _install_sqlite(connection: Connection, table: str) -> None:
@@ -60,14 +95,30 @@ def _install_sqlite(connection: Connection, table: str) -> None:
 
 def remove_triggers(connection: Connection) -> None:
     """Remove the triggers. Nothing is locked where there are none."""
-    for table in (*APPEND_ONLY, *KEPT):
-        if not capabilities_of(connection).trigger_functions:
+    if not capabilities_of(connection).trigger_functions:
+        for table in (*APPEND_ONLY, *KEPT):
             for change in _changes(table):
                 connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {table}_refuses_{change.lower()}")
-        else:
-            connection.execute(text(f"DROP TRIGGER IF EXISTS {_name(table)} ON {table}"))
-    if capabilities_of(connection).trigger_functions:
-        connection.execute(text("DROP FUNCTION IF EXISTS ledger_refuse_change(), ledger_refuse_removal()"))
+    elif has_triggers(connection):
+        for statement in removal_statements():
+            connection.execute(text(statement))
+
+
+def has_triggers(connection: Connection) -> bool:
+    """True where a PostgreSQL database has one of the triggers, or a function of theirs."""
+    names = [_name(table) for table in (*APPEND_ONLY, *KEPT)]
+    return connection.execute(_ANY, {"names": names}).first() is not None
+
+
+_ANY = text(
+    "SELECT 1 FROM pg_trigger WHERE tgname = ANY(:names) AND NOT tgisinternal"
+    " AND pg_table_is_visible(tgrelid) UNION ALL SELECT 1 FROM pg_proc"
+    " WHERE proname IN ('ledger_refuse_change', 'ledger_refuse_removal') AND pg_function_is_visible(oid)"
+)
+
+
+def _function(table: str) -> str:
+    return "ledger_refuse_change" if table in APPEND_ONLY else "ledger_refuse_removal"
 
 
 def _changes(table: str) -> tuple[str, ...]:

@@ -77,6 +77,14 @@ EXAMPLES: list[tuple[errors.LedgerError, str, int, dict[str, Any]]] = [
     (errors.CheckpointInvalid("is no checkpoint. Name another."), "checkpoint_invalid", 400, {}),
     (errors.CommitUnknown(), "commit_unknown", 503, {}),
     (errors.SchemaMismatch(None, "0001"), "schema_mismatch", 500, {"expected": "0001"}),
+    (
+        errors.UpgradeBlocked("The upgrade waited 5s for the table ledger_grant", "ledger_grant", [7]),
+        "upgrade_blocked",
+        503,
+        {"table": "ledger_grant", "holders": [7]},
+    ),
+    (errors.UpgradeNotScripted("rows are read", "0001"), "upgrade_not_scripted", 500, {"found": "0001"}),
+    (errors.DistributionUnavailable("there is one server. Add some."), "distribution_unavailable", 500, {}),
     (errors.SessionUnusable("is none. Pass a Session."), "session_unusable", 500, {}),
     (
         errors.DatabaseUnsupported("mysql", "mysqldb", "sqlite://"),

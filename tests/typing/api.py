@@ -126,6 +126,9 @@ async def asynchronous(session: AsyncSession, connection: AsyncConnection) -> le
 def owner(engine: Engine) -> ledger.Reservation:
     """A caller without a transaction."""
     assert_type(ledger.upgrade(engine), str)
+    assert_type(ledger.upgrade_sql(engine, lock_timeout=timedelta(seconds=1)), str)
+    assert_type(ledger.distribute(engine), list[str])
+    assert_type(ledger.check_database(engine).missing, tuple[str, ...])
     return ledger.run_transaction(engine, lambda session: ledger.reserve(session, "acme", 5, key="k"), keyed=True)
 
 

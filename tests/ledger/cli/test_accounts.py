@@ -1,23 +1,11 @@
-"""`credits account`, `balance`, `reservations`, `expire` and `db`, on both databases."""
+"""`credits account`, `balance`, `reservations` and `expire`, on both databases."""
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from ledger.schema.roles import role_script
 from tests.command_line import Credits
-
-
-def test_upgrade_prepares_a_new_file_and_may_be_repeated(tmp_path: Path) -> None:
-    new = Credits(f"sqlite:///{tmp_path / 'new.sqlite'}")
-    assert new.json("db", "upgrade") == new.json("db", "upgrade")
-    assert "at revision" in new("db", "upgrade")
-    assert new.json("account", "list") == []
-    assert new("account", "list") == "No account is open yet.\n"
 
 
 def test_opening_an_account_again_leaves_it_as_it_was(book: Credits) -> None:
@@ -78,36 +66,3 @@ def test_expire_records_what_has_lapsed_once(any_book: Credits) -> None:
     assert any_book.json(*lapse)["accounts"] == 0
     assert any_book.json(*lapse, "--account", "acme")["grants"] == 0
     assert "Grants" in any_book(*lapse)
-
-
-def test_roles_are_printed_as_sql_without_any_database(command: Credits) -> None:
-    printed = command("db", "roles", "--app", "svc", "--readonly", "fin", "--row-level-security")
-    assert 'GRANT INSERT ON ledger_entry TO "svc", "ledger_worker";' in printed
-    assert 'CREATE POLICY ledger_every_account ON ledger_entry FOR SELECT TO "fin" USING (true);' in printed
-    assert "POLICY" not in command.json("db", "roles")["sql"]
-    assert command.json("db", "roles", "--app", "a$b", status=2)["code"] == "command_invalid"
-
-
-@pytest.mark.parametrize("columns", [20, 80])
-def test_the_script_of_roles_is_printed_as_it_is_however_narrow_the_terminal(command: Credits, columns: int) -> None:
-    name = 'the [bold] "app"  of acme'
-    printed = command("db", "roles", "--app", name, "--row-level-security", columns=columns)
-    assert printed == role_script(application=name, row_level_security=True)
-    assert command.json("db", "roles", "--app", name)["sql"] == role_script(application=name)
-
-
-@pytest.mark.parametrize("name", ["public", "none", "pg_monitor", "ledger_readonly", ""])
-def test_a_name_that_would_give_rights_to_others_is_refused_in_a_sentence(command: Credits, name: str) -> None:
-    assert "; give " in command("db", "roles", "--app", name, status=2)
-
-
-def test_triggers_can_be_left_out_of_an_upgrade(tmp_path: Path) -> None:
-    path = tmp_path / "new.sqlite"
-    new = Credits(f"sqlite:///{path}")
-    for options, count in (((), 8), (("--no-triggers",), 0), (("--triggers",), 8)):
-        new("db", "upgrade", *options)
-        with sqlite3.connect(path) as connection:
-            assert connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'trigger'").fetchone() == (
-                count,
-            )
-        connection.close()

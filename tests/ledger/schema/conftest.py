@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 import ledger
+from tests.ledger.schema.earlier import ACCOUNTS, insert, run_revisions
 from tests.ledger.schema.roles import Roles
 from tests.ledger.verbs import fill
 from tests.postgres import Databases
@@ -25,6 +26,15 @@ def empty(request: pytest.FixtureRequest, postgres: Databases, tmp_path: Path) -
     engine.dispose()
     if request.param == "postgresql":
         postgres.drop(url)
+
+
+@pytest.fixture
+def old(empty: Engine) -> Engine:
+    """A database at revision 0001, with two accounts that the code of that revision wrote."""
+    with empty.begin() as connection:
+        run_revisions(connection, "0001")
+        insert(connection, ACCOUNTS)
+    return empty
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from ledger.schema.triggers import APPEND_ONLY, KEPT
 from tests.ledger.verbs import close_february, fill
 from tests.postgres import Databases
 
+pytestmark = pytest.mark.triggers
+
 CHANGES = [f"UPDATE {table} SET account_id = account_id" for table in APPEND_ONLY]
 CHANGES += [f"DELETE FROM {table}" for table in APPEND_ONLY]
 
@@ -105,6 +107,6 @@ def test_an_upgrade_with_nothing_to_do_waits_for_no_reader(postgresql_url: str, 
         connection.execute(text("SET lock_timeout = '100ms'"))
         ledger.upgrade(connection, triggers=triggers)
         if triggers:
-            with pytest.raises(DBAPIError, match="lock timeout"):
+            with pytest.raises(ledger.UpgradeBlocked, match="waited 100ms for the table ledger_entry"):
                 ledger.upgrade(connection, triggers=False)
     engine.dispose()

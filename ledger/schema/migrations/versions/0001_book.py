@@ -1,4 +1,8 @@
-"""The book: accounts, grants, reservations, entries, transfers and the rate cards that priced them."""
+"""The book: accounts, grants, reservations, entries, transfers and the rate cards that priced them.
+
+Locks: nothing, as every table is new.
+Reads whole: nothing.
+"""
 
 from __future__ import annotations
 

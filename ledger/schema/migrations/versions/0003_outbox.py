@@ -1,6 +1,9 @@
 """The outbox: the starts of launched runs, to be handed to a host's pipeline.
 
 It begins empty. Who started the runs that were launched before is not known here, and none must be started twice.
+
+Locks: SHARE ROW EXCLUSIVE on ledger_reservation.
+Reads whole: nothing.
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 They are written in one statement with their account, whose row is locked. Triggers keep accounts and holds from being
 removed (`ledger.triggers`), and the audit finds a row of nobody. SQLite looks them up at little cost, and would have
 to copy its tables to stop.
+
+Locks: ACCESS EXCLUSIVE on ledger_account, ledger_entry, ledger_reservation, ledger_transfer.
+Reads whole: nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """Closings: what finance closed of each account, period by period, and how many of them an account has.
 
 There are none to begin with: a book that was kept before is closed from its first entry on.
+
+Locks: ACCESS EXCLUSIVE on ledger_account.
+Reads whole: nothing.
 """
 
 from __future__ import annotations
