@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from ledger import rules
@@ -34,6 +33,7 @@ from ledger.schema.tables import (
 )
 from ledger.storage import queries, snapshots
 from ledger.storage.cards import expect_card
+from ledger.storage.own_sessions import OwnSession, write_and_commit
 from ledger.storage.rows import (
     account_row,
     grant_row,
@@ -77,13 +77,20 @@ def execute(session: Session, commands: Sequence[Command]) -> list[Result | Reje
     return _execute(session, commands, queries.LOCK_ACCOUNTS)
 
 
+def execute_last(session: Session, commands: Sequence[Command]) -> list[Result | Rejection]:
+    """Carry out commands as the last thing in an `OwnSession`: the commit goes with the writes where a driver can."""
+    return _execute(session, commands, queries.LOCK_ACCOUNTS, is_last=True)
+
+
 def expire(session: Session, account_ids: Sequence[str], at: datetime | None) -> list[Expiry]:
     """Record what has come due in accounts, except in those that another transaction has locked or has just done."""
     results = _execute(session, [ExpireDue(account_id, at) for account_id in account_ids], queries.TAKE_ACCOUNTS)
     return [result for result in results if isinstance(result, Expiry)]
 
 
-def _execute(session: Session, commands: Sequence[Command], lock: Select) -> list[Result | Rejection]:
+def _execute(
+    session: Session, commands: Sequence[Command], lock: Select, *, is_last: bool = False
+) -> list[Result | Rejection]:
     if not commands:
         return []
     connection = writing_connection(session)
@@ -104,7 +111,15 @@ def _execute(session: Session, commands: Sequence[Command], lock: Select) -> lis
             # The account has very many live grants. Nothing is written yet: decide again, with all of them read.
             needs.all_grants.add(incomplete.account_id)
             continue
-        _append(connection, [state for state in accounts.values() if state.is_accepted])
+        accepted = [state for state in accounts.values() if state.is_accepted]
+        writes = _writes(accepted)
+        if is_last and isinstance(session, OwnSession):
+            write_and_commit(session, connection, writes)
+        else:
+            execute_writes(connection, writes)
+        for state in accepted:
+            for card_id in state.cards_new:
+                expect_card(state.account_id, card_id)
         return results
 
 
@@ -112,15 +127,15 @@ def _is_due(state: AccountState | None, needs: snapshots.Needs) -> bool:
     return state is not None and state.due_at is not None and state.due_at <= needs.horizon
 
 
-def _append(connection: Connection, states: Sequence[AccountState]) -> None:
-    """Write what the rules decided: insert entries and transfers, and update the rows that sum them up."""
+def _writes(states: Sequence[AccountState]) -> list[Write]:
+    """What the rules decided: entries and transfers to insert, and the rows that sum them up to update."""
     holds = [(state.account_id, hold) for state in states for hold in state.holds.values()]
     holds_changed = Write(
         _RESERVATION_CHANGE,
         [reservation_change_row(*pair) for pair in holds if pair[1].is_changed and not pair[1].is_new],
         is_update=True,
     )
-    writes = [
+    return [
         *_account_writes(states),
         *_grant_writes([(state.account_id, grant) for state in states for grant in state.grants.values()]),
         # A batch may end one run of a dataset and start the next: the end must be written before the start.
@@ -130,10 +145,6 @@ def _append(connection: Connection, states: Sequence[AccountState]) -> None:
         Write(_TRANSFER, [row for state in states for posting in state.postings for row in transfer_rows(posting)]),
         *_rare_writes(states),
     ]
-    execute_writes(connection, writes)
-    for state in states:
-        for card_id in state.cards_new:
-            expect_card(state.account_id, card_id)
 
 
 def _account_writes(states: Sequence[AccountState]) -> list[Write]:

@@ -18,8 +18,7 @@ from ledger.model.checks import check_id
 from ledger.schema.databases import Database, check_engine, database_of
 from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage.failures import is_lost, is_prepared_statement_lost, is_retryable, is_standby, was_rolled_back
-from ledger.storage.own_sessions import OwnSession, begun_by, check_open
-from ledger.storage.stores import store_of
+from ledger.storage.own_sessions import OwnSession, begun_by, ready_to_commit
 from ledger.storage.stores.opening import Opening
 
 if TYPE_CHECKING:
@@ -83,15 +82,15 @@ def transact(
     check_engine(engine)
     retries = Retries(attempts, keyed)
     while True:
-        is_committing = False
+        own = OwnSession(engine, opening=opening)
         try:
-            with OwnSession(engine, opening=opening) as session, session.begin():
-                answer, warnings = _done(session, work)
-                is_committing = True
-            _check_replicated(warnings)
+            with own as session, session.begin():
+                answer = _done(session, work)
+                own.is_committing = True
+            _check_replicated(own.warnings)
             return answer
         except (SQLAlchemyError, PreparedStatementsLost) as error:
-            pause = retries.pause_after(error, is_committing)
+            pause = retries.pause_after(error, own.is_committing)
             if pause is None:
                 raise
         time.sleep(pause)
@@ -128,31 +127,31 @@ async def transact_async(
     options: dict[str, Any] = {"sync_session_class": OwnSession, "opening": opening}
     retries = Retries(attempts, keyed)
     while True:
-        is_committing = False
+        given = AsyncSession(engine, **options)
+        own: Any = given.sync_session
         try:
-            async with AsyncSession(engine, **options) as session, session.begin():
-                answer, warnings = await session.run_sync(_done, work)
-                is_committing = True
-            _check_replicated(warnings)
+            async with given as session, session.begin():
+                answer = await session.run_sync(_done, work)
+                own.is_committing = True
+            _check_replicated(own.warnings)
             return answer
         except (SQLAlchemyError, PreparedStatementsLost) as error:
-            pause = retries.pause_after(error, is_committing)
+            pause = retries.pause_after(error, own.is_committing)
             if pause is None:
                 raise
         await asyncio.sleep(pause)
 
 
-def _done(session: Session, work: Callable[[Session], Answer]) -> tuple[Answer, list[str]]:
-    """The answer of the work, all of it sent, and the list that warnings of its commit will be in."""
+def _done(session: Session, work: Callable[[Session], Answer]) -> Answer:
+    """The answer of the work, all of it sent. Raises `TransactionEnded`."""
     transaction = session.get_transaction()
     try:
         answer = work(session)
         if session.get_transaction() is not transaction:
             raise TransactionEnded
         session.flush()
-        check_open(session)
-        begun = begun_by(session)
-        return answer, [] if begun is None else store_of(begun).commit_warnings(begun)
+        ready_to_commit(session)
+        return answer
     except DBAPIError as error:
         begun = begun_by(session)
         if begun is not None and is_standby(error):

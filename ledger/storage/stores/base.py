@@ -62,6 +62,10 @@ class Store(ABC):
         """Whether SQL, past SQLAlchemy, has ended the transaction that the library began; False where nobody knows."""
         return False
 
+    def commit_request(self, connection: Connection) -> Request | None:
+        """The request that commits the transaction, to be sent with its last writes; None where SQLAlchemy must."""
+        return None
+
     def commit_warnings(self, connection: Connection) -> list[str]:
         """A list for the warnings that the server will give of the commit to come; empty where none are heard."""
         return []

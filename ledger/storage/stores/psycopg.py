@@ -78,6 +78,11 @@ class _PipelineStore(PostgresqlStore):
         is_idle = driver.pgconn.transaction_status == TransactionStatus.IDLE
         return is_idle and OPENED in proxied.info and OPENING not in proxied.info
 
+    def commit_request(self, connection: Connection) -> Request | None:
+        """The request that commits a transaction which a store has begun: the driver knows nothing of it."""
+        info = connection.info
+        return Request("COMMIT", has_rows=False) if OPENED in info and OPENING not in info else None
+
     def commit_warnings(self, connection: Connection) -> list[str]:
         """A list that PostgreSQL's warnings about the standby are put in, as they come.
 

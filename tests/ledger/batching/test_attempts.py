@@ -14,6 +14,7 @@ import ledger
 from ledger import Reserve
 from ledger.batching import attempts
 from ledger.batching.calls import Call, ThreadCall
+from ledger.storage.stores.psycopg import PsycopgStore
 
 
 class Poisoned(Reserve):
@@ -83,24 +84,29 @@ def lost_connection(engine: Engine) -> Exception:
 def fail_first(engine: Engine, times: int, where: str, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Have the first transactions fail as by an outage, before or after their work; answers all that were begun."""
     begun: list[int] = []
-    execute = attempts.execute
 
     def work(session: Session, commands: Any) -> Any:
         begun.append(1)
         if where == "after" or len(begun) > times:
-            results = execute(session, commands)
+            results = ledger.execute(session, commands)
         if len(begun) <= times:
             raise OperationalError("SELECT", {}, lost_connection(engine))
         return results
 
-    monkeypatch.setattr(attempts, "execute", work)
+    monkeypatch.setattr(attempts, "execute_last", work)
     return begun
+
+
+def commit_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every transaction commit by a statement of its own, before which something can happen."""
+    monkeypatch.setattr(PsycopgStore, "commit_request", lambda *_: None)
 
 
 def fail_commit(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, *, happens: bool, times: int = 1, error: Exception | None = None
 ) -> list[int]:
     """Have the first commits raise an error, whether they happen or not; answers all that were tried."""
+    commit_apart(monkeypatch)
     commit = engine.dialect.do_commit
     tried: list[int] = []
 
@@ -284,8 +290,9 @@ def test_a_session_that_the_server_ended_between_batches_goes_unnoticed(
 
 
 def test_a_session_that_the_server_ends_just_before_the_commit_leaves_only_what_has_no_key_in_doubt(
-    funded_postgresql: Engine, postgresql_url: str
+    funded_postgresql: Engine, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    commit_apart(monkeypatch)
     commits: list[int] = []
 
     def end_first(_connection: Any) -> None:

@@ -93,6 +93,13 @@ def test_a_batch_of_a_thousand_over_a_hundred_accounts_waits_three_times(counted
     assert [type(result) for result in results] == [ledger.Reservation] * 1000
 
 
+def test_a_batch_of_a_batcher_waits_twice_because_its_commit_goes_with_its_writes(counted: Counted) -> None:
+    with ledger.Batcher(counted.engine) as batcher:
+        before = counted.trips.count
+        assert batcher.execute(ledger.Reserve("acme", 1, "once")).replayed is False  # type: ignore[union-attr]
+        assert counted.trips.count - before == 2
+
+
 def test_in_a_transaction_of_the_hosts_a_verb_waits_once_to_read_and_once_to_write(counted: Counted) -> None:
     with Session(counted.engine) as session, session.begin():
         session.execute(text("SELECT 1"))
