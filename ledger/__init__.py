@@ -115,7 +115,7 @@ from ledger.statements import get_statement
 from ledger.storage.engines import create_engine, prepare_engine
 from ledger.storage.failures import is_retryable
 from ledger.storage.journal import execute
-from ledger.storage.transactions import run_transaction, run_transaction_async
+from ledger.storage.transactions import run_commands, run_commands_async, run_transaction, run_transaction_async
 from ledger.sweeping import SweepReport, sweep
 
 __all__ = [
@@ -245,6 +245,8 @@ __all__ = [
     "reserve",
     "revoke_grant",
     "role_script",
+    "run_commands",
+    "run_commands_async",
     "run_transaction",
     "run_transaction_async",
     "set_account",

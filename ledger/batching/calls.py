@@ -13,11 +13,9 @@ from contextlib import suppress
 from copy import copy
 from typing import Any
 
-from ledger.commands import Command, ExpireDue, GetBalance, OpenAccount
+from ledger.commands import Command, is_repeatable
 from ledger.errors import NotCarriedOut, OutcomeUnknown
 from ledger.model.values import Result
-
-_REPEATABLE = (OpenAccount, ExpireDue, GetBalance)
 
 
 class Call:
@@ -42,7 +40,7 @@ class Call:
     @property
     def is_repeatable(self) -> bool:
         """True when carrying the command out a second time has no second effect."""
-        return self.key is not None or isinstance(self.command, _REPEATABLE)
+        return is_repeatable(self.command)
 
     def answer(self, result: Any) -> None:
         """Settle with the ledger's answer: a result or a rejection."""

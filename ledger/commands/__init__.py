@@ -41,6 +41,11 @@ def key_scope(command: Command) -> str:
     return "settle" if isinstance(command, SettleRun) else ""
 
 
+def is_repeatable(command: Command) -> bool:
+    """True when carrying a command out a second time has no second effect: it has a key, or needs none."""
+    return getattr(command, "key", None) is not None or isinstance(command, OpenAccount | ExpireDue | GetBalance)
+
+
 __all__ = [
     "Adjust",
     "Capture",
@@ -62,6 +67,7 @@ __all__ = [
     "SetCreditLine",
     "SetLimit",
     "SettleRun",
+    "is_repeatable",
     "key_scope",
     "launch_scope",
     "request_key",

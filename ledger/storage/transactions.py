@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from ledger.commands import Command, is_repeatable
 from ledger.errors import CommandInvalid, CommitUnknown, EngineUnusable, PreparedStatementsLost, TransactionEnded
 from ledger.model.checks import check_id
+from ledger.model.values import Result
+from ledger.rules import Rejection
 from ledger.schema.databases import Database, check_engine, database_of
 from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage.failures import is_lost, is_prepared_statement_lost, is_retryable, is_standby, was_rolled_back
+from ledger.storage.journal import execute_last
 from ledger.storage.own_sessions import OwnSession, begun_by, ready_to_commit
 from ledger.storage.stores.opening import Opening
 
@@ -55,6 +60,29 @@ def run_transaction(
     setting, and `CommandInvalid` for an `account_id` where no rows are hidden.
     """
     return transact(engine, work, opening_of(engine, account_id), attempts=attempts, keyed=keyed)
+
+
+def run_commands(
+    engine: Engine, commands: Sequence[Command], *, attempts: int = 5, account_id: str | None = None
+) -> list[Result | Rejection]:
+    """Carry out commands in a transaction of their own, and commit it; answers what `execute` does.
+
+    On PostgreSQL by psycopg this waits twice, for what is read and for what is written: BEGIN goes with the first and
+    COMMIT with the second. It is tried again as `run_transaction` does, also after a lost commit where each command has
+    a key or has no second effect. Raises what `run_transaction` raises, and no refusal: that is a command's result.
+    """
+    work = partial(execute_last, commands=commands)
+    keyed = all(map(is_repeatable, commands))
+    return transact(engine, work, opening_of(engine, account_id), attempts=attempts, keyed=keyed)
+
+
+async def run_commands_async(
+    engine: AsyncEngine, commands: Sequence[Command], *, attempts: int = 5, account_id: str | None = None
+) -> list[Result | Rejection]:
+    """`run_commands` on an async engine."""
+    work = partial(execute_last, commands=commands)
+    keyed = all(map(is_repeatable, commands))
+    return await transact_async(engine, work, opening_of(engine, account_id), attempts=attempts, keyed=keyed)
 
 
 def opening_of(engine: object, account_id: str | None) -> Opening:
@@ -109,10 +137,6 @@ async def run_transaction_async(
     When the task is cancelled during the commit, it is not known whether the commit happened: repeat with the same
     keys. Raises what `run_transaction` raises.
     """
-    if not isinstance(getattr(engine, "sync_engine", None), Engine):
-        raise EngineUnusable(
-            f"is of type {type(engine).__name__}, and an AsyncEngine is expected. Use `run_transaction`."
-        )
     return await transact_async(engine, work, opening_of(engine, account_id), attempts=attempts, keyed=keyed)
 
 
@@ -123,7 +147,7 @@ async def transact_async(
     # Needs greenlet, which an installation without the extra `async` does not have.
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    check_engine(engine.sync_engine)
+    check_engine(_sync_engine(engine))
     options: dict[str, Any] = {"sync_session_class": OwnSession, "opening": opening}
     retries = Retries(attempts, keyed)
     while True:
@@ -140,6 +164,16 @@ async def transact_async(
             if pause is None:
                 raise
         await asyncio.sleep(pause)
+
+
+def _sync_engine(engine: object) -> Engine:
+    """The engine behind an `AsyncEngine`. Raises `EngineUnusable` for anything else."""
+    found = getattr(engine, "sync_engine", None)
+    if not isinstance(found, Engine):
+        raise EngineUnusable(
+            f"is of type {type(engine).__name__}, and an AsyncEngine is expected. Use `run_transaction`."
+        )
+    return found
 
 
 def _done(session: Session, work: Callable[[Session], Answer]) -> Answer:

@@ -100,6 +100,16 @@ def test_a_batch_of_a_batcher_waits_twice_because_its_commit_goes_with_its_write
         assert counted.trips.count - before == 2
 
 
+def test_commands_in_a_transaction_of_their_own_wait_twice(counted: Counted) -> None:
+    before = counted.trips.count
+    (hold,) = ledger.run_commands(counted.engine, [ledger.Reserve("acme", 5, "once")])
+    assert counted.trips.count - before == 2
+    (again,) = ledger.run_commands(counted.engine, [ledger.Reserve("acme", 5, "once")])
+    assert isinstance(hold, ledger.Reservation)
+    assert isinstance(again, ledger.Reservation)
+    assert (hold.replayed, again.replayed, again.reservation_id) == (False, True, hold.reservation_id)
+
+
 def test_in_a_transaction_of_the_hosts_a_verb_waits_once_to_read_and_once_to_write(counted: Counted) -> None:
     with Session(counted.engine) as session, session.begin():
         session.execute(text("SELECT 1"))
@@ -116,8 +126,11 @@ def test_an_async_engine_waits_as_often(trips: RoundTrips) -> None:
             before = trips.count
             await ledger.run_transaction_async(engine, work)
             found.append(trips.count - before)
+        before = trips.count
+        await ledger.run_commands_async(engine, [ledger.Reserve("acme", 5, "once")])
+        found.append(trips.count - before)
         await engine.dispose()
         return found
 
     # The first connects, and looks at the schema.
-    assert asyncio.run(measured())[1:] == [3, 3]
+    assert asyncio.run(measured())[1:] == [3, 3, 2]
