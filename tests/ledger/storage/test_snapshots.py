@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 import ledger
 from ledger.book.states import AccountState
 from ledger.model.moments import to_moment
-from ledger.storage import snapshots
+from ledger.storage import queries, snapshots
 from ledger.storage.snapshots import Needs
 from tests.ledger.conftest import START, later
 from tests.ledger.shorthand import NOW, drawn, grant, is_sound, standing
@@ -109,9 +109,7 @@ def test_a_batch_needs_what_its_commands_need_up_to_the_latest_of_their_moments(
 def read(session: Session, *commands: ledger.Command) -> AccountState:
     """The account `acme` as a batch of these commands reads it."""
     needs = needs_of(*commands)
-    accounts = snapshots.lock_accounts(session.connection(), needs.accounts)
-    snapshots.fill(session.connection(), accounts, needs)
-    return accounts["acme"]
+    return snapshots.read_states(session.connection(), needs, queries.LOCK_ACCOUNTS)["acme"]
 
 
 def test_a_batch_reads_the_holds_that_it_names_and_those_that_are_due_and_no_others(
@@ -128,4 +126,5 @@ def test_a_batch_reads_the_holds_that_it_names_and_those_that_are_due_and_no_oth
 
 def test_an_account_that_does_not_exist_is_not_among_those_read(session: Session, acme: str) -> None:
     assert list(snapshots.read_accounts(session.connection(), ["nobody", acme])) == [acme]
-    assert list(snapshots.lock_accounts(session.connection(), ["nobody", acme])) == [acme]
+    needs = needs_of(ledger.Reserve("nobody", 1), ledger.Reserve(acme, 1))
+    assert list(snapshots.read_states(session.connection(), needs, queries.LOCK_ACCOUNTS)) == [acme]
