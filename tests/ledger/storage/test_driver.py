@@ -1,4 +1,4 @@
-"""The driver used past SQLAlchemy: what it raises is raised as SQLAlchemy raises it, and a lost connection is let go."""
+"""The driver past SQLAlchemy: what it raises is raised as SQLAlchemy raises it, and a lost connection is let go."""
 
 from __future__ import annotations
 
