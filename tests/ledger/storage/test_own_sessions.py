@@ -256,14 +256,23 @@ def test_sql_that_ends_the_transaction_after_a_verb_is_found_out(one: Engine, ru
 
 
 @BOTH
+@pytest.mark.parametrize("account_id", [None, "acme"])
 @pytest.mark.parametrize("word", ["ROLLBACK", "COMMIT"])
-def test_sql_that_ends_a_transaction_with_settings_before_a_verb_is_found_out(one: Engine, run: Any, word: str) -> None:
-    def work(session: Session) -> None:
+def test_sql_that_ends_the_transaction_before_a_verb_is_found_out(
+    one: Engine, run: Any, word: str, account_id: str | None
+) -> None:
+    """And where no verb follows."""
+
+    def then_a_verb(session: Session) -> None:
         session.execute(text(word))
         reserve(session)
 
-    with pytest.raises(ledger.TransactionEnded):
-        run(one, work, account_id="acme")
+    def alone(session: Session) -> None:
+        session.execute(text(word))
+
+    for work in (then_a_verb, alone):
+        with pytest.raises(ledger.TransactionEnded):
+            run(one, work, account_id=account_id)
     assert held(one) == 0
 
 
