@@ -181,7 +181,8 @@ def plans_postgresql(engine: Engine, statements: list[Sent]) -> list[dict[str, A
             if sql.startswith(_BOUNDS):
                 continue
             if issubclass(cursor, psycopg.RawCursor | psycopg.RawServerCursor):
-                with prepared(Asking(connection.connection.driver_connection)) as asking:
+                driver: Any = connection.connection.driver_connection
+                with prepared(Asking(driver)) as asking:
                     asking.execute(explained, values[0] if is_each else values)
                     (plan,) = asking.fetchone()[0]
             else:
