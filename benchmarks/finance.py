@@ -34,7 +34,7 @@ from ledger.finance import (
     stream_revenue,
     total_revenue,
 )
-from ledger.storage.streams import stream_raw
+from ledger.storage.stores import stream
 
 ROUNDS = 3
 _PAGE = 10_000
@@ -88,7 +88,7 @@ _ROWS = """
 
 def _read(session: Session) -> int:
     """Entries that the driver's rows are of: an entry's first transfer is its 0th, and it may have none."""
-    parts = stream_raw(session.connection(), _ROWS)
+    parts = stream(session.connection(), _ROWS)
     return sum(not row[-1] for part in parts for row in part)
 
 

@@ -25,7 +25,7 @@ from ledger.book.states import AccountState
 from ledger.schema.tables import metadata
 from ledger.storage import snapshots
 from ledger.storage.shapes import Write
-from ledger.storage.writes import _sqlite_write
+from ledger.storage.stores.base import write_of_row
 from tests.postgres import connect
 
 _OPENED_AT_ONCE = 1000
@@ -55,9 +55,7 @@ class SqliteLoader(Loader):
     def write(self, writes: Sequence[Write]) -> None:
         """Insert rows, or update them by key."""
         for write in writes:
-            size = len(write.shape.key)
-            rows = [(*row[size:], *row[:size]) for row in write.rows] if write.is_update else write.rows
-            self.connection.executemany(_sqlite_write(write.shape, write.is_update), rows)
+            self.connection.executemany(write_of_row(write.shape, write.is_update, "?"), write.rows)
 
     def close(self) -> None:
         """Commit what was written."""

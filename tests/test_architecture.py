@@ -17,7 +17,7 @@ import ledger
 ROOTS = {name: Path(str(package.__file__)).parent for name, package in (("estimator", estimator), ("ledger", ledger))}
 MODULES = [path for root in ROOTS.values() for path in sorted(root.rglob("*.py"))]
 
-DATABASES = {"sqlalchemy", "sqlmodel", "alembic", "psycopg", "sqlite3"}
+DATABASES = {"sqlalchemy", "sqlmodel", "alembic", "psycopg", "asyncpg", "sqlite3"}
 IMPURE = {"rich", "time", "random", "secrets", "os", "uuid", "socket", "threading", "asyncio"}
 CLOCK_CALLS = {"now", "utcnow", "today", "time", "monotonic", "getenv", "urandom"}
 

@@ -75,7 +75,7 @@ def _begin(session: OwnSession, transaction: Any, connection: Connection) -> Non
             store.run(connection, [request])
         return
     close_openings(connection.engine.pool)
-    is_waiting = session.is_for_verb or not session.opening.settings
-    connection.info[OPENING] = session.opening if is_waiting else session.opening.of_host()
-    if not is_waiting:
+    connection.info[OPENING] = session.opening if session.is_for_verb else session.opening.of_host()
+    if not session.is_for_verb:
+        # The driver would send a BEGIN of its own, in as many round trips, and nobody would know of its end.
         store.run(connection, [])

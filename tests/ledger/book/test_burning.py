@@ -15,7 +15,7 @@ from ledger.schema.tables import GrantRow
 from ledger.storage.queries import BURN_ORDER
 from ledger.storage.rows import grant_of, grant_row
 from ledger.storage.shapes import RowShape, Write
-from ledger.storage.writes import execute_writes
+from ledger.storage.stores import execute_writes
 
 NONE_OF_IT = [0] * 7
 

@@ -29,9 +29,7 @@ def state_of(session: Session, commands: list[ledger.Command]) -> AccountState:
     """An account of every kind of grant and hold, as a batch of these commands would see it."""
     write_book(session, "acme")
     needs = snapshots.Needs.of(commands, to_moment(later(10_000_000)))
-    accounts = snapshots.read_accounts(session.connection(), ["acme"])
-    snapshots.fill(session.connection(), accounts, needs)
-    return accounts["acme"]
+    return snapshots.read_states(session.connection(), needs)["acme"]
 
 
 def changeable(value: Any) -> dict[int, Any]:

@@ -12,11 +12,10 @@ from sqlalchemy.engine import Dialect, make_url
 import ledger
 from ledger.schema.databases import check_dialect, check_url
 
-KEPT = ["postgresql+psycopg://", "sqlite://", "sqlite+pysqlite://", "sqlite+aiosqlite://"]
+KEPT = ["postgresql+psycopg://", "postgresql+asyncpg://", "sqlite://", "sqlite+pysqlite://", "sqlite+aiosqlite://"]
 REFUSED = {
     "postgresql+psycopg2://": "psycopg2",
     "postgresql+pg8000://": "pg8000",
-    "postgresql+asyncpg://": "asyncpg",
     "postgresql+psycopg2cffi://": "psycopg2cffi",
     "sqlite+pysqlcipher://": "pysqlcipher",
     "mysql+pymysql://": "pymysql",
@@ -52,7 +51,7 @@ DIALECTS = {
     aiosqlite.dialect: True,
     psycopg2.dialect: False,
     pg8000.dialect: False,
-    asyncpg.dialect: False,
+    asyncpg.dialect: True,
     mysql.dialect: False,
     oracle.dialect: False,
     postgresql.psycopg2.dialect: False,

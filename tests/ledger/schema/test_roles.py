@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from psycopg import Cursor
-from sqlalchemy import event, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
@@ -16,6 +16,8 @@ import ledger
 from ledger.schema.revisions import VERSION_TABLE
 from ledger.schema.tables import UPDATED_COLUMNS, metadata
 from ledger.schema.triggers import APPEND_ONLY
+from ledger.storage.stores.base import Request
+from ledger.storage.stores.psycopg import PsycopgStore
 from tests.ledger.conftest import START, later
 from tests.ledger.schema.roles import REFUSED, TABLES, Roles, quoted
 from tests.ledger.verbs import ON_ONE_ACCOUNT, OVER_ACCOUNTS, close_february, fill
@@ -127,23 +129,36 @@ def test_a_right_that_a_role_was_given_besides_is_taken_back_when_the_script_run
 
 @pytest.mark.parametrize("row_level_security", [False, True])
 def test_the_reading_role_reads_and_audits_an_account_that_is_written_to_after_each_of_its_statements(
-    roles: Roles, row_level_security: bool
+    roles: Roles, monkeypatch: pytest.MonkeyPatch, row_level_security: bool
 ) -> None:
     """It never takes a lock, which it has no right to and which would hold writers up."""
     roles.apply(row_level_security=row_level_security)
     written: list[int] = []
+    run, stream = PsycopgStore.run, PsycopgStore.stream
 
-    class Overtaken(Cursor[Any]):
-        def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-            answer = super().execute(query, params, **options)
-            with Session(roles.owner) as session, session.begin():
-                session.execute(text("SET LOCAL lock_timeout = '2s'"))
-                ledger.release(session, ledger.reserve(session, "acme", Decimal("0.000001")).reservation_id)
-            written.append(1)
-            return answer
+    def write() -> None:
+        with Session(roles.owner) as session, session.begin():
+            session.execute(text("SET LOCAL lock_timeout = '2s'"))
+            ledger.release(session, ledger.reserve(session, "acme", Decimal("0.000001")).reservation_id)
+        written.append(1)
+
+    def run_overtaken(store: PsycopgStore, connection: Connection, requests: list[Request]) -> list[list[Any]]:
+        if connection.engine is roles.owner:
+            return run(store, connection, requests)
+        found = []
+        for request in requests:
+            found += run(store, connection, [request])
+            write()
+        return found
+
+    def stream_overtaken(store: PsycopgStore, *given: Any) -> Iterator[Any]:
+        for part in stream(store, *given):
+            write()
+            yield part
 
     with roles.engine(roles.readonly) as engine:
-        event.listen(engine, "connect", lambda connection, _: setattr(connection, "cursor_factory", Overtaken))
+        monkeypatch.setattr(PsycopgStore, "run", run_overtaken)
+        monkeypatch.setattr(PsycopgStore, "stream", stream_overtaken)
         with Session(engine) as session:
             assert list(ledger.audit(session)) == []
             assert ledger.get_balance(session, "acme").issued > 0

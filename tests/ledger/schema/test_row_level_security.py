@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
 import ledger
@@ -117,6 +119,59 @@ def test_an_account_is_set_for_one_transaction_only(roles: Roles) -> None:
             end()
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_transaction_of_the_librarys_own_sees_the_account_that_it_is_given(roles: Roles, is_async: bool) -> None:
+    """Whether a verb or the host's SQL comes first, and no transaction after it."""
+    roles.apply(row_level_security=True)
+
+    def work(session: Session) -> list[Any]:
+        return [ledger.list_accounts(session), list(ledger.audit(session)), session.execute(_SEEN).scalars().all()]
+
+    def host_first(session: Session) -> list[Any]:
+        return [session.execute(_SEEN).scalars().all(), ledger.reserve(session, "acme", 1, at=later(9)).account_id]
+
+    def another(session: Session) -> None:
+        ledger.reserve(session, "beta", 1, at=later(9))
+
+    before = roles.rows("beta")
+    with roles.engine(roles.application) as engine:
+
+        def run(asked: Callable[[Session], Any], account_id: str | None) -> Any:
+            if is_async:
+                return asyncio.run(run_once_async(engine, asked, account_id))
+            return ledger.run_transaction(engine, asked, account_id=account_id)
+
+        assert run(work, "acme") == [["acme"], [], ["acme"]]
+        assert run(host_first, "acme") == [["acme"], "acme"]
+        with pytest.raises(ledger.AccountNotFound):
+            run(another, "acme")
+        with pytest.raises(ledger.AccountsHidden):
+            run(work, None)
+        assert run(lambda session: session.execute(_SEEN).all(), None) == []
+    assert roles.rows("beta") == before
+
+
+_SEEN = text("SELECT account_id FROM ledger_account")
+
+
+async def run_once_async(engine: Engine, work: Callable[[Session], Any], account_id: str | None) -> Any:
+    """`run_transaction_async` on an engine of its own."""
+    own = create_async_engine(engine.url)
+    try:
+        return await ledger.run_transaction_async(own, work, account_id=account_id)
+    finally:
+        await own.dispose()
+
+
+@pytest.mark.parametrize("account_id", ["", "a/b/c\0", 5])
+def test_an_account_that_no_account_can_be_is_refused_before_a_transaction_begins(
+    roles: Roles, account_id: Any
+) -> None:
+    with pytest.raises(ledger.CommandInvalid) as refused:
+        ledger.run_transaction(roles.owner, lambda session: pytest.fail("it began"), account_id=account_id)
+    assert refused.value.field == "account_id"
+
+
 def test_row_level_security_that_is_in_place_stays_in_place(roles: Roles) -> None:
     roles.apply(row_level_security=True)
     roles.apply()
@@ -168,7 +223,11 @@ def test_the_workers_role_delivers_and_sweeps_every_account_under_row_level_secu
 
 
 def test_where_no_account_can_be_set_that_is_said_with_what_to_do(sqlite_url: str) -> None:
+    """In a transaction of the host, and before one of the library's own begins."""
     engine = ledger.create_engine(sqlite_url)
-    with Session(engine) as session, pytest.raises(ledger.CommandInvalid, match="use PostgreSQL, or leave the call"):
+    refused = pytest.raises(ledger.CommandInvalid, match=r"cannot be set on sqlite, .*row-level security.*PostgreSQL")
+    with Session(engine) as session, refused:
         ledger.set_account(session, "acme")
+    with refused:
+        ledger.run_transaction(engine, lambda session: pytest.fail("it began"), account_id="acme")
     engine.dispose()

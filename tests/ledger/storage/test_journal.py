@@ -94,3 +94,20 @@ def test_account_ids_of_any_script_are_kept_apart(session: Session) -> None:
     assert sorted(ledger.list_accounts(session)) == sorted(names)
     assert {ledger.get_balance(session, name, at=START).available for name in names} == {Decimal(5)}
     ledger.require_clean(session)
+
+
+def test_what_comes_due_is_recorded_except_where_another_transaction_has_the_account(postgresql_url: str) -> None:
+    """It waits for nobody, and the next call records the rest."""
+    engine = ledger.create_engine(postgresql_url)
+    with Session(engine) as session, session.begin():
+        for name in "abc":
+            ledger.open_account(session, name, at=START)
+            ledger.grant_credits(session, name, 4, expires_at=later(30), at=START)
+    with Session(engine) as holder, Session(engine) as session:
+        ledger.grant_credits(holder, "b", 1, at=later(1))
+        assert [found.account_id for found in ledger.expire_due(session, at=later(40))] == ["a", "c"]
+        session.commit()
+        holder.commit()
+        assert [found.account_id for found in ledger.expire_due(session, at=later(40))] == ["b"]
+        assert list(ledger.audit(session)) == []
+    engine.dispose()

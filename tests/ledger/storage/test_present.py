@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 import ledger
 from ledger.book.states import AccountState
 from ledger.model.moments import to_moment
 from ledger.storage import present, snapshots
+from ledger.storage.stores.base import Store
 from tests.ledger.conftest import START, Stored, later
+from tests.ledger.statements import STORES
 
 
 @pytest.fixture
@@ -54,24 +59,33 @@ def test_an_account_that_is_not_open_is_refused(session: Session) -> None:
 
 @pytest.fixture
 def overtaken(session: Session, asleep: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """An account to which somebody writes between the two reads of every attempt; how each attempt began."""
-    attempts: list[str] = []
+    """An account to which somebody writes between the two reads of every attempt; what was done, in order."""
+    done: list[str] = []
+    read = snapshots.read_accounts
 
-    def noted(name: str) -> None:
-        read = getattr(snapshots, name)
+    def begin(*given: Any) -> dict[str, AccountState]:
+        done.append("read")
+        return read(*given)
 
-        def begin(*given: object) -> dict[str, AccountState]:
-            attempts.append(name)
-            found: dict[str, AccountState] = read(*given)
-            return found
+    def overtake(*_: object) -> bool:
+        done.append("overtaken")
+        return True
 
-        monkeypatch.setattr(snapshots, name, begin)
+    monkeypatch.setattr(snapshots, "read_accounts", begin)
+    monkeypatch.setattr(present, "is_overtaken", overtake)
+    for kind in STORES:
+        monkeypatch.setattr(kind, "lock_database", noted(kind.lock_database, done))
+    return done
 
-    for name in ("read_accounts", "lock_accounts"):
-        noted(name)
-    sequences = iter(range(100, 200))
-    monkeypatch.setattr(present, "read_sequence", lambda *_: next(sequences))
-    return attempts
+
+def noted(lock: Callable[[Store, Connection], None], done: list[str]) -> Callable[[Store, Connection], None]:
+    """A store's lock of the database that says when it is taken."""
+
+    def taken(store: Store, connection: Connection) -> None:
+        done.append("locked")
+        lock(store, connection)
+
+    return taken
 
 
 def test_a_read_that_is_overtaken_is_repeated_and_at_last_made_where_no_writer_disturbs_it(
@@ -81,14 +95,24 @@ def test_a_read_that_is_overtaken_is_repeated_and_at_last_made_where_no_writer_d
     session.commit()
     state = present.read_unlocked(session, "acme", lambda _: snapshots.Needs({"acme"}, 0, 0, all_grants={"acme"}))
     is_locked = session.get_bind().dialect.name == "sqlite"
-    # To lock an account on SQLite is to read it, once the transaction has the lock of the file.
-    assert overtaken == ["read_accounts"] * 8 + ["lock_accounts", "read_accounts"] * is_locked + ["read_accounts"]
-    assert state.sequence == 2
+    assert overtaken == ["read", "overtaken"] * 8 + ["locked"] * is_locked + ["read"]
+    assert (state.sequence, list(state.grants)) == (2, [1])
+
+
+def test_a_read_is_overtaken_by_whoever_writes_an_entry_of_the_account(session: Session, asleep: str) -> None:
+    """An entry of another account changes nothing."""
+    connection = session.connection()
+    state = snapshots.read_accounts(connection, [asleep])[asleep]
+    ledger.open_account(session, "other", at=START)
+    ledger.grant_credits(session, "other", 1, at=START)
+    assert not snapshots.is_overtaken(connection, state)
+    ledger.reserve(session, asleep, 1, at=START)
+    assert snapshots.is_overtaken(connection, state)
 
 
 def test_a_read_of_the_accounts_row_alone_cannot_be_overtaken(session: Session, overtaken: list[str]) -> None:
     assert present.read_unlocked(session, "acme", lambda _: None).grants == {}
-    assert overtaken == ["read_accounts"]
+    assert overtaken == ["read"]
 
 
 def test_a_read_that_nobody_overtakes_takes_no_lock(postgresql_url: str) -> None:

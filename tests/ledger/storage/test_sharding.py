@@ -9,14 +9,14 @@ import random
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+import psycopg
 import pytest
 import sqlalchemy as sa
-from psycopg import Cursor
 from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
@@ -24,7 +24,9 @@ import ledger
 from ledger import commands
 from ledger.schema.tables import metadata
 from ledger.storage import queries
-from ledger.storage.keyed import KeyedQuery
+from ledger.storage.stores import postgresql
+from ledger.storage.stores.psycopg import _prepared as prepared
+from ledger.storage.stores.selects import Select
 from tests.ledger.conftest import START, later
 from tests.ledger.test_runs import PLAIN
 from tests.ledger.verbs import (
@@ -90,22 +92,40 @@ def written(engine: Engine) -> Filled:
     return accounts[0]
 
 
+class Sent(NamedTuple):
+    """A statement as the driver was given it, with its values, or those of each of its executions."""
+
+    cursor: type[Any]
+    sql: str
+    values: Any
+    is_each: bool
+
+
 @pytest.fixture
-def on_postgresql(postgresql_url: str) -> Iterator[Book]:
+def on_postgresql(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Book]:
     """Two accounts on PostgreSQL, whose statements are seen by the driver, which all of them go through."""
-    statements: list[Any] = []
+    statements: list[Sent] = []
 
-    class RecordingCursor(Cursor[Any]):
-        def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-            statements.append((query, params))
-            return super().execute(query, params, **options)
+    def recording(send: Callable[..., Any], is_each: bool) -> Callable[..., Any]:
+        def record(cursor: Any, query: Any, params: Any = None, **options: Any) -> Any:
+            if type(cursor) is not Asking:
+                statements.append(Sent(type(cursor), query, params, is_each))
+            return send(cursor, query, params, **options)
 
+        return record
+
+    for kind in (psycopg.Cursor, psycopg.ServerCursor):
+        monkeypatch.setattr(kind, "execute", recording(kind.execute, is_each=False))
+    monkeypatch.setattr(psycopg.Cursor, "executemany", recording(psycopg.Cursor.executemany, is_each=True))
     engine = ledger.create_engine(postgresql_url)
-    event.listen(engine, "connect", lambda connection, _: setattr(connection, "cursor_factory", RecordingCursor))
     account = written(engine)
     statements.clear()
     yield Book(engine, account, statements)
     engine.dispose()
+
+
+class Asking(psycopg.RawCursor[Any]):
+    """A cursor of the tests' own, which is not recorded."""
 
 
 @pytest.fixture
@@ -147,15 +167,26 @@ _PLANNING = [
 ]
 
 
-def plans_postgresql(engine: Engine, statements: list[Any]) -> list[dict[str, Any]]:
+_BOUNDS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
+
+
+def plans_postgresql(engine: Engine, statements: list[Sent]) -> list[dict[str, Any]]:
     """Each step of each statement's plan that finds rows of a ledger's table, where an index can find them."""
     steps: list[dict[str, Any]] = []
     with engine.connect() as connection:
         for setting in _PLANNING:
             connection.exec_driver_sql(setting)
-        for statement, parameters in statements:
-            one = parameters[0] if isinstance(parameters, list) else parameters
-            (plan,) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", one).scalar_one()
+        for cursor, sql, values, is_each in statements:
+            explained = f"EXPLAIN (FORMAT JSON) {sql}"
+            if sql.startswith(_BOUNDS):
+                continue
+            if issubclass(cursor, psycopg.RawCursor | psycopg.RawServerCursor):
+                driver: Any = connection.connection.driver_connection
+                with prepared(Asking(driver)) as asking:
+                    asking.execute(explained, values[0] if is_each else values)
+                    (plan,) = asking.fetchone()[0]
+            else:
+                (plan,) = connection.exec_driver_sql(explained, values[0] if is_each else values).scalar_one()
             steps += _steps(plan["Plan"])
     return [step for step in steps if "Relation Name" in step and step["Node Type"] != "ModifyTable"]
 
@@ -171,11 +202,17 @@ def is_by_account(step: dict[str, Any]) -> bool:
     return re.search(r"\baccount_id = ", step.get("Index Cond", "")) is not None
 
 
+_TABLE = re.compile(r"(?:FROM|JOIN|UPDATE|INTO|,) (ledger_\w+)")
+
+
 @pytest.mark.parametrize("name", ON_ONE_ACCOUNT)
-def test_on_postgresql_a_verb_goes_to_the_rows_of_its_account_only(on_postgresql: Book, name: str) -> None:
+def test_on_postgresql_a_verb_goes_to_the_rows_of_its_account_only_one_table_a_statement(
+    on_postgresql: Book, name: str
+) -> None:
     statements = worked(on_postgresql, name)
     for table, columns in re.findall(r"INSERT INTO (ledger_\w+) \(([^)]*)\)", str(statements)):
         assert columns.startswith("account_id"), table
+    assert [each.sql for each in statements if len(set(_TABLE.findall(each.sql))) > 1] == []
     steps = plans_postgresql(on_postgresql.engine, statements)
     assert steps
     assert [step for step in steps if not is_by_account(step)] == []
@@ -190,21 +227,20 @@ def test_the_plans_tell_a_statement_that_goes_to_other_accounts_rows(on_postgres
         "SELECT * FROM ledger_usage WHERE account_id > 'acme'",
     ]
     for statement in across:
-        steps = plans_postgresql(on_postgresql.engine, [(statement, {})])
+        steps = plans_postgresql(on_postgresql.engine, [Sent(psycopg.RawCursor, statement, (), False)])
         assert [step for step in steps if not is_by_account(step)], statement
 
 
 def test_every_query_of_the_library_is_among_those_that_the_verbs_send(on_postgresql: Book) -> None:
     with Session(on_postgresql.engine) as session:
-        for work in ON_ONE_ACCOUNT.values():
+        for work in (*ON_ONE_ACCOUNT.values(), lambda inner, of: ledger.expire_due(inner, at=NOW)):
             work(session, on_postgresql.account)
             session.rollback()
-    sent = re.sub(r"%\((\w+)\)s(::\w+)?", r":\1", "\n".join(statement for statement, _ in on_postgresql.statements))
-    found = {name: query for name, query in vars(queries).items() if isinstance(query, KeyedQuery)}
+    sent = {each.sql for each in on_postgresql.statements}
+    found = {name: select for name, select in vars(queries).items() if isinstance(select, Select)}
     assert len(found) > 10
-    forms = {name: (query.sql, query.sql_of_each) for name, query in found.items()}
-    tails = {name: [sql.partition("JOIN ")[2] for sql in both] for name, both in forms.items()}
-    assert [name for name, both in tails.items() if not any(tail in sent for tail in both)] == []
+    forms = {name: {postgresql._one(select), postgresql._many(select)} for name, select in found.items()}
+    assert [name for name, both in forms.items() if not both & sent] == []
 
 
 _GIVEN = {"k", "place", "CONSTANT", "json_each"}
@@ -349,12 +385,12 @@ def test_on_postgresql_a_start_is_found_by_index_and_taken_among_its_accounts_ro
     """What is due is looked for over all accounts; what is locked and changed belongs to one."""
     with Session(on_postgresql.engine) as session, session.begin():
         assert ledger.deliver_outbox(session, lambda start: None, at=NOW, limit=1).delivered == ("acme/o15",)
-    sent = [each for each in on_postgresql.statements if "ledger_" in each[0] and "pg_policy" not in each[0]]
-    (search,) = [each for each in sent if "LIMIT" in each[0]]
+    sent = [each for each in on_postgresql.statements if "ledger_" in each.sql and "pg_policy" not in each.sql]
+    (search,) = [each for each in sent if "LIMIT" in each.sql]
     (found,) = plans_postgresql(on_postgresql.engine, [search])
     assert (found["Node Type"], found["Index Name"]) == ("Index Only Scan", "ix_ledger_outbox_waiting")
     others = [each for each in sent if each != search]
-    assert [statement.split()[0] for statement, _ in others] == ["SELECT", "UPDATE"]
+    assert [each.sql.split()[0] for each in others] == ["SELECT", "SELECT", "SELECT", "UPDATE"]
     steps = plans_postgresql(on_postgresql.engine, others)
     assert len(steps) >= 4
     assert [step for step in steps if not is_by_account(step)] == []
@@ -367,7 +403,8 @@ def test_on_sqlite_a_start_is_found_by_index_and_taken_among_its_accounts_rows(o
     asked = [each for each in on_sqlite.statements if "ledger_" in each]
     (search,) = [each for each in asked if "LIMIT" in each]
     (step,) = plans_sqlite(on_sqlite.engine, [search])
-    assert "USING INDEX ix_ledger_outbox_waiting (next_attempt_at<?)" in step
+    assert "USING INDEX ix_ledger_outbox_waiting " in step
+    assert "next_attempt_at<?" in step
     steps = plans_sqlite(on_sqlite.engine, [each for each in asked if each != search])
     assert len(steps) >= 4
     assert [step for step in steps if not is_by_account_sqlite(step)] == []

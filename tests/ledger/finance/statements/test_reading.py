@@ -124,14 +124,14 @@ def test_what_has_come_due_is_a_line_that_says_it_is_not_recorded(session: Sessi
 
 def test_lines_are_read_a_window_at_a_time(ran: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[int] = []
-    fetch = entries.fetch_raw
+    fetch = entries.fetch
 
-    def counted(connection: object, statement: str, values: tuple[object, ...]) -> object:
+    def counted(connection: object, statement: str, *values: object) -> object:
         reads.append(1)
-        return fetch(connection, statement, values)  # type: ignore[arg-type]
+        return fetch(connection, statement, *values)  # type: ignore[arg-type]
 
     monkeypatch.setattr(entries, "WINDOW", 2)
-    monkeypatch.setattr(entries, "fetch_raw", counted)
+    monkeypatch.setattr(entries, "fetch", counted)
     statement = read_statement(ran, "acme")
     assert reads == []
     next(statement.lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.storage.postgresql import literals
+from ledger.storage.stores import literals
 
 HARD = ['"', "\\", '","', "{}", "NULL", "null", " ", "a,b", "é\u2028", "'", "\t\n", "%s", ":row", "$1"]
 COLUMNS = [("text", HARD), ("bigint", [0, -1, 2**63 - 1]), ("bytea", [b"", b"\x00\xff", b'"\\'])]
