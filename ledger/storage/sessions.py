@@ -10,7 +10,7 @@ from typing import Any
 from weakref import WeakSet
 
 from sqlalchemy import Connection, Pool
-from sqlalchemy.exc import UnboundExecutionError
+from sqlalchemy.exc import MissingGreenlet, UnboundExecutionError
 from sqlalchemy.orm import Session, scoped_session
 
 from ledger.errors import AccountsHidden, SessionUnusable
@@ -42,6 +42,11 @@ def connection_of(session: Session) -> Connection:
         connection = _connection(session)
     except UnboundExecutionError:
         raise SessionUnusable("is bound to no database. Pass `Session(engine)`.") from None
+    except MissingGreenlet:
+        raise SessionUnusable(
+            "is of an async engine, and is used outside of it. From async code:"
+            " `await async_session.run_sync(ledger.reserve, ...)`, or `run_transaction_async`."
+        ) from None
     if connection.get_execution_options().get("schema_translate_map"):
         raise SessionUnusable(
             "has a schema_translate_map, which statements past SQLAlchemy do not follow. Put the ledger's schema on the"

@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import CommandInvalid, CommitUnknown, EngineUnusable, TransactionEnded
 from ledger.model.checks import check_id
-from ledger.schema.databases import Database, check_engine, database_of
+from ledger.schema.databases import Database, check_blocking, check_engine, database_of
 from ledger.schema.roles import ACCOUNT_SETTING
+from ledger.storage.driver import tell_connect_failures
 from ledger.storage.failures import is_lost, is_retryable, was_rolled_back
 from ledger.storage.own_sessions import OwnSession, check_open
 from ledger.storage.stores.opening import Opening
@@ -77,7 +78,7 @@ def transact(
     engine: Engine, work: Callable[[Session], Answer], opening: Opening, *, attempts: int, keyed: bool
 ) -> Answer:
     """`run_transaction` with what begins each attempt."""
-    check_engine(engine)
+    tell_connect_failures(check_blocking(engine))
     retries = Retries(attempts, keyed)
     while True:
         is_committing = False
@@ -124,7 +125,7 @@ async def transact_async(
     # Needs greenlet, which an installation without the extra `async` does not have.
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    check_engine(engine.sync_engine)
+    tell_connect_failures(check_engine(engine.sync_engine))
     options: dict[str, Any] = {"sync_session_class": OwnSession, "opening": opening}
     retries = Retries(attempts, keyed)
     while True:

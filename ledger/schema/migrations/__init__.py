@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from ledger.errors import EngineUnusable, SchemaMismatch
-from ledger.schema.databases import capabilities_of, check_dialect, check_engine
+from ledger.schema.databases import capabilities_of, check_blocking, check_dialect
 from ledger.schema.revisions import HEAD, VERSION_TABLE, check_revision, read_revision
 from ledger.schema.triggers import install_triggers, remove_triggers
 
@@ -32,7 +32,7 @@ def upgrade(bind: Engine | Connection, *, triggers: bool = True) -> str:
     if isinstance(bind, Connection):
         check_dialect(bind.dialect)
         return _upgrade(bind, triggers)
-    with check_engine(bind).begin() as connection:
+    with check_blocking(bind).begin() as connection:
         return _upgrade(connection, triggers)
 
 
@@ -87,7 +87,7 @@ def current_revision(bind: Engine | Connection) -> str | None:
     """The revision that the database's ledger schema is at; None where it has no ledger tables."""
     if isinstance(bind, Connection):
         return read_revision(bind)
-    with check_engine(bind).connect() as connection:
+    with check_blocking(bind).connect() as connection:
         return read_revision(connection)
 
 
@@ -96,5 +96,5 @@ def check_schema(bind: Engine | Connection) -> None:
     if isinstance(bind, Connection):
         check_revision(bind)
         return
-    with check_engine(bind).connect() as connection:
+    with check_blocking(bind).connect() as connection:
         check_revision(connection)
