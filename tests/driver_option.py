@@ -7,6 +7,7 @@ calls in its own thread may use an async engine. What cannot be tested so is lef
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,15 @@ _REASONS = {
     "tests/ledger/cli": "of the terminal, which has synchronous engines",
     "tests/ledger/fastapi": "of services, which have an event loop of their own",
 }
-"""Files and folders of which no test can run over a driver for async engines. Single tests are marked."""
+"""Files and folders of which no test can run over a driver for async engines."""
+
+_REASONS_BY_TEXT = {
+    "asyncio.run(": "on an event loop of their own",
+    "threading.Thread(": "in threads",
+    "ThreadPoolExecutor(": "in threads",
+    "subprocess.run(": "in processes of their own",
+}
+"""Single tests of which that is true, by what their text has. Others, whose fixtures do so, are marked."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,7 +75,10 @@ def _reason(item: pytest.Item, driver: Driver) -> str | None:
         if path.as_posix() in _REASONS:
             return _REASONS[path.as_posix()]
     marker = item.get_closest_marker("default_driver")
-    return None if marker is None else str(marker.args[0])
+    if marker is not None:
+        return str(marker.args[0])
+    text = inspect.getsource(getattr(item, "function", type(item)))
+    return next((reason for words, reason in _REASONS_BY_TEXT.items() if words in text), None)
 
 
 _DATABASES = ("sqlite", "postgresql")

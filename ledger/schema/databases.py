@@ -117,12 +117,18 @@ def check_engine(given: object) -> Engine:
     raise EngineUnusable(f"is of type {kind}, and a sqlalchemy.Engine is expected. {remedy}")
 
 
+def cannot_wait(bind: Engine | Connection) -> bool:
+    """True for an async engine outside of SQLAlchemy's greenlets, where nothing waits for its connections."""
+    return bind.dialect.is_async and not in_greenlet()
+
+
 def check_blocking(given: object) -> Engine:
     """The engine that was given, for a call that waits for the database. Raises what `check_engine` does.
 
-    Raises `EngineUnusable` for an async engine too, outside of greenlets, where its connections cannot be waited for.
+    Raises `EngineUnusable` for an async engine too, outside of greenlets.
     """
-    if _is_async(given) and not in_greenlet():
+    inner = getattr(given, "sync_engine", given)
+    if isinstance(inner, Engine) and cannot_wait(inner):
         raise EngineUnusable(
             f"is asynchronous, and this call is not. Call `run_transaction_async(async_engine, work)` or"
             f" `await connection.run_sync(...)`, or {_SYNCHRONOUS}"
@@ -135,20 +141,13 @@ def check_synchronous(given: object) -> Engine:
 
     Raises `EngineUnusable` for an async engine too.
     """
-    if _is_async(given):
+    inner = getattr(given, "sync_engine", given)
+    if isinstance(inner, Engine) and inner.dialect.is_async:
         raise EngineUnusable(f"is asynchronous, and this works in threads or processes of its own: {_SYNCHRONOUS}")
     return check_engine(given)
 
 
-_SYNCHRONOUS = (
-    "pass one that `ledger.create_engine` makes of a URL that begins with postgresql+psycopg:// or sqlite://."
-)
-
-
-def _is_async(given: object) -> bool:
-    """True for an AsyncEngine and for the engine in it. Importing their class would need greenlet."""
-    engine = getattr(given, "sync_engine", given)
-    return isinstance(engine, Engine) and engine.dialect.is_async
+_SYNCHRONOUS = "pass one that `ledger.create_engine` makes of a URL that begins with postgresql+psycopg:// or sqlite://."
 
 
 def check_dialect(dialect: Dialect) -> None:

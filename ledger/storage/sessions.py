@@ -10,11 +10,11 @@ from typing import Any
 from weakref import WeakSet
 
 from sqlalchemy import Connection, Pool
-from sqlalchemy.exc import MissingGreenlet, UnboundExecutionError
+from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session, scoped_session
 
 from ledger.errors import AccountsHidden, SessionUnusable
-from ledger.schema.databases import capabilities_of, check_dialect
+from ledger.schema.databases import cannot_wait, capabilities_of, check_dialect
 from ledger.schema.revisions import check_revision
 from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage.engines import BEGINS_IMMEDIATE
@@ -38,15 +38,15 @@ def connection_of(session: Session) -> Connection:
             "has binds of several databases, whose transactions do not commit together. Pass `Session(engine)` of the"
             " one database that has the ledger's tables and your own."
         )
+    if session.bind is not None and cannot_wait(session.bind):
+        raise SessionUnusable(
+            "is of an async engine, and is used outside of it. From async code:"
+            " `await async_session.run_sync(ledger.reserve, ...)`, or `run_transaction_async`."
+        )
     try:
         connection = _connection(session)
     except UnboundExecutionError:
         raise SessionUnusable("is bound to no database. Pass `Session(engine)`.") from None
-    except MissingGreenlet:
-        raise SessionUnusable(
-            "is of an async engine, and is used outside of it. From async code:"
-            " `await async_session.run_sync(ledger.reserve, ...)`, or `run_transaction_async`."
-        ) from None
     if connection.get_execution_options().get("schema_translate_map"):
         raise SessionUnusable(
             "has a schema_translate_map, which statements past SQLAlchemy do not follow. Put the ledger's schema on the"

@@ -355,7 +355,6 @@ def test_a_start_whose_entry_cannot_be_read_holds_up_no_other(session: Session) 
     assert ledger.list_outbox(session)[0].error == "KeyError"
 
 
-@pytest.mark.default_driver("on an event loop of their own")
 def test_from_async_code_it_is_run_in_the_callers_session(sqlite_url: str) -> None:
     async def scenario() -> ledger.DeliveryReport:
         engine = create_async_engine(sqlite_url.replace("sqlite:", "sqlite+aiosqlite:"))

@@ -16,10 +16,7 @@ import ledger
 from ledger.storage.failures import Failure, kind_of
 from tests.postgres import PostgresServer
 
-pytestmark = [
-    pytest.mark.default_driver("on an event loop of their own"),
-    pytest.mark.parametrize("driver", ["psycopg", "asyncpg"]),
-]
+pytestmark = pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
 PATIENCE_SECONDS = 30
 
 

@@ -166,7 +166,6 @@ def test_a_refusal_of_the_repeated_work_says_that_the_lost_commit_did_not_happen
     assert [int(found.amount) for found in held(engine)] == [9]
 
 
-@pytest.mark.default_driver("on an event loop of their own")
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
 @pytest.mark.parametrize("where", list(Cut))
 def test_tasks_lose_and_heal_as_threads_do(proxy: Proxy, engine: Engine, where: Cut, driver: str) -> None:

@@ -74,7 +74,6 @@ def upgrade():
 """
 
 
-@pytest.mark.default_driver("in processes of their own")
 def test_a_hosts_revision_upgrades_the_ledger_and_goes_on(empty: Engine, tmp_path: Path) -> None:
     """One `alembic upgrade head` makes both, in the host's transaction; the host's later revisions run as well."""
     versions = tmp_path / "host" / "versions"

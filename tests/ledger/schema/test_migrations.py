@@ -367,7 +367,6 @@ def test_a_book_of_any_revision_before_has_no_closings_and_is_closed_from_its_be
         connection.execute(text("DELETE FROM ledger_closing"))
 
 
-@pytest.mark.default_driver("on an event loop of their own")
 def test_an_async_engine_is_upgraded_through_a_connection(tmp_path: Any) -> None:
     async def scenario() -> str:
         engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'fresh.sqlite'}")

@@ -64,7 +64,6 @@ def test_a_busy_account_holds_up_no_other(book: Engine) -> None:
     assert names in (["Acme"] * 3 + ["日本"] + ["Acme"] * 2, ["日本"] + ["Acme"] * 5)
 
 
-@pytest.mark.default_driver("in threads")
 def test_nothing_is_missed_or_doubled_while_others_write(engine: Engine) -> None:
     names = ["a", "b", "c"]
     with Session(engine) as session, session.begin():
