@@ -147,7 +147,9 @@ def check_synchronous(given: object) -> Engine:
     return check_engine(given)
 
 
-_SYNCHRONOUS = "pass one that `ledger.create_engine` makes of a URL that begins with postgresql+psycopg:// or sqlite://."
+_SYNCHRONOUS = (
+    "pass one that `ledger.create_engine` makes of a URL that begins with postgresql+psycopg:// or sqlite://."
+)
 
 
 def check_dialect(dialect: Dialect) -> None:
