@@ -21,8 +21,11 @@ from sqlalchemy import Engine, make_url
 from sqlalchemy.orm import Session
 
 import ledger
+from tests.drivers import create_engine
 from tests.postgres import Databases, PostgresServer, PostgresUnavailable
 from tests.reuse import DistributedDatabase, ReusedDatabase, is_coordinator
+
+pytest_plugins = ("tests.driver_option",)
 
 _SERVER = pytest.StashKey[ExitStack]()
 _ADDRESS = pytest.StashKey[str]()
@@ -252,7 +255,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """An engine on a new database."""
-    engine = ledger.create_engine(database_url)
+    engine = create_engine(database_url)
     yield engine
     engine.dispose()
 

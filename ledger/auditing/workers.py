@@ -26,7 +26,7 @@ from ledger.book.postings import genesis
 from ledger.errors import Finding
 from ledger.model.checks import check_id
 from ledger.model.moments import to_moment
-from ledger.schema.databases import check_engine
+from ledger.schema.databases import check_synchronous
 from ledger.storage import history, snapshots
 from ledger.storage.driver import driver_cursor
 from ledger.storage.engines import unprepare_behind_pooler
@@ -56,7 +56,7 @@ def audit_together(
     Each process opens connections of its own by the engine's URL alone, so a SQLite database in memory cannot be
     audited. A script calls it under `if __name__ == "__main__":`, like everything that starts processes.
     """
-    check_engine(engine)
+    check_synchronous(engine)
     cutoff = None if at is None else to_moment(at)
     if account_id is not None:
         check_id(account_id, "account_id")

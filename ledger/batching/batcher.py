@@ -47,6 +47,7 @@ from ledger.batching.calls import Call, TaskCall, ThreadCall, wake
 from ledger.commands import Command
 from ledger.errors import BatcherClosed, NotCarriedOut, OutcomeUnknown, QueueFull
 from ledger.model.values import Result
+from ledger.schema.databases import check_synchronous
 
 _TIMED_OUT = "The caller's time ran out"
 _NOTE_QUEUED = "The ledger command was still queued: it is certainly not carried out."
@@ -58,16 +59,14 @@ class Batcher:
 
     `engine` is a synchronous engine prepared by `create_engine` or `prepare_engine`; the batcher uses one connection
     of it at a time. `batch_max` bounds the commands in a transaction, `queue_max` those waiting for one, `attempts`
-    the transactions that a command is given when the database fails.
+    the transactions that a command is given when the database fails. Raises `EngineUnusable`, `DatabaseUnsupported`.
     """
 
     def __init__(self, engine: Engine, *, batch_max: int = 1000, queue_max: int = 10_000, attempts: int = 4) -> None:
         for name, value in (("batch_max", batch_max), ("queue_max", queue_max), ("attempts", attempts)):
             if type(value) is not int or value < 1:
                 raise ValueError(f"{name} is {value!r}; give a whole number of at least 1")
-        if engine.dialect.is_async:
-            raise ValueError("the engine is asynchronous; give one that ledger.create_engine made of the same database")
-        self._engine = engine
+        self._engine = check_synchronous(engine)
         self._batch_max = batch_max
         self._queue_max = queue_max
         self._attempts = attempts

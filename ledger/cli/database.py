@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from estimator.cli.terminal import CommandFailed, ExitStatus
+from ledger.schema.databases import SUPPORTED
 from ledger.schema.migrations import check_schema
 from ledger.storage.engines import create_engine
 from ledger.storage.failures import Failure, code_of, kind_of_code
@@ -35,6 +36,7 @@ LOCK_SECONDS = 5
 
 _EXAMPLES = "Give one such as sqlite:///credits.sqlite or postgresql+psycopg://user@host/name"
 _DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgres", "postgresql+psycopg"})
+_ASYNC = frozenset(known.begin for known in SUPPORTED.values() if known.is_async_only)
 _SHOWN = frozenset(
     {
         "host",
@@ -73,7 +75,9 @@ def parse_url(text: str) -> URL:
         message = "The database URL has two @. Write an @ of the user or the password as %40."
         raise CommandFailed("database_url_invalid", message)
     if url.drivername not in _DRIVERS:
-        message = f"No ledger can be kept in {url.drivername!r}. {_EXAMPLES}."
+        is_async = url.drivername in _ASYNC
+        why = "is for async engines, which no command has" if is_async else "is no database of the ledger's"
+        message = f"{url.drivername!r} {why}. {_EXAMPLES}."
         raise CommandFailed("database_url_invalid", message)
     if url.drivername.startswith("sqlite") and url.database in (None, "", ":memory:"):
         message = f"A SQLite database in memory is gone when this command ends. {_EXAMPLES}."

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, Dialect, Engine
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import NoSuchModuleError
+from sqlalchemy.util.concurrency import in_greenlet
 
 from ledger.errors import DatabaseUnsupported, EngineUnusable
 
@@ -42,6 +43,9 @@ class Capabilities:
     waits_for_file: bool
     """A transaction has waited for the database as long as it may: trying it again is no use to a caller."""
 
+    tells_connect_failures: bool = True
+    """SQLAlchemy raises its own errors where the driver cannot connect, not the operating system's."""
+
 
 _SQLITE = Capabilities(
     locks_rows=False,
@@ -69,17 +73,25 @@ _POSTGRESQL = Capabilities(
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database with a driver that the ledger works with; `begin` is how a URL begins that names them."""
+    """A database with a driver that the ledger works with; `begin` is how a URL begins that names them.
+
+    `is_async_only`: the driver has no synchronous connections, so its engines are made by `create_async_engine`.
+    """
 
     begin: str
     can: Capabilities
+    is_async_only: bool = False
 
 
 SUPPORTED = {
     ("postgresql", "psycopg"): Database("postgresql+psycopg", _POSTGRESQL),
-    ("postgresql", "asyncpg"): Database("postgresql+asyncpg", replace(_POSTGRESQL, pipelines=False)),
+    ("postgresql", "asyncpg"): Database(
+        "postgresql+asyncpg",
+        replace(_POSTGRESQL, pipelines=False, tells_connect_failures=False),
+        is_async_only=True,
+    ),
     ("sqlite", "pysqlite"): Database("sqlite", _SQLITE),
-    ("sqlite", "aiosqlite"): Database("sqlite+aiosqlite", _SQLITE),
+    ("sqlite", "aiosqlite"): Database("sqlite+aiosqlite", _SQLITE, is_async_only=True),
 }
 """By SQLAlchemy's names of the dialect and the driver. `psycopg` is for `Engine` and `AsyncEngine` alike."""
 
@@ -110,13 +122,48 @@ def check_engine(given: object) -> Engine:
     raise EngineUnusable(f"is of type {kind}, and a sqlalchemy.Engine is expected. {remedy}")
 
 
+def cannot_wait(bind: Engine | Connection) -> bool:
+    """True for an async engine outside of SQLAlchemy's greenlets, where nothing waits for its connections."""
+    return bind.dialect.is_async and not in_greenlet()
+
+
+def check_blocking(given: object) -> Engine:
+    """The engine that was given, for a call that waits for the database. Raises what `check_engine` does.
+
+    Raises `EngineUnusable` for an async engine too, outside of greenlets.
+    """
+    inner = getattr(given, "sync_engine", given)
+    if isinstance(inner, Engine) and cannot_wait(inner):
+        raise EngineUnusable(
+            f"is asynchronous, and this call is not. Call `run_transaction_async(async_engine, work)` or"
+            f" `await connection.run_sync(...)`, or {_SYNCHRONOUS}"
+        )
+    return check_engine(given)
+
+
+def check_synchronous(given: object) -> Engine:
+    """The engine that was given, for work in threads or processes. Raises what `check_engine` does.
+
+    Raises `EngineUnusable` for an async engine too.
+    """
+    inner = getattr(given, "sync_engine", given)
+    if isinstance(inner, Engine) and inner.dialect.is_async:
+        raise EngineUnusable(f"is asynchronous, and this works in threads or processes of its own: {_SYNCHRONOUS}")
+    return check_engine(given)
+
+
+_SYNCHRONOUS = (
+    "pass one that `ledger.create_engine` makes of a URL that begins with postgresql+psycopg:// or sqlite://."
+)
+
+
 def check_dialect(dialect: Dialect) -> None:
     """Raise `DatabaseUnsupported` unless the ledger works with this dialect and driver."""
     database_of(dialect)
 
 
-def check_url(url: URL) -> None:
-    """Raise `DatabaseUnsupported` unless the ledger works with the database and driver that a URL names.
+def check_url(url: URL) -> Database:
+    """The database and driver that a URL names. Raises `DatabaseUnsupported` where the ledger does not work with them.
 
     The driver need not be installed for that.
     """
@@ -126,8 +173,10 @@ def check_url(url: URL) -> None:
             driver = url.get_driver_name()
         except NoSuchModuleError:
             raise DatabaseUnsupported(dialect, "", _instead(dialect)) from None
-    if (dialect, driver) not in SUPPORTED:
+    found = SUPPORTED.get((dialect, driver))
+    if found is None:
         raise DatabaseUnsupported(dialect, driver, _instead(dialect))
+    return found
 
 
 def _instead(dialect: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ledger.errors import PreparedStatementsLost
+from ledger.schema.databases import database_of
 from ledger.storage.failures import is_prepared_statement_lost
 
 
@@ -73,3 +74,28 @@ def _let_go(connection: Connection, error: Any) -> None:
 def transaction_begun(connection: Connection) -> None:
     """Make SQLAlchemy begin a transaction, as it does at a first statement, or raise its error for one that ended."""
     connection.exec_driver_sql("SELECT 1").close()
+
+
+_CANNOT_CONNECT = "08001"
+"""The SQLSTATE of a connection that the client could not make."""
+
+
+def tell_connect_failures(engine: Engine) -> None:
+    """Make an engine raise SQLAlchemy's error where its driver raises the operating system's."""
+    if database_of(engine.dialect).can.tells_connect_failures or event.contains(engine, "do_connect", _connect):
+        return
+    event.listen(engine, "do_connect", _connect)
+
+
+def _connect(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
+    base = dialect.loaded_dbapi.Error
+    try:
+        return dialect.connect(*arguments, **options)
+    except Exception as error:
+        # An older SQLAlchemy lets the server's refusals through as well.
+        code = getattr(error, "sqlstate", _CANNOT_CONNECT if isinstance(error, OSError) else None)
+        if isinstance(error, base) or code is None:
+            raise
+        failed = dialect.loaded_dbapi.OperationalError(str(error))
+        failed.sqlstate = code
+        raise failed from error

@@ -8,9 +8,9 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL, make_url
 
-from ledger.errors import PreparedStatementsLost
+from ledger.errors import EngineUnusable, PreparedStatementsLost
 from ledger.schema.databases import check_engine, check_url, database_of
-from ledger.storage.driver import driver_cursor
+from ledger.storage.driver import driver_cursor, tell_connect_failures
 
 BEGINS_IMMEDIATE = "ledger_begins_immediate"
 """A key of a connection's `info`: its transactions begin by taking SQLite's write lock."""
@@ -28,12 +28,18 @@ _PREPARE_THRESHOLD = 5
 def create_engine(url: str | URL, **options: Any) -> Engine:
     """An engine that is safe for the ledger: `sqlalchemy.create_engine`, then `prepare_engine`.
 
-    Name the driver: `postgresql+psycopg://...`; SQLite is `sqlite:///file.sqlite`. Raises `DatabaseUnsupported`.
+    Name the driver: `postgresql+psycopg://...`; SQLite is `sqlite:///file.sqlite`. Raises `DatabaseUnsupported`, and
+    `EngineUnusable` for a driver of async engines only.
     """
     url = make_url(url)
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
-    check_url(url)
+    if (database := check_url(url)).is_async_only:
+        raise EngineUnusable(
+            f"would be synchronous, and {database.begin} is for async engines only. Make one by"
+            " `engine = sqlalchemy.ext.asyncio.create_async_engine(url)`, and"
+            " `ledger.prepare_engine(engine.sync_engine)`."
+        )
     return prepare_engine(sqlalchemy.create_engine(url, **options))
 
 
@@ -43,9 +49,10 @@ def prepare_engine(engine: Engine) -> Engine:
     On SQLite it sets: a write-ahead log, commits that are on disk before they are acknowledged, foreign keys, 30
     seconds of waiting for other writers, a page cache of 32 MiB, and transactions that begin by taking the write lock.
     On PostgreSQL a new connection through a pooler such as PgBouncer is set to prepare no statements, unless the host
-    has set a `prepare_threshold`. On both, most of the ledger's statements go through the driver itself: `echo` and the
-    cursor and `handle_error` events of SQLAlchemy do not show them, and errors do not quote them. The database's log
-    shows them. Raises `DatabaseUnsupported`.
+    has set a `prepare_threshold`; where asyncpg cannot connect, its engine raises SQLAlchemy's `OperationalError` from
+    then on, not the operating system's error. On both, most of the ledger's statements go through the driver itself:
+    `echo` and the cursor and `handle_error` events of SQLAlchemy do not show them, and errors do not quote them. The
+    database's log shows them. Raises `DatabaseUnsupported`.
     """
     check_engine(engine)
     can = database_of(engine.dialect).can
@@ -54,6 +61,7 @@ def prepare_engine(engine: Engine) -> Engine:
         event.listen(engine, "begin", _begin_immediate)
     elif can.pipelines:
         event.listen(engine, "connect", unprepare_behind_pooler)
+    tell_connect_failures(engine)
     return engine
 
 

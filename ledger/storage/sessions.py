@@ -14,7 +14,7 @@ from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session, scoped_session
 
 from ledger.errors import AccountsHidden, SessionUnusable
-from ledger.schema.databases import capabilities_of, check_dialect
+from ledger.schema.databases import cannot_wait, capabilities_of, check_dialect
 from ledger.schema.revisions import check_revision
 from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage.engines import BEGINS_IMMEDIATE, check_pooler
@@ -37,6 +37,11 @@ def connection_of(session: Session) -> Connection:
         raise SessionUnusable(
             "has binds of several databases, whose transactions do not commit together. Pass `Session(engine)` of the"
             " one database that has the ledger's tables and your own."
+        )
+    if session.bind is not None and cannot_wait(session.bind):
+        raise SessionUnusable(
+            "is of an async engine, and is used outside of it. From async code:"
+            " `await async_session.run_sync(ledger.reserve, ...)`, or `run_transaction_async`."
         )
     try:
         connection = _connection(session)

@@ -19,8 +19,9 @@ from ledger.errors import CommandInvalid, CommitUnknown, EngineUnusable, Prepare
 from ledger.model.checks import check_id
 from ledger.model.values import Result
 from ledger.rules import Rejection
-from ledger.schema.databases import Database, check_engine, database_of
+from ledger.schema.databases import Database, check_blocking, check_engine, database_of
 from ledger.schema.roles import ACCOUNT_SETTING
+from ledger.storage.driver import tell_connect_failures
 from ledger.storage.failures import is_lost, is_prepared_statement_lost, is_retryable, is_standby, was_rolled_back
 from ledger.storage.journal import execute_last
 from ledger.storage.own_sessions import OwnSession, begun_by, ready_to_commit
@@ -107,7 +108,7 @@ def transact(
     engine: Engine, work: Callable[[Session], Answer], opening: Opening, *, attempts: int, keyed: bool
 ) -> Answer:
     """`run_transaction` with what begins each attempt."""
-    check_engine(engine)
+    tell_connect_failures(check_blocking(engine))
     retries = Retries(attempts, keyed)
     while True:
         own = OwnSession(engine, opening=opening)
@@ -147,7 +148,7 @@ async def transact_async(
     # Needs greenlet, which an installation without the extra `async` does not have.
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    check_engine(_sync_engine(engine))
+    tell_connect_failures(check_engine(_sync_engine(engine)))
     options: dict[str, Any] = {"sync_session_class": OwnSession, "opening": opening}
     retries = Retries(attempts, keyed)
     while True:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
@@ -109,6 +110,29 @@ def test_the_mounted_service_of_the_engineers_page_serves_and_keeps_the_hosts_ow
         assert session.execute(text("SELECT run_id, credits FROM host_order")).all() == [(first.json()["run_id"], "2")]
     engine.dispose()
     assert f"start the pipeline for {first.json()['run_id']}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("driver", ["postgresql+asyncpg", "postgresql+psycopg", "sqlite+aiosqlite"])
+def test_the_async_engine_of_the_operators_page_holds_credits_over_each_driver(
+    request: pytest.FixtureRequest, driver: str
+) -> None:
+    url = make_url(request.getfixturevalue(f"{driver.partition('+')[0]}_url"))
+    page = ROOT / "docs" / "operating.md"
+    (source,) = (block for block in blocks(page, "python") if "create_async_engine" in block)
+    module: dict[str, Any] = {}
+    exec(compile(source, name_of(page), "exec", dont_inherit=True), module)
+
+    async def scenario() -> ledger.Reservation:
+        engine = await module["opened"](url.set(drivername=driver))
+        await ledger.run_transaction_async(engine, lambda session: ledger.open_account(session, "acme"))
+        await ledger.run_transaction_async(engine, lambda session: ledger.grant_credits(session, "acme", 10))
+        await module["hold"](engine)
+        again = await module["hold"](engine)
+        await engine.dispose()
+        return again
+
+    hold = asyncio.run(scenario())
+    assert (hold.amount, hold.replayed) == (5, True)
 
 
 TOML = [(page, block) for page in PAGES for block in blocks(page, "toml")]

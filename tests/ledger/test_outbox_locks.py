@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 import ledger
 from estimator import RunOutcome
+from tests.drivers import create_engine
 from tests.ledger.conftest import later
 from tests.ledger.test_outbox import ONE_ROW, deliver, fund, launch_many
 from tests.ledger.test_runs import launch, settle
@@ -50,7 +51,7 @@ def held_open(engine: Engine, **options: Any) -> Iterator[tuple[list[str], Any]]
 @pytest.fixture
 def many(postgresql_url: str) -> Iterator[tuple[Engine, list[str]]]:
     """Six starts that wait on PostgreSQL."""
-    engine = ledger.create_engine(postgresql_url, pool_size=10)
+    engine = create_engine(postgresql_url, pool_size=10)
     with Session(engine) as session, session.begin():
         fund(session, "acme")
         starts = launch_many(session, 6)
@@ -58,6 +59,7 @@ def many(postgresql_url: str) -> Iterator[tuple[Engine, list[str]]]:
     engine.dispose()
 
 
+@pytest.mark.default_driver("in threads")
 def test_while_a_handler_runs_nobody_else_waits_for_anything(many: tuple[Engine, list[str]]) -> None:
     """Neither for the account nor for the run whose start is in hand."""
     engine, _ = many
@@ -70,6 +72,7 @@ def test_while_a_handler_runs_nobody_else_waits_for_anything(many: tuple[Engine,
         assert list(ledger.audit(session)) == []
 
 
+@pytest.mark.default_driver("in threads")
 def test_a_start_that_one_deliverer_has_in_hand_is_passed_over_by_another(many: tuple[Engine, list[str]]) -> None:
     engine, starts = many
     with held_open(engine, limit=1) as (first, _), held_open(engine, limit=1) as (second, _):
@@ -120,6 +123,7 @@ def test_a_connection_that_a_handler_lost_elsewhere_is_a_failure_of_its_start_al
     assert (list(report.delivered), list(report.failed)) == ([starts[0], *starts[2:]], [starts[1]])
 
 
+@pytest.mark.default_driver("in threads")
 @pytest.mark.parametrize("is_prepared", [True, False], ids=["prepared", "a host's own"])
 def test_on_sqlite_whoever_delivers_holds_the_write_lock(sqlite_url: str, is_prepared: bool) -> None:
     engine = (ledger.create_engine if is_prepared else sa.create_engine)(sqlite_url)

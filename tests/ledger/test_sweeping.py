@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 import ledger
+from tests.drivers import create_engine
 from tests.ledger.conftest import START, later
 
 ACCOUNTS = [f"account-{number:02d}" for number in range(25)]
@@ -43,7 +44,7 @@ def test_a_sweep_before_anything_is_due_does_nothing(lapsing: Engine) -> None:
 
 def test_on_postgresql_an_account_that_is_locked_is_passed_over_and_swept_the_next_time(postgresql_url: str) -> None:
     """Neither waits for the other, and the sweep ends."""
-    engine = ledger.create_engine(postgresql_url)
+    engine = create_engine(postgresql_url)
     with Session(engine) as session, session.begin():
         for name in ("busy", "free"):
             ledger.open_account(session, name, at=START)

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from sqlalchemy import Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine, make_url, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
 import ledger
+from tests.drivers import create_engine
 from tests.ledger.conftest import START
 from tests.postgres import PostgresServer
 from tests.proxy import Cut, Proxy
@@ -22,7 +23,7 @@ from tests.proxy import Cut, Proxy
 @pytest.fixture
 def funded_url(postgresql_url: str) -> str:
     """A new database with account `acme` of 10 credits."""
-    engine = ledger.create_engine(postgresql_url)
+    engine = create_engine(postgresql_url)
     with Session(engine) as session, session.begin():
         ledger.open_account(session, "acme", at=START)
         ledger.grant_credits(session, "acme", 10, at=START)
@@ -40,7 +41,7 @@ def proxy(funded_url: str) -> Iterator[Proxy]:
 @pytest.fixture
 def engine(proxy: Proxy) -> Iterator[Engine]:
     """An engine by way of the proxy."""
-    engine = ledger.create_engine(proxy.url)
+    engine = create_engine(proxy.url)
     yield engine
     engine.dispose()
 
@@ -120,15 +121,15 @@ def test_a_commit_of_unknown_fate_stays_so_when_no_later_attempt_gets_through(
     with pytest.raises(ledger.CommitUnknown) as error:
         ledger.run_transaction(engine, work, keyed=True, attempts=4)
     assert len(calls) == 4
-    assert isinstance(error.value.__cause__, OperationalError)
-    direct = ledger.create_engine(funded_url)
+    assert isinstance(error.value.__cause__, DBAPIError)
+    direct = create_engine(funded_url)
     assert len(held(direct)) == 1
     assert ledger.run_transaction(direct, reserve_keyed).replayed
     direct.dispose()
 
 
 def test_a_commit_of_unknown_fate_stays_so_when_no_connection_is_free_to_repeat_it(proxy: Proxy) -> None:
-    engine = ledger.create_engine(proxy.url, pool_size=1, max_overflow=0, pool_timeout=0)
+    engine = create_engine(proxy.url, pool_size=1, max_overflow=0, pool_timeout=0)
     with ExitStack() as stack:
         stack.callback(engine.dispose)
 
@@ -141,7 +142,7 @@ def test_a_commit_of_unknown_fate_stays_so_when_no_connection_is_free_to_repeat_
         with pytest.raises(ledger.CommitUnknown) as error:
             ledger.run_transaction(engine, work, keyed=True)
         assert isinstance(error.value.__context__, NoConnectionFree)
-        assert isinstance(error.value.__cause__, OperationalError)
+        assert isinstance(error.value.__cause__, DBAPIError)
     assert held(engine) == []
     engine.dispose()
 
@@ -154,7 +155,7 @@ def test_a_refusal_of_the_repeated_work_says_that_the_lost_commit_did_not_happen
     def work(session: Session) -> ledger.Reservation:
         calls.append(1)
         if len(calls) == 2:
-            direct = ledger.create_engine(funded_url)
+            direct = create_engine(funded_url)
             ledger.run_transaction(direct, lambda other: ledger.reserve(other, "acme", 9, at=START))
             direct.dispose()
         return reserve_keyed(session)
@@ -165,10 +166,11 @@ def test_a_refusal_of_the_repeated_work_says_that_the_lost_commit_did_not_happen
     assert [int(found.amount) for found in held(engine)] == [9]
 
 
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
 @pytest.mark.parametrize("where", list(Cut))
-def test_tasks_lose_and_heal_as_threads_do(proxy: Proxy, engine: Engine, where: Cut) -> None:
+def test_tasks_lose_and_heal_as_threads_do(proxy: Proxy, engine: Engine, where: Cut, driver: str) -> None:
     async def scenario() -> ledger.Reservation:
-        asynchronous = create_async_engine(proxy.url)
+        asynchronous = create_async_engine(make_url(proxy.url).set(drivername=f"postgresql+{driver}"))
         try:
             proxy.cut(where)
             if where is not Cut.IN_WORK:
@@ -186,7 +188,7 @@ def test_tasks_lose_and_heal_as_threads_do(proxy: Proxy, engine: Engine, where: 
 
 
 def test_work_whose_session_the_server_ends_is_done_in_another(funded_url: str) -> None:
-    engine, administrator = (ledger.create_engine(funded_url) for _ in range(2))
+    engine, administrator = (create_engine(funded_url) for _ in range(2))
     ended: list[int] = []
 
     def work(session: Session) -> list[str]:
@@ -217,7 +219,7 @@ def test_a_server_that_was_restarted_is_found_again_though_every_pooled_connecti
     end: Callable[[PostgresServer], None],
 ) -> None:
     with PostgresServer.start() as server:
-        engine = ledger.create_engine(server.databases.create(), pool_size=5)
+        engine = create_engine(server.databases.create(), pool_size=5)
         ledger.upgrade(engine)
         with Session(engine) as session, session.begin():
             ledger.open_account(session, "acme", at=START)
@@ -236,7 +238,7 @@ def test_a_server_that_was_restarted_is_found_again_though_every_pooled_connecti
 
 @pytest.mark.parametrize("level", ["SERIALIZABLE", "REPEATABLE READ"])
 def test_a_transaction_that_cannot_be_serialized_is_tried_again(postgresql_url: str, level: str) -> None:
-    engine = ledger.create_engine(postgresql_url, isolation_level=level)
+    engine = create_engine(postgresql_url, isolation_level=level)
     ledger.run_transaction(engine, lambda session: ledger.open_account(session, "acme", at=START))
     ledger.run_transaction(engine, lambda session: ledger.grant_credits(session, "acme", 10, at=START))
     calls: list[int] = []
@@ -245,7 +247,7 @@ def test_a_transaction_that_cannot_be_serialized_is_tried_again(postgresql_url: 
         session.execute(text("SELECT 1 FROM ledger_account"))  # the transaction sees the book as it is now
         calls.append(1)
         if len(calls) == 1:
-            other = ledger.create_engine(postgresql_url)
+            other = create_engine(postgresql_url)
             ledger.run_transaction(other, reserve)
             other.dispose()
         return reserve(session)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from ledger.errors import EngineUnusable, SchemaMismatch
-from ledger.schema.databases import capabilities_of, check_dialect, check_engine
+from ledger.schema.databases import capabilities_of, check_blocking, check_dialect
 from ledger.schema.distributed import distributed_tables
 from ledger.schema.revisions import HEAD, VERSION_TABLE, check_revision, read_revision
 from ledger.schema.triggers import install_triggers, remove_triggers
@@ -40,7 +40,7 @@ def upgrade(bind: Engine | Connection, *, triggers: bool | None = None, lock_tim
         check_dialect(bind.dialect)
         with file_within(bind, timeout):
             return _upgrade(bind, triggers, timeout)
-    with check_engine(bind).connect() as connection, file_within(connection, timeout), connection.begin():
+    with check_blocking(bind).connect() as connection, file_within(connection, timeout), connection.begin():
         return _upgrade(connection, triggers, timeout)
 
 
@@ -124,7 +124,7 @@ def current_revision(bind: Engine | Connection) -> str | None:
     """The revision that the database's ledger schema is at; None where it has no ledger tables."""
     if isinstance(bind, Connection):
         return read_revision(bind)
-    with check_engine(bind).connect() as connection:
+    with check_blocking(bind).connect() as connection:
         return read_revision(connection)
 
 
@@ -133,5 +133,5 @@ def check_schema(bind: Engine | Connection) -> None:
     if isinstance(bind, Connection):
         check_revision(bind)
         return
-    with check_engine(bind).connect() as connection:
+    with check_blocking(bind).connect() as connection:
         check_revision(connection)

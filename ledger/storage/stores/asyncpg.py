@@ -20,6 +20,13 @@ class AsyncpgStore(PostgresqlStore):
         """The rows of each request."""
         return [_run(connection, request) for request in requests]
 
+    def has_ended(self, connection: Connection) -> bool:
+        """Whether the connection is in no transaction, though SQLAlchemy began one."""
+        proxied = connection.connection
+        adapted: Any = proxied.dbapi_connection
+        driver: Any = proxied.driver_connection
+        return adapted._transaction is not None and not driver.is_in_transaction()
+
     def stream(
         self, connection: Connection, sql: str, values: Sequence[Any], size: int
     ) -> Iterator[Sequence[tuple[Any, ...]]]:

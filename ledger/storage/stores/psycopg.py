@@ -72,11 +72,11 @@ class _PipelineStore(PostgresqlStore):
         return found[len(before) : len(before) + len(requests)]
 
     def has_ended(self, connection: Connection) -> bool:
-        """Whether the connection is in no transaction, though a store began one."""
-        proxied = connection.connection
-        driver: Any = proxied.driver_connection
-        is_idle = driver.pgconn.transaction_status == TransactionStatus.IDLE
-        return is_idle and OPENED in proxied.info and OPENING not in proxied.info
+        """Whether the connection is in no transaction, though a store or the driver began one."""
+        info = connection.info
+        driver: Any = connection.connection.driver_connection
+        has_begun = OPENING not in info and (OPENED in info or not driver.autocommit)
+        return has_begun and driver.pgconn.transaction_status == TransactionStatus.IDLE
 
     def commit_request(self, connection: Connection) -> Request | None:
         """The request that commits a transaction which a store has begun: the driver knows nothing of it."""

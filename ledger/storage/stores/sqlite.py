@@ -72,6 +72,11 @@ class SqliteStore(Store):
                     found.append([])
         return found
 
+    def has_ended(self, connection: Connection) -> bool:
+        """Whether the connection is in no transaction, though the library's engine began one."""
+        driver: Any = connection.connection.driver_connection
+        return BEGINS_IMMEDIATE in connection.info and not driver.in_transaction
+
     def stream(
         self, connection: Connection, sql: str, values: Sequence[Any], size: int
     ) -> Iterator[Sequence[tuple[Any, ...]]]:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 import ledger
+from tests.drivers import create_engine
 from tests.ledger.conftest import START, later
 
 _GRANT_COLUMNS = "(account_id, number, priority, expires_at, amount, available, held, consumed, expired, revoked)"
@@ -162,7 +163,7 @@ def test_an_entry_that_cannot_even_be_read_is_a_finding_and_other_accounts_are_s
 
 @pytest.mark.parametrize("change", ["head = 'abc'", "opened_at = 'x'"])
 def test_an_account_whose_row_has_another_type_of_value_is_a_finding(sqlite_url: str, change: str) -> None:
-    engine = ledger.create_engine(sqlite_url)
+    engine = create_engine(sqlite_url)
     with Session(engine) as session:
         ledger.open_account(session, "acme")
         ledger.grant_credits(session, "acme", 1)

@@ -17,6 +17,7 @@ import ledger
 from ledger.finance import close_period
 from ledger.schema.tables import metadata
 from ledger.schema.triggers import remove_triggers
+from tests.drivers import create_engine
 from tests.ledger.conftest import START, later
 from tests.ledger.test_runs import launch
 
@@ -61,7 +62,7 @@ def book(request: pytest.FixtureRequest) -> Iterator[Engine]:
     postgres = request.getfixturevalue("postgres")
     folder = request.getfixturevalue("tmp_path_factory").mktemp("book")
     url = f"sqlite:///{folder / 'book.sqlite'}" if request.param == "sqlite" else postgres.create()
-    engine = ledger.create_engine(url)
+    engine = create_engine(url)
     ledger.upgrade(engine)
     with Session(engine) as session, session.begin():
         for name in ("acme", "beta"):

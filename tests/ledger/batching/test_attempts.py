@@ -15,6 +15,7 @@ from ledger import Reserve
 from ledger.batching import attempts
 from ledger.batching.calls import Call, ThreadCall
 from ledger.storage.stores.psycopg import PsycopgStore
+from tests.drivers import create_engine
 
 
 class Poisoned(Reserve):
@@ -259,7 +260,7 @@ def test_a_commit_that_the_database_refuses_breaks_the_batch_but_leaves_no_doubt
 
 def end_sessions(url: str) -> None:
     """Have the server end every session of a database but this one's own."""
-    engine = ledger.create_engine(url, poolclass=NullPool)
+    engine = create_engine(url, poolclass=NullPool)
     with engine.connect() as connection:
         connection.execute(
             text(
@@ -272,7 +273,7 @@ def end_sessions(url: str) -> None:
 @pytest.fixture
 def funded_postgresql(postgresql_url: str) -> Iterator[Engine]:
     """As `funded`, on PostgreSQL alone, with a pooled connection that its server can end."""
-    engine = ledger.create_engine(postgresql_url)
+    engine = create_engine(postgresql_url)
     with Session(engine) as session, session.begin():
         ledger.open_account(session, "acme")
         ledger.grant_credits(session, "acme", 100)

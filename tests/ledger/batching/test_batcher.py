@@ -219,5 +219,6 @@ def test_a_timeout_that_makes_no_sense_is_refused(funded: Engine, timeout: float
 
 def test_an_asynchronous_engine_is_refused_with_what_to_give_instead() -> None:
     engine = create_async_engine("sqlite+aiosqlite://")
-    with pytest.raises(ValueError, match="the engine is asynchronous; give one"):
-        Batcher(engine)  # type: ignore[arg-type]
+    for given in (engine, engine.sync_engine):
+        with pytest.raises(ledger.EngineUnusable, match=r"is asynchronous.*ledger\.create_engine"):
+            Batcher(given)  # type: ignore[arg-type]

@@ -106,9 +106,10 @@ def service(mount: Mount) -> Service:
 
 @pytest.fixture(params=["engine", "async engine", "session", "async session"])
 def any_service(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Service]:
-    """A service on each kind of database, given to the router in each way that there is."""
+    """A service on each kind of database, given to the router in each way that there is, over each driver for it."""
     fill(engine)
-    driver = "postgresql+psycopg" if engine.dialect.name == "postgresql" else "sqlite+aiosqlite"
+    of_postgresql = "postgresql+asyncpg" if request.param == "async engine" else "postgresql+psycopg"
+    driver = of_postgresql if engine.dialect.name == "postgresql" else "sqlite+aiosqlite"
     async_engine = create_async_engine(engine.url.set(drivername=driver))
     ledger.prepare_engine(async_engine.sync_engine)
 

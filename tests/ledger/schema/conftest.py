@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-import ledger
+from tests.drivers import create_engine
 from tests.ledger.schema.earlier import ACCOUNTS, insert, run_revisions
 from tests.ledger.schema.roles import Roles
 from tests.ledger.verbs import fill
@@ -21,7 +21,7 @@ from tests.postgres import Databases
 def empty(request: pytest.FixtureRequest, postgres: Databases, tmp_path: Path) -> Iterator[Engine]:
     """An engine on a database without tables."""
     url = f"sqlite:///{tmp_path / 'old.sqlite'}" if request.param == "sqlite" else postgres.create()
-    engine = ledger.create_engine(url)
+    engine = create_engine(url)
     yield engine
     engine.dispose()
     if request.param == "postgresql":
@@ -40,7 +40,7 @@ def old(empty: Engine) -> Engine:
 @pytest.fixture
 def roles(postgresql_url: str) -> Iterator[Roles]:
     """Two accounts with rows in every table, and two roles whose names are hard to quote."""
-    owner = ledger.create_engine(postgresql_url)
+    owner = create_engine(postgresql_url)
     found = Roles(
         postgresql_url, owner, f'app "it\'s" %s\\ {uuid4().hex}', f"reader {uuid4().hex}", f"worker {uuid4().hex}"
     )

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 import ledger
 from ledger.schema.tables import metadata
+from tests.drivers import create_engine
 from tests.ledger.verbs import Filled
 from tests.postgres import connect
 
@@ -60,7 +61,7 @@ class Roles:
     def engine(self, name: str) -> Iterator[Engine]:
         """An engine that logs in as the member of a role."""
         url = make_url(self.url).set(username=self.logins[name], password="p")
-        engine = ledger.create_engine(url.render_as_string(hide_password=False))
+        engine = create_engine(url.render_as_string(hide_password=False))
         try:
             yield engine
         finally:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
@@ -23,6 +23,7 @@ from ledger.schema import migrations
 from ledger.schema.revisions import HEAD, VERSION_TABLE
 from ledger.schema.tables import metadata
 from ledger.schema.triggers import KEPT, remove_triggers
+from tests.drivers import create_engine
 from tests.ledger.conftest import START, later
 from tests.ledger.schema.earlier import ACCOUNTS, BOOK, described, described_by, insert, run_revisions, stored
 from tests.ledger.schema.test_tables import differences
@@ -35,7 +36,7 @@ def test_an_upgraded_database_is_a_new_one(old: Engine, request: pytest.FixtureR
     """Its tables, CHECKs, keys, indexes and triggers, one by one."""
     url = request.getfixturevalue(f"{old.dialect.name}_url")
     assert ledger.upgrade(old) == HEAD
-    new = ledger.create_engine(url)
+    new = create_engine(url)
     request.addfinalizer(new.dispose)
     assert described(old) == described(new)
     with old.connect() as connection:
@@ -58,7 +59,7 @@ def test_an_upgraded_database_is_what_the_tables_say(
     else:
         url = f"sqlite:///{tmp_path / 'declared.sqlite'}"
     ledger.upgrade(old)
-    declared = ledger.create_engine(url)
+    declared = create_engine(url)
     request.addfinalizer(declared.dispose)
     metadata.create_all(declared)
     upgraded = {name: what for name, what in described(old).items() if not name.startswith("trigger")}
@@ -76,7 +77,7 @@ def test_the_triggers_of_the_first_revision_are_there_after_the_second(old: Engi
     assert before
     assert after == before
     for statement in ("UPDATE ledger_entry SET at = 0", "DELETE FROM ledger_transfer"):
-        with pytest.raises(DatabaseError, match="append-only"), old.begin() as connection:
+        with pytest.raises(DBAPIError, match="append-only"), old.begin() as connection:
             connection.execute(text(statement))
 
 
@@ -204,7 +205,7 @@ def test_the_rows_of_a_host_that_refer_to_holds_are_never_lost(old: Engine) -> N
         ledger.upgrade(old)
     with old.begin() as connection:
         assert connection.execute(text("SELECT number FROM host_run")).scalars().all() == [16]
-        with pytest.raises(DatabaseError, match=r"(?i)foreign key"):
+        with pytest.raises(DBAPIError, match=r"(?i)foreign key"):
             connection.execute(text("INSERT INTO host_run VALUES ('acme', 99)"))
 
 
@@ -234,7 +235,7 @@ def test_postgresql_looks_up_no_references_of_what_every_operation_adds_and_remo
     added = {"ledger_entry", "ledger_transfer", "ledger_reservation"}
     assert referring & added == (set() if is_postgresql else added)
     for table in KEPT:
-        with pytest.raises(DatabaseError, match="keeps every row: entries"), old.begin() as connection:
+        with pytest.raises(DBAPIError, match="keeps every row: entries"), old.begin() as connection:
             connection.execute(text(f"DELETE FROM {table}"))
 
 
@@ -281,7 +282,7 @@ def test_a_book_of_any_revision_before_has_no_closings_and_is_closed_from_its_be
         assert closed.figures.totals[0].credits("sold") > 0
         assert set(session.execute(text("SELECT closings_count FROM ledger_account")).scalars()) == {1}
         assert list(ledger.audit(session)) == []
-    with pytest.raises(DatabaseError, match="append-only"), old.begin() as connection:
+    with pytest.raises(DBAPIError, match="append-only"), old.begin() as connection:
         connection.execute(text("DELETE FROM ledger_closing"))
 
 

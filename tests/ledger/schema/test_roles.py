@@ -127,6 +127,7 @@ def test_a_right_that_a_role_was_given_besides_is_taken_back_when_the_script_run
                 session.rollback()
 
 
+@pytest.mark.default_driver("of the driver's own objects")
 @pytest.mark.parametrize("row_level_security", [False, True])
 def test_the_reading_role_reads_and_audits_an_account_that_is_written_to_after_each_of_its_statements(
     roles: Roles, monkeypatch: pytest.MonkeyPatch, row_level_security: bool

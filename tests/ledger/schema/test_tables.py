@@ -17,6 +17,7 @@ from ledger.schema.migrations import current_revision
 from ledger.schema.revisions import HEAD, VERSION_TABLE
 from ledger.schema.tables import EntryRow, LedgerRow, metadata
 from ledger.storage.shapes import table_of
+from tests.drivers import create_engine
 from tests.ledger.conftest import START
 
 _OVER_EXPRESSIONS = {"ix_ledger_grant_live"}
@@ -106,7 +107,7 @@ def test_an_upgrade_joins_the_transaction_of_the_connection_it_is_given(
     url = postgres.create()
     request.addfinalizer(lambda: postgres.drop(url))
     for fresh in (url, f"sqlite:///{tmp_path / 'fresh.sqlite'}"):
-        engine = ledger.create_engine(fresh)
+        engine = create_engine(fresh)
         with engine.connect() as connection:
             ledger.upgrade(connection)
             connection.rollback()

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 import ledger
 from ledger.finance import Cursor, entries_since, stream_book
 from ledger.schema.triggers import remove_triggers
+from tests.drivers import create_engine
 
 
 def drain(engine: Engine, cursor: Cursor | None = None, limit: int = 7) -> tuple[list[tuple[str, int]], Cursor]:
@@ -119,7 +120,7 @@ def later_book(engine: Engine, count: int) -> None:
 def test_a_cursor_from_before_a_restore_is_refused_however_the_book_grew_since(tmp_path: Path, written: int) -> None:
     """Behind the cursor, level with it, and past it: nothing is skipped, and nothing is given twice."""
     file, copy = tmp_path / "book.sqlite", tmp_path / "copy.sqlite"
-    engine = ledger.create_engine(f"sqlite:///{file}")
+    engine = create_engine(f"sqlite:///{file}")
     ledger.upgrade(engine)
     with Session(engine) as session, session.begin():
         ledger.open_account(session, "acme")

@@ -32,6 +32,7 @@ from ledger.finance import (
 )
 from ledger.finance.revenue import closings as module
 from ledger.schema.triggers import remove_triggers
+from tests.drivers import create_engine
 from tests.ledger.conftest import START, later
 
 EURO = CostBasis(Decimal("0.003"), "EUR")
@@ -290,7 +291,7 @@ def test_the_last_closing_that_is_removed_is_found(book: Session, at: datetime |
 @pytest.fixture
 def on_postgresql(postgresql_url: str) -> Iterator[Engine]:
     """A committed book on PostgreSQL."""
-    engine = ledger.create_engine(postgresql_url)
+    engine = create_engine(postgresql_url)
     with Session(engine) as session, session.begin():
         for name in ("acme", "beta"):
             ledger.open_account(session, name, at=START)
