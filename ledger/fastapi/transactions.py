@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ledger.errors import CommitUnknown, TransactionEnded
+from ledger.errors import CommitUnknown, SessionUnusable, TransactionEnded
 from ledger.outbox import Handler, RunStart
 from ledger.schema.databases import database_of
 from ledger.schema.roles import ACCOUNT_SETTING
@@ -102,6 +102,11 @@ class SessionTransactions:
     """The host's own session of this request, from its own dependency; in no transaction yet."""
 
     def __init__(self, session: "Session | AsyncSession", limiter: CapacityLimiter, seconds: int) -> None:
+        if not isinstance(session, Session) and not hasattr(session, "sync_session"):
+            raise SessionUnusable(
+                f"that the dependency yields is of type {type(session).__name__}. Let it yield a Session or an"
+                " AsyncSession; of a scoped_session, what it gives when it is called."
+            )
         self._session = session
         self._limiter = limiter
         self._seconds = seconds

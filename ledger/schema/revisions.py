@@ -22,6 +22,20 @@ def read_revision(connection: Connection) -> str | None:
     return found
 
 
+_UPGRADED_IN = "ledger_upgraded_in"
+
+
+def note_upgrade(connection: Connection) -> None:
+    """Note in which transaction of a connection the schema was upgraded: it may be rolled back."""
+    connection.info[_UPGRADED_IN] = connection.get_transaction()
+
+
+def is_upgraded_here(connection: Connection) -> bool:
+    """Whether the transaction that a connection is in has upgraded the schema."""
+    upgraded_in = connection.info.get(_UPGRADED_IN)
+    return upgraded_in is not None and upgraded_in is connection.get_transaction()
+
+
 def check_revision(connection: Connection) -> None:
     """Raise `SchemaMismatch` unless the database's schema is the one that this version works with."""
     found = read_revision(connection)

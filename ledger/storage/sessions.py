@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from ledger.errors import AccountsHidden, SessionUnusable
 from ledger.schema.databases import cannot_wait, capabilities_of, check_dialect
-from ledger.schema.revisions import check_revision
+from ledger.schema.revisions import check_revision, is_upgraded_here
 from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage.engines import BEGINS_IMMEDIATE, check_pooler
 from ledger.storage.own_sessions import OwnSession
@@ -47,6 +47,10 @@ def connection_of(session: Session) -> Connection:
         connection = _connection(session)
     except UnboundExecutionError:
         raise SessionUnusable("is bound to no database. Pass `Session(engine)`.") from None
+    except NotImplementedError:
+        raise SessionUnusable(
+            "is made with twophase=True, which this database does not know. Leave twophase out."
+        ) from None
     if connection.get_execution_options().get("schema_translate_map"):
         raise SessionUnusable(
             "has a schema_translate_map, which statements past SQLAlchemy do not follow. Put the ledger's schema on the"
@@ -63,7 +67,8 @@ def check_ready(connection: Connection) -> None:
         if capabilities_of(connection).pipelines:
             check_pooler(connection)
         check_revision(connection)
-        _checked.add(connection.engine.pool)
+        if not is_upgraded_here(connection):
+            _checked.add(connection.engine.pool)
 
 
 def writing_connection(session: Session) -> Connection:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 from ledger.errors import EngineUnusable, SchemaMismatch
 from ledger.schema.databases import capabilities_of, check_blocking, check_dialect
 from ledger.schema.distributed import distributed_tables
-from ledger.schema.revisions import HEAD, VERSION_TABLE, check_revision, read_revision
+from ledger.schema.revisions import HEAD, VERSION_TABLE, check_revision, note_upgrade, read_revision
 from ledger.schema.triggers import install_triggers, remove_triggers
 from ledger.schema.waiting import check_lock_timeout, file_within, tables_within, wait_for_turn
 
@@ -39,7 +39,9 @@ def upgrade(bind: Engine | Connection, *, triggers: bool | None = None, lock_tim
     if isinstance(bind, Connection):
         check_dialect(bind.dialect)
         with file_within(bind, timeout):
-            return _upgrade(bind, triggers, timeout)
+            revision = _upgrade(bind, triggers, timeout)
+        note_upgrade(bind)
+        return revision
     with check_blocking(bind).connect() as connection, file_within(connection, timeout), connection.begin():
         return _upgrade(connection, triggers, timeout)
 
