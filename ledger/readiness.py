@@ -138,7 +138,8 @@ def _look_at_postgresql(found: _Findings) -> None:
         found.missing.append("The server takes no writes: it is a standby, or read-only. Name the primary in the URL.")
     if server.settings["fsync"] == "off" or server.settings["synchronous_commit"] == "off":
         found.hints.append("Commits are acknowledged before they are on disk (fsync, synchronous_commit).")
-    _look_at_pooler(found, server.port)
+    if capabilities_of(connection).pipelines:
+        _look_at_pooler(found, server.port)
     may_read = may_read_versions(connection)
     if found.look_at_revision(may_read=may_read):
         _look_at_tables(found, server.role)
@@ -148,7 +149,7 @@ def _look_at_postgresql(found: _Findings) -> None:
 
 
 def _look_at_pooler(found: _Findings, server_port: int | None) -> None:
-    """A pooler gives a client another process number than the server's, or answers at another address."""
+    """With psycopg: a pooler gives a client another process number than the server's, or answers at another address."""
     driver: Any = found.connection.connection.driver_connection
     try:
         check_pooler(found.connection)

@@ -164,7 +164,8 @@ _TABLE_HOLDERS = text(
     " WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()"
     " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     " AND c.relname IN :tables AND pg_table_is_visible(c.oid)"
-    " AND coalesce(a.xact_start <= clock_timestamp() - CAST(:waited AS interval), true) ORDER BY a.xact_start, l.pid"
+    " AND coalesce(a.xact_start <= clock_timestamp() - CAST(CAST(:waited AS text) AS interval), true)"
+    " ORDER BY a.xact_start, l.pid"
 ).bindparams(bindparam("tables", expanding=True))
 _TURN_HOLDERS = text(
     "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
