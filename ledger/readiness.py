@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from ledger.errors import AccountsHidden, SchemaMismatch
+from ledger.errors import AccountsHidden, PreparedStatementsLost, SchemaMismatch
 from ledger.schema.catalogue import (
     may_read_versions,
     missing_rights,
@@ -22,7 +21,7 @@ from ledger.schema.distribution import COLUMN
 from ledger.schema.revisions import HEAD, read_revision
 from ledger.schema.tables import metadata
 from ledger.schema.triggers import triggers_missing
-from ledger.storage.engines import BEGINS_IMMEDIATE
+from ledger.storage.engines import BEGINS_IMMEDIATE, check_pooler
 from ledger.storage.sessions import check_sees_all
 
 _PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
@@ -45,6 +44,8 @@ class DatabaseReport:
     found: str | None
     expected: str
     settings: dict[str, str]
+    behind_pooler: bool | None = None
+    """A pooler is between the client and the server, as far as it can be seen."""
     role: str | None = None
     rights_missing: tuple[str, ...] | None = None
     """Such as `INSERT on ledger_entry`."""
@@ -137,7 +138,8 @@ def _look_at_postgresql(found: _Findings) -> None:
         found.missing.append("The server takes no writes: it is a standby, or read-only. Name the primary in the URL.")
     if server.settings["fsync"] == "off" or server.settings["synchronous_commit"] == "off":
         found.hints.append("Commits are acknowledged before they are on disk (fsync, synchronous_commit).")
-    found.hints += _pooler_hints(connection, server.port)
+    if capabilities_of(connection).pipelines:
+        _look_at_pooler(found, server.port)
     may_read = may_read_versions(connection)
     if found.look_at_revision(may_read=may_read):
         _look_at_tables(found, server.role)
@@ -146,13 +148,19 @@ def _look_at_postgresql(found: _Findings) -> None:
         found.missing.append(_rights_sentence(server.role, found.fields["rights_missing"]))
 
 
-def _pooler_hints(connection: Connection, server_port: int | None) -> Iterator[str]:
-    """A pooler answers at another address than the server does."""
-    driver: Any = connection.connection.driver_connection
+def _look_at_pooler(found: _Findings, server_port: int | None) -> None:
+    """With psycopg: a pooler gives a client another process number than the server's, or answers at another address."""
+    driver: Any = found.connection.connection.driver_connection
+    try:
+        check_pooler(found.connection)
+    except PreparedStatementsLost as error:
+        found.missing.append(str(error))
+    process = found.connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    found.fields["behind_pooler"] = is_behind = process != driver.info.backend_pid
     by_network = not str(driver.info.host).startswith("/")
-    if by_network and driver.info.port != server_port and driver.prepare_threshold is not None:
+    if not is_behind and by_network and driver.info.port != server_port and driver.prepare_threshold is not None:
         where = "a socket" if server_port is None else f"port {server_port}"
-        yield (
+        found.hints.append(
             f"The connection goes to port {driver.info.port} and the server is asked at {where}. If a pooler in"
             ' transaction mode is between them, pass connect_args={"prepare_threshold": None} to create_engine.'
         )

@@ -88,8 +88,8 @@ _SERVER = text(
 )
 _SETTING = text("SELECT current_setting(:name)")
 _MAY_READ = text("SELECT has_table_privilege(to_regclass(:table), 'SELECT')")
-_TABLE_RIGHT = text("SELECT has_table_privilege(CAST(:table AS regclass), :right)")
-_COLUMN_RIGHT = text("SELECT has_column_privilege(CAST(:table AS regclass), :column, 'UPDATE')")
+_TABLE_RIGHT = text("SELECT has_table_privilege(CAST(CAST(:table AS text) AS regclass), :right)")
+_COLUMN_RIGHT = text("SELECT has_column_privilege(CAST(CAST(:table AS text) AS regclass), :column, 'UPDATE')")
 _ROW_SECURITY = text(
     "SELECT relname FROM pg_class WHERE relrowsecurity AND relname = ANY(:tables) AND pg_table_is_visible(oid)"
     " ORDER BY 1"

@@ -91,4 +91,6 @@ _TRIGGERS = text(
     "SELECT 1 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
     " WHERE NOT t.tgisinternal AND c.relname = ANY(:tables) AND pg_table_is_visible(c.oid)"
 )
-_DISTRIBUTE = text("SELECT create_distributed_table(CAST(:table AS regclass), :column, colocate_with => :beside)")
+_DISTRIBUTE = text(
+    "SELECT create_distributed_table(CAST(CAST(:table AS text) AS regclass), :column, colocate_with => :beside)"
+)

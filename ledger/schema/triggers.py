@@ -24,11 +24,12 @@ _FUNCTION = (
 )
 # A trigger that is disabled, or enabled for replicas only, refuses nothing here.
 _AT_WORK = text(
-    "SELECT 1 FROM pg_trigger WHERE tgname = :name AND tgrelid = CAST(:table AS regclass) AND tgenabled IN ('O', 'A')"
+    "SELECT 1 FROM pg_trigger WHERE tgname = :name AND tgrelid = CAST(CAST(:table AS text) AS regclass)"
+    " AND tgenabled IN ('O', 'A')"
 )
 
 
-_EXISTS = text("SELECT 1 FROM pg_trigger WHERE tgname = :name AND tgrelid = CAST(:table AS regclass)")
+_EXISTS = text("SELECT 1 FROM pg_trigger WHERE tgname = :name AND tgrelid = CAST(CAST(:table AS text) AS regclass)")
 
 
 def install_triggers(connection: Connection) -> None:

@@ -59,7 +59,7 @@ def tables_within(connection: Connection, timeout: timedelta | None) -> Iterator
     kept = before if timeout is None and before != "0" else _setting(timeout or LOCK_TIMEOUT)
 
     def blocked(error: DBAPIError) -> UpgradeBlocked:
-        table, holders = _find_holders(connection, error.statement or "")
+        table, holders = _find_holders(connection, error.statement or "", kept)
         of = f"the table {table}" if table else "a lock"
         used = f", which {_processes(holders)}" if holders else ""
         return UpgradeBlocked(f"The upgrade waited {kept} for {of}{used}", table, holders)
@@ -156,13 +156,16 @@ def _busy_timeout(connection: Connection, value: int | None = None) -> int:
         cursor.close()
 
 
-# Whoever holds a table of the ledger's, the longest transaction first. A process that waits holds nothing here.
+# Whoever holds a table of the ledger's since before the wait, the longest transaction first. Those who came later were
+# queued behind the upgrade, and hold the table now. When a transaction began is hidden from other roles.
 _TABLE_HOLDERS = text(
     "SELECT c.relname, l.pid FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"
     " LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
     " WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()"
     " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    " AND c.relname IN :tables AND pg_table_is_visible(c.oid) ORDER BY a.xact_start, l.pid"
+    " AND c.relname IN :tables AND pg_table_is_visible(c.oid)"
+    " AND coalesce(a.xact_start <= clock_timestamp() - CAST(CAST(:waited AS text) AS interval), true)"
+    " ORDER BY a.xact_start, l.pid"
 ).bindparams(bindparam("tables", expanding=True))
 _TURN_HOLDERS = text(
     "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
@@ -171,10 +174,10 @@ _TURN_HOLDERS = text(
 )
 
 
-def _find_holders(connection: Connection, statement: str) -> tuple[str | None, tuple[int, ...]]:
+def _find_holders(connection: Connection, statement: str, waited: str) -> tuple[str | None, tuple[int, ...]]:
     """The table that a statement waited for, as far as that can be seen afterwards, and who holds it."""
     named = sorted((table for table in metadata.tables if table in statement), key=statement.index)
-    found = connection.execute(_TABLE_HOLDERS, {"tables": sorted(metadata.tables)}).all()
+    found = connection.execute(_TABLE_HOLDERS, {"tables": sorted(metadata.tables), "waited": waited}).all()
     held = [table for table, _ in found]
     table = next((table for table in (*named, *held) if table in held), named[0] if named else None)
     return table, tuple(dict.fromkeys(pid for name, pid in found if name == table and pid is not None))

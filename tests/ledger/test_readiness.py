@@ -158,7 +158,9 @@ def test_a_server_that_answers_elsewhere_may_be_behind_a_pooler(postgresql_url: 
         hints = {}
         for threshold in (5, None):
             engine = ledger.create_engine(proxy.url, connect_args={"prepare_threshold": threshold})
-            hints[threshold] = [hint for hint in ledger.check_database(engine).hints if "pooler" in hint]
+            report = ledger.check_database(engine)
+            hints[threshold] = [hint for hint in report.hints if "pooler" in hint]
+            assert report.behind_pooler is False
             engine.dispose()
     assert [len(found) for found in hints.values()] == [1, 0]
     assert 'pass connect_args={"prepare_threshold": None} to create_engine' in hints[5][0]

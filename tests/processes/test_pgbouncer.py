@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -295,3 +295,32 @@ def test_a_host_that_sets_a_threshold_is_told_what_became_of_its_statements(
         assert code_of(raised.value.__cause__) == sqlstate
         for used in (first, second):
             used.dispose()
+
+
+def test_the_check_of_a_database_finds_the_pooler_and_what_an_engine_needs_there(
+    pooled_url: str, direct_url: str
+) -> None:
+    prepared = ledger.create_engine(pooled_url)
+    plain = sqlalchemy.create_engine(pooled_url)
+    direct = ledger.create_engine(direct_url)
+    found = [ledger.check_database(engine) for engine in (prepared, plain, direct)]
+    assert [report.behind_pooler for report in found] == [True, True, False]
+    assert (found[0].missing, found[2].missing) == ((), ())
+    assert found[1].missing == (str(ledger.PreparedStatementsLost()),)
+    for engine in (prepared, plain, direct):
+        engine.dispose()
+
+
+def test_an_upgrade_by_way_of_the_pooler_gives_up_a_table_in_use_and_leaves_no_setting_behind(
+    pooled_url: str, direct_url: str
+) -> None:
+    direct, pooled = ledger.create_engine(direct_url), ledger.create_engine(pooled_url)
+    with direct.connect() as reader:
+        reader.execute(text("SELECT count(*) FROM ledger_entry"))
+        with pytest.raises(ledger.UpgradeBlocked, match="waited 100ms for the table ledger_entry"):
+            ledger.upgrade(pooled, triggers=False, lock_timeout=timedelta(milliseconds=100))
+    for _ in range(SERVER_CONNECTIONS):
+        with pooled.connect() as connection:
+            assert connection.execute(text("SHOW lock_timeout")).scalar_one() == "0"
+    direct.dispose()
+    pooled.dispose()

@@ -232,6 +232,7 @@ def test_money_made_from_nothing_with_a_sound_chain_is_still_found(book: Session
     assert "entry_altered" not in codes
 
 
+@pytest.mark.triggers
 @pytest.mark.parametrize("table", ["ledger_entry", "ledger_transfer"])
 @pytest.mark.parametrize("change", ["UPDATE {table} SET account_id = 'x'", "DELETE FROM {table}", "TRUNCATE {table}"])
 def test_the_database_refuses_changes_to_the_book(session: Session, acme: str, table: str, change: str) -> None:

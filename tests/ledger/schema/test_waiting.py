@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 import time
@@ -52,8 +53,8 @@ def test_an_upgrade_behind_a_long_reader_gives_up_and_the_readers_behind_it_go_o
             upgrading.result(timeout=20)
         # The reader that the upgrade waited for still holds its table.
         assert queued.result(timeout=20) == 2
-    assert (refused.value.table, refused.value.holders) == ("ledger_account", (holder,))
-    assert f"waited 300ms for the table ledger_account, which process {holder} uses" in str(refused.value)
+    assert (refused.value.table, refused.value.holders[0]) == ("ledger_account", holder)
+    assert re.search(rf"waited 300ms for the table ledger_account, which process(es)? {holder}\b", str(refused.value))
     assert ledger.current_revision(old) == "0001"
     assert described(old) == before
     assert ledger.upgrade(old) == HEAD

@@ -251,6 +251,7 @@ def test_a_closing_that_fails_on_the_way_leaves_nothing_and_running_it_again_doe
     assert list(ledger.audit(book)) == []
 
 
+@pytest.mark.triggers
 def test_a_closing_can_be_neither_changed_nor_removed(book: Session) -> None:
     close(book, "2026-03")
     book.commit()

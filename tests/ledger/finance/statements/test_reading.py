@@ -149,7 +149,6 @@ def broken(engine: Engine) -> Iterator[Session]:
     with engine.begin() as connection:
         remove_triggers(connection)
         if engine.dialect.name == "postgresql":
-            connection.execute(text("ALTER TABLE ledger_entry DISABLE TRIGGER ALL"))
             for table, constraint in connection.execute(_CHECKS).all():
                 connection.execute(text(f'ALTER TABLE {table} DROP CONSTRAINT "{constraint}" CASCADE'))
     with Session(engine) as session:
