@@ -194,8 +194,8 @@ def test_a_client_that_gave_up_waiting_and_sends_again_has_one_hold(
     run = EngineTransactions.run
     late = iter([True, True])
 
-    async def run_late(self: EngineTransactions, work: Any, account_id: str, *, keyed: bool) -> Any:
-        answer = await run(self, work, account_id, keyed=keyed)
+    async def run_late(self: EngineTransactions, work: Any, account_id: str, **options: Any) -> Any:
+        answer = await run(self, work, account_id, **options)
         if next(late, False):
             await asyncio.sleep(2)
         return answer
