@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from starlette.testclient import TestClient
 
 import ledger
 from ledger.fastapi import refusals
-from tests.ledger.fastapi.conftest import BODY, Mount, keyed
+from tests.ledger.fastapi.conftest import BODY, Mount, fill, host, keyed
 
 
 @contextmanager
@@ -75,3 +76,13 @@ def test_a_route_of_the_hosts_own_answers_what_the_ledger_raises_in_the_same_way
 
 def test_a_defect_of_the_hosts_is_no_refusal() -> None:
     assert refusals.refusal_of(KeyError("x")) is None
+
+
+def test_what_a_dependency_yields_is_a_session_and_not_what_makes_one(engine: Engine) -> None:
+    """A registry of threads would give the route another session than the dependency has opened."""
+    fill(engine)
+    registry = scoped_session(sessionmaker(engine))
+    with TestClient(host(lambda: registry)) as client:
+        answer = client.get("/api/v1/balance", headers={"Authorization": "Bearer token-of-acme"})
+    assert (answer.status_code, answer.json()["code"]) == (500, "session_unusable")
+    assert "of a scoped_session, what it gives when it is called" in answer.json()["message"]

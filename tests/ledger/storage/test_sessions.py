@@ -185,3 +185,27 @@ def test_the_revision_that_this_version_works_with_is_the_last_file_of_its_migra
     """Said in code, so that no verb has to load Alembic."""
     script = ScriptDirectory(str(Path(migrations.__file__).parent))
     assert script.get_current_head() == revisions.HEAD
+
+
+def test_a_schema_that_a_rolled_back_transaction_had_upgraded_is_looked_at_again(sqlite_url: str) -> None:
+    """A verb in that transaction finds the tables, and the next one says that there are none."""
+    engine = ledger.create_engine("sqlite:///" + sqlite_url.removeprefix("sqlite:///") + ".new")
+    with Session(engine) as session:
+        ledger.upgrade(session.connection())
+        assert ledger.list_accounts(session) == []
+        session.rollback()
+        with pytest.raises(ledger.SchemaMismatch):
+            ledger.list_accounts(session)
+    with Session(engine) as session, session.begin():
+        ledger.upgrade(session.connection())
+        assert ledger.open_account(session, "acme").account_id == "acme"
+    with Session(engine) as session:
+        assert ledger.list_accounts(session) == ["acme"]
+    engine.dispose()
+
+
+def test_two_phases_are_refused_where_the_database_has_none(sqlite_url: str) -> None:
+    engine = ledger.create_engine(sqlite_url)
+    with Session(engine, twophase=True) as session, pytest.raises(ledger.SessionUnusable, match="twophase"):
+        ledger.list_accounts(session)
+    engine.dispose()
