@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ledger.storage.stores.base import Request
 from ledger.storage.stores.postgresql import PostgresqlStore
@@ -32,9 +34,31 @@ class AsyncpgStore(PostgresqlStore):
     ) -> Iterator[Sequence[tuple[Any, ...]]]:
         """The rows of a SELECT, `size` at a time."""
         options = {"stream_results": True, "yield_per": size}
-        with connection.exec_driver_sql(sql, tuple(values), execution_options=options) as rows:
-            for part in rows.partitions():
-                yield [tuple(row) for row in part]
+        with _raised_as_sqlalchemy(connection):
+            rows = connection.exec_driver_sql(sql, tuple(values), execution_options=options)
+        with rows:
+            parts = rows.partitions()
+            while part := _next(connection, parts):
+                yield part
+
+
+def _next(connection: Connection, parts: Iterator[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    with _raised_as_sqlalchemy(connection):
+        return [tuple(row) for row in next(parts, ())]
+
+
+@contextmanager
+def _raised_as_sqlalchemy(connection: Connection) -> Iterator[None]:
+    """What fails while rows are fetched comes past SQLAlchemy, as asyncpg's own error: raise it as SQLAlchemy does."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, SQLAlchemyError) or not hasattr(error, "sqlstate"):
+            raise
+        driver: Any = connection.dialect.loaded_dbapi
+        failed = driver.OperationalError(str(error))
+        failed.sqlstate = error.sqlstate
+        raise DBAPIError.instance(None, None, failed, driver.Error, dialect=connection.dialect) from error
 
 
 def _run(connection: Connection, request: Request) -> list[tuple[Any, ...]]:

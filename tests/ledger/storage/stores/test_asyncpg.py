@@ -143,3 +143,17 @@ def test_a_stream_that_the_server_refuses_is_raised_as_sqlalchemy_raises_it(post
         return getattr(raised.value.orig, "sqlstate", None)
 
     assert on_connection(postgresql_url, refused) == "42703"
+
+
+def test_a_stream_that_the_server_fails_in_is_raised_as_sqlalchemy_raises_it(postgresql_url: str) -> None:
+    """In the rows that are fetched at once, and in later ones."""
+    sql = "SELECT 1 / ($1 - v) FROM generate_series(1, 90) AS v"
+
+    def read(connection: Connection) -> None:
+        for zero in (1, 80):
+            with pytest.raises(DBAPIError) as raised:
+                list(stream(connection, sql, [zero], size=2))
+            assert getattr(raised.value.orig, "sqlstate", None) == "22012"
+            connection.rollback()
+
+    on_connection(postgresql_url, read)
