@@ -51,7 +51,7 @@ def test_a_database_that_cannot_be_reached_is_unavailable(mount: Mount, monkeypa
     def refuse(*_: Any, **__: Any) -> None:
         raise OperationalError("SELECT", {}, _Refused())
 
-    monkeypatch.setattr("ledger.fastapi.transactions.run_transaction", refuse)
+    monkeypatch.setattr("ledger.fastapi.transactions.transact", refuse)
     for answer in (service.post(), service.get("balance"), service.get("datasets/d1/status")):
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
         assert "SELECT" not in answer.text
