@@ -17,6 +17,7 @@ import ledger
 from ledger.finance import close_period
 from ledger.schema import migrations, revisions
 from ledger.schema.tables import AccountRow
+from tests.drivers import create_engine
 from tests.ledger.conftest import START
 
 VERBS: dict[str, Callable[[Any], Any]] = {
@@ -150,7 +151,7 @@ def test_another_schema_is_named_by_the_first_verb_on_an_engine(
             connection.execute(text("ALTER TABLE ledger_alembic_version RENAME TO ledger_elsewhere"))
         else:
             connection.execute(text("UPDATE ledger_alembic_version SET version_num = :found"), {"found": found})
-    other = ledger.create_engine(engine.url)
+    other = create_engine(engine.url)
     try:
         remedy = "Install the version that made it" if found == "9999" else "credits db upgrade"
         for verb in VERBS.values():
