@@ -125,7 +125,7 @@ _NOT_CALM = {
 """Tests that say little of the versions they run on, and take long."""
 _NOT_BRIEF = _NOT_CALM | {
     # What boots servers, interpreters or a pool of processes.
-    *("tests/test_postgres.py", "tests/test_readme.py", "tests/test_imports.py"),
+    *("tests/test_postgres.py", "tests/test_readme.py", "tests/test_imports.py", "tests/test_driver_option.py"),
     *("tests/ledger/auditing/test_workers.py", "tests/ledger/auditing/test_every_value.py"),
 }
 """Tests that say little of a change that is being made, and take long."""

@@ -48,9 +48,17 @@ def create_engine(url: str | URL, **options: Any) -> Engine:
     url, driver = make_url(url), Run.driver
     if driver is None or url.get_backend_name() != driver.database:
         return ledger.create_engine(url, **options)
-    engine = create_async_engine(url.set(drivername=driver.drivername), **options).sync_engine
+    engine = create_async_engine(over(url, driver.drivername), **options).sync_engine
     event.listen(engine, "checkout", _count)
     return ledger.prepare_engine(engine)
+
+
+def over(url: str | URL, drivername: str) -> URL:
+    """A URL with another driver of its database, and with that driver's words for a connection in the clear."""
+    given = make_url(url).set(drivername=drivername)
+    if drivername == "postgresql+asyncpg" and "sslmode" in given.query:
+        given = given.difference_update_query(["sslmode", "gssencmode"]).update_query_dict({"ssl": "disable"})
+    return given
 
 
 def _count(*_: object) -> None:

@@ -82,9 +82,11 @@ _CANNOT_CONNECT = "08001"
 
 def tell_connect_failures(engine: Engine) -> None:
     """Make an engine raise SQLAlchemy's error where its driver raises the operating system's."""
-    if database_of(engine.dialect).can.tells_connect_failures or event.contains(engine, "do_connect", _connect):
+    # Of the dialect, which all engines that are made of this one by `execution_options` share.
+    dialect = engine.dialect
+    if database_of(dialect).can.tells_connect_failures or event.contains(dialect, "do_connect", _connect):
         return
-    event.listen(engine, "do_connect", _connect)
+    event.listen(dialect, "do_connect", _connect)
 
 
 def _connect(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 import ledger
 from ledger.model.moments import to_moment
 from ledger.storage import journal
+from tests.drivers import create_engine
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 _names: Iterator[int] = itertools.count()
@@ -81,7 +82,7 @@ def engines(sqlite_template: Path, tmp_path: Path, postgresql_url: str) -> Itera
     for name in ("one", "two"):
         shutil.copyfile(sqlite_template, tmp_path / f"{name}.sqlite")
         urls.append(f"sqlite:///{tmp_path / name}.sqlite")
-    made = [ledger.create_engine(url) for url in urls]
+    made = [create_engine(url) for url in urls]
     yield made
     for engine in made:
         engine.dispose()

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
 import ledger
-from tests.drivers import create_engine
+from tests.drivers import create_engine, over
 from tests.ledger.conftest import START
 from tests.postgres import PostgresServer
 from tests.proxy import Cut, Proxy
@@ -170,7 +170,7 @@ def test_a_refusal_of_the_repeated_work_says_that_the_lost_commit_did_not_happen
 @pytest.mark.parametrize("where", list(Cut))
 def test_tasks_lose_and_heal_as_threads_do(proxy: Proxy, engine: Engine, where: Cut, driver: str) -> None:
     async def scenario() -> ledger.Reservation:
-        asynchronous = create_async_engine(make_url(proxy.url).set(drivername=f"postgresql+{driver}"))
+        asynchronous = create_async_engine(over(proxy.url, f"postgresql+{driver}"))
         try:
             proxy.cut(where)
             if where is not Cut.IN_WORK:

@@ -108,7 +108,7 @@ def service(mount: Mount) -> Service:
 def any_service(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Service]:
     """A service on each kind of database, given to the router in each way that there is, over each driver for it."""
     fill(engine)
-    of_postgresql = "postgresql+asyncpg" if request.param == "async engine" else "postgresql+psycopg"
+    of_postgresql = "postgresql+asyncpg" if request.param == "async session" else "postgresql+psycopg"
     driver = of_postgresql if engine.dialect.name == "postgresql" else "sqlite+aiosqlite"
     async_engine = create_async_engine(engine.url.set(drivername=driver))
     ledger.prepare_engine(async_engine.sync_engine)

@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ledger.storage import failures
 from ledger.storage.failures import Failure, kind_of, kind_of_code
+from tests.drivers import create_engine
 
 
 def error_of(engine: Engine, *statements: str) -> SQLAlchemyError:
@@ -88,7 +89,7 @@ def test_an_error_of_sqlite_is_of_its_kind(
 @pytest.fixture
 def server(postgresql_url: str) -> Iterator[Engine]:
     """A PostgreSQL with a table of one row."""
-    engine = sqlalchemy.create_engine(postgresql_url, poolclass=NullPool)
+    engine = create_engine(postgresql_url, poolclass=NullPool)
     with engine.begin() as connection:
         run(connection, "CREATE TABLE t (n integer PRIMARY KEY)", "INSERT INTO t VALUES (1)")
     yield engine
@@ -135,7 +136,7 @@ def postgresql_aborted(server: Engine) -> SQLAlchemyError:
 
 def postgresql_unreachable(server: Engine) -> SQLAlchemyError:
     """The error of a server that does not run."""
-    return error_of(sqlalchemy.create_engine(server.url.set(host="127.0.0.1", port=1)), "SELECT 1")
+    return error_of(create_engine(server.url.set(host="127.0.0.1", port=1)), "SELECT 1")
 
 
 @pytest.mark.parametrize(

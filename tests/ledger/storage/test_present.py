@@ -15,6 +15,7 @@ from ledger.book.states import AccountState
 from ledger.model.moments import to_moment
 from ledger.storage import present, snapshots
 from ledger.storage.stores.base import Store
+from tests.drivers import create_engine
 from tests.ledger.conftest import START, Stored, later
 from tests.ledger.statements import STORES
 
@@ -117,7 +118,7 @@ def test_a_read_of_the_accounts_row_alone_cannot_be_overtaken(session: Session, 
 
 def test_a_read_that_nobody_overtakes_takes_no_lock(postgresql_url: str) -> None:
     """Another session writes to the account while this one's transaction is still open."""
-    engine = ledger.create_engine(postgresql_url)
+    engine = create_engine(postgresql_url)
     with Session(engine) as session, session.begin():
         ledger.open_account(session, "acme", at=START)
         ledger.grant_credits(session, "acme", 10, at=START)

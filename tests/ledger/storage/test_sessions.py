@@ -17,6 +17,7 @@ import ledger
 from ledger.finance import close_period
 from ledger.schema import migrations, revisions
 from ledger.schema.tables import AccountRow
+from tests.drivers import create_engine
 from tests.ledger.conftest import START
 from tests.ledger.statements import record_requests
 
@@ -97,7 +98,7 @@ def test_in_autocommit_nothing_is_written_and_everything_is_read(
 
 def test_a_read_only_transaction_is_read_and_not_written_in(postgresql_url: str) -> None:
     """As its execution option says, before anything is sent."""
-    engine = ledger.create_engine(postgresql_url)
+    engine = create_engine(postgresql_url)
     with Session(engine) as session, session.begin():
         ledger.open_account(session, "acme", at=START)
     with Session(engine.execution_options(postgresql_readonly=True)) as session:
@@ -118,7 +119,7 @@ def test_a_schema_that_is_translated_is_refused_with_what_to_do(engine: Engine) 
 
 def test_on_postgresql_the_tables_are_found_by_the_search_path(postgresql_url: str) -> None:
     """Upgrade, verbs and audit in a schema that the connection's search_path names."""
-    owner = ledger.create_engine(postgresql_url)
+    owner = create_engine(postgresql_url)
     with owner.begin() as connection:
         connection.execute(text("CREATE SCHEMA billing"))
     engine = ledger.create_engine(postgresql_url, connect_args={"options": "-c search_path=billing"})
@@ -151,7 +152,7 @@ def test_another_schema_is_named_by_the_first_verb_on_an_engine(
             connection.execute(text("ALTER TABLE ledger_alembic_version RENAME TO ledger_elsewhere"))
         else:
             connection.execute(text("UPDATE ledger_alembic_version SET version_num = :found"), {"found": found})
-    other = ledger.create_engine(engine.url)
+    other = create_engine(engine.url)
     try:
         remedy = "Install the version that made it" if found == "9999" else "credits db upgrade"
         for verb in VERBS.values():

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -309,3 +309,29 @@ def test_a_task_that_waits_for_its_next_attempt_keeps_no_other_waiting(
 
     assert asyncio.run(scenario()) == 4
     assert calls == []
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["first of its engine", "a later one"])
+@pytest.mark.parametrize("before", ["SELECT 1", None], ids=["a statement first", "a verb first"])
+@pytest.mark.parametrize("end", ["ROLLBACK", "COMMIT"])
+def test_a_transaction_that_sql_ended_is_told(engine: Engine, end: str, before: str | None, is_first: bool) -> None:
+    """Whoever began it: the store with the verb's reads, or the driver with the host's statement."""
+
+    def work(session: Session) -> ledger.Account:
+        if before is not None:
+            session.execute(text(before))
+        opened = ledger.open_account(session, "acme")
+        session.execute(text(end))
+        return opened
+
+    if not is_first:
+        ledger.run_transaction(engine, ledger.list_accounts)
+    with pytest.raises(ledger.TransactionEnded):
+        ledger.run_transaction(engine, work)
+    assert ledger.run_transaction(engine, ledger.list_accounts) == (["acme"] if end == "COMMIT" else [])
+
+
+def test_work_that_sends_nothing_has_ended_nothing(engine: Engine) -> None:
+    """A transaction that has not begun is not one that ended."""
+    assert ledger.run_transaction(engine, lambda session: session.connection() is not None)
+    assert ledger.run_transaction(engine, lambda session: 5) == 5
