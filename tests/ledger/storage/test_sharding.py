@@ -206,9 +206,7 @@ _TABLE = re.compile(r"(?:FROM|JOIN|UPDATE|INTO|,) (ledger_\w+)")
 
 
 @pytest.mark.parametrize("name", ON_ONE_ACCOUNT)
-def test_on_postgresql_a_verb_goes_to_the_rows_of_its_account_only_one_table_a_statement(
-    on_postgresql: Book, name: str
-) -> None:
+def test_on_postgresql_a_verb_goes_to_the_rows_of_its_account_only(on_postgresql: Book, name: str) -> None:
     statements = worked(on_postgresql, name)
     for table, columns in re.findall(r"INSERT INTO (ledger_\w+) \(([^)]*)\)", str(statements)):
         assert columns.startswith("account_id"), table
