@@ -118,7 +118,7 @@ def test_the_async_engine_of_the_operators_page_holds_credits_over_each_driver(
 ) -> None:
     url = make_url(request.getfixturevalue(f"{driver.partition('+')[0]}_url"))
     page = ROOT / "docs" / "operating.md"
-    (source,) = (block for block in blocks(page, "python") if "create_async_engine" in block)
+    (source,) = (block for block in blocks(page, "python") if "async def hold" in block)
     module: dict[str, Any] = {}
     exec(compile(source, name_of(page), "exec", dont_inherit=True), module)
 
