@@ -17,7 +17,7 @@ from ledger.schema.catalogue import (
 )
 from ledger.schema.databases import capabilities_of, check_engine
 from ledger.schema.distributed import distributed_tables, has_distribution
-from ledger.schema.distribution import COLUMN
+from ledger.schema.distribution import COLUMN, WITHOUT_ROW_SECURITY
 from ledger.schema.revisions import HEAD, read_revision
 from ledger.schema.tables import metadata
 from ledger.schema.triggers import triggers_missing
@@ -214,6 +214,8 @@ def _look_at_distribution(found: _Findings) -> None:
         )
         found.look_at_triggers()
         return
+    if found.fields["row_level_security"]:
+        found.missing.append(f"Row-level security is on, and {WITHOUT_ROW_SECURITY}")
     apart = sorted(table for table in metadata.tables if tables.get(table, (None, False)) != (COLUMN, True))
     if apart:
         found.missing.append(

@@ -102,6 +102,7 @@ class DistributedDatabase:
                 _check_that_it_is_for_tests(connection)
                 for (statement,) in connection.execute(_DROPS).fetchall():
                     connection.execute(statement.encode())
+                connection.execute(_RESET_SETTINGS)
                 connection.execute(f"COMMENT ON SCHEMA public IS '{_FOR_TESTS}'".encode())
             engine = ledger.create_engine(self.url)
             ledger.upgrade(engine, triggers=False)
@@ -139,6 +140,7 @@ _DROPS = """
     ) AS made (place, oid, statement)
     WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = made.oid AND d.deptype = 'e') ORDER BY place, oid
 """
+_RESET_SETTINGS = b"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET ALL', current_database()); END $$"
 _FOR_TESTS = "what tests of run-credits make and remove"
 
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, Engine, text
 
 from ledger.errors import DistributionUnavailable
+from ledger.schema.catalogue import tables_with_row_security
 from ledger.schema.databases import capabilities_of, check_dialect, check_engine
 from ledger.schema.distributed import distributed_tables, has_distribution
 from ledger.schema.migrations import take_turn
@@ -25,6 +26,12 @@ ORDER = (*_FIRST, *sorted(set(metadata.tables) - set(_FIRST)))
 """Every table of the ledger's, in an order in which they can be distributed."""
 
 COLUMN = "account_id"
+
+WITHOUT_ROW_SECURITY = (
+    "distributed tables have none: Citus copies rows that come in batches, which PostgreSQL refuses under it, and"
+    " gives the other servers no account. Turn it off (ALTER TABLE ... DISABLE ROW LEVEL SECURITY)."
+)
+"""Why row-level security and distribution exclude one another."""
 
 
 def distribute(bind: Engine | Connection, *, lock_timeout: timedelta | None = None) -> list[str]:
@@ -66,6 +73,8 @@ def _distribute(connection: Connection, timeout: timedelta | None) -> list[str]:
             "they have triggers, which Citus refuses. Upgrade with triggers=False (`credits db upgrade --no-triggers`),"
             " drop those of your own, and try again."
         )
+    if tables_with_row_security(connection):
+        raise DistributionUnavailable(f"row-level security is on, and {WITHOUT_ROW_SECURITY}")
     with tables_within(connection, timeout):
         # Tables that refer to one another are made on the servers one after the other, in one transaction.
         connection.execute(text("SET LOCAL citus.multi_shard_modify_mode = 'sequential'"))

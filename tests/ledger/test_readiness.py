@@ -101,6 +101,7 @@ def test_an_engine_of_a_file_that_was_not_prepared_lacks_what_keeps_a_balance_ri
     relaxed.dispose()
 
 
+@pytest.mark.row_security
 def test_each_role_has_what_its_work_needs_and_is_told_what_it_sees(roles: Roles) -> None:
     roles.apply(row_level_security=True)
     found = {}
@@ -120,6 +121,7 @@ def test_each_role_has_what_its_work_needs_and_is_told_what_it_sees(roles: Roles
     assert ["lacks rights: INSERT on" in said and "more. Run the SQL" in said for said in writer.missing] == [True]
 
 
+@pytest.mark.row_security
 def test_row_level_security_of_some_tables_only_is_found(roles: Roles) -> None:
     roles.apply(row_level_security=True)
     roles.run("ALTER TABLE ledger_card DISABLE ROW LEVEL SECURITY")

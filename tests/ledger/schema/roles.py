@@ -75,7 +75,7 @@ class Roles:
 
     def rows(self, account_id: str) -> dict[str, list[Any]]:
         """Every row of an account and of the plain one beside it, as the owner sees them."""
-        query = "SELECT * FROM {} WHERE account_id LIKE :like ORDER BY 1, 2"
+        query = "SELECT * FROM {} WHERE account_id LIKE :like ORDER BY 1, 2, 3"
         with self.owner.connect() as connection:
             return {
                 table: [tuple(row) for row in connection.execute(text(query.format(table)), {"like": f"{account_id}%"})]

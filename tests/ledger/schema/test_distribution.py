@@ -136,3 +136,15 @@ def test_an_upgrade_gives_up_a_table_that_is_in_use_on_another_server(coordinato
         assert connection.execute(text("SHOW citus.propagate_set_commands")).scalar_one() == "none"
         assert connection.execute(text("SELECT 1")).scalar_one() == 1
     worker.dispose()
+
+
+@pytest.mark.distributed
+def test_row_level_security_and_distribution_exclude_one_another(coordinator: Engine) -> None:
+    """Said before anything is distributed, and by the check of a database that has both."""
+    with coordinator.begin() as connection:
+        connection.execute(text("ALTER TABLE ledger_card ENABLE ROW LEVEL SECURITY"))
+    missing = ledger.check_database(coordinator).missing
+    assert any("Row-level security is on, and distributed tables have none" in each for each in missing)
+    undistribute(coordinator, "ledger_account", "ledger_entry", "ledger_transfer", "ledger_reservation")
+    with pytest.raises(ledger.DistributionUnavailable, match="row-level security is on"):
+        ledger.distribute(coordinator)

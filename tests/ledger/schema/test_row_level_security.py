@@ -33,6 +33,8 @@ from tests.ledger.conftest import later
 from tests.ledger.schema.roles import REFUSED, TABLES, Roles
 from tests.ledger.verbs import ON_ONE_ACCOUNT, OVER_ACCOUNTS
 
+pytestmark = pytest.mark.row_security
+
 
 def test_the_reading_role_sees_every_account_under_row_level_security_too(roles: Roles) -> None:
     roles.apply(row_level_security=True)
