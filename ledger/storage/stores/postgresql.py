@@ -68,9 +68,19 @@ def _many(select: Select) -> str:
     if len(select.key) == 1:
         return select.sql_where(f"{select.table} t", f"t.account_id = ANY(${select.extras + 1})")
     # Without a condition on the accounts besides: it makes a plan that reads the accounts whole look cheap.
-    arrays = ", ".join(f"CAST(${number} AS {kind}[])" for number, kind in enumerate(select.types, select.extras + 1))
+    numbered = enumerate(select.types, select.extras + 1)
+    arrays = ", ".join(_unmeasured(f"CAST(${number} AS {kind}[])") for number, kind in numbered)
     match = " AND ".join(f"t.{name} = k.{name}" for name in select.key)
     return select.sql_where(f"{select.table} t, unnest({arrays}) AS k({', '.join(select.key)})", match)
+
+
+def _unmeasured(array: str) -> str:
+    """An array whose size the planner does not know, and takes for small: it then plans a look-up by index for each.
+
+    Without statistics, as in a new database, it takes the rows of any key for many. For a thousand keys it would rather
+    read a table whole, until the statistics are gathered; by then the table may have very many rows.
+    """
+    return f"(SELECT {array})"
 
 
 def _single(write: Write) -> Request:
@@ -108,7 +118,8 @@ def _write_of_many(shape: RowShape, is_update: bool, same: tuple[bool, ...]) -> 
             given[name] = f"CAST(${number} AS {kind})"
         else:
             given[name] = f"v.{name}"
-            arrays.append(f"CAST(${number} AS {kind}[])")
+            array = f"CAST(${number} AS {kind}[])"
+            arrays.append(_unmeasured(array) if is_update else array)
             unpacked.append(name)
     rows = f"unnest({', '.join(arrays)}) AS v({', '.join(unpacked)})"
     if not is_update:

@@ -151,6 +151,7 @@ def explained(connection: Connection, request: Request, how: str = "EXPLAIN") ->
     return fetch(connection, f"{how} {request.sql}", *request.values)
 
 
+@pytest.mark.one_server
 def test_an_update_finds_its_rows_one_by_one_however_many_the_account_has(new_engine: Engine) -> None:
     shape = RowShape.of(ReservationRow, ("captured", "freed"))
     with Session(new_engine) as session, session.begin():
@@ -183,6 +184,7 @@ def scans(session: Session) -> dict[str, int]:
     return {str(name): int(count) for name, count in session.execute(_SCANS)}
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize("mode", ["auto", "force_generic_plan"])
 def test_a_new_database_looks_keys_up_by_index_before_it_has_statistics(new_engine: Engine, mode: str) -> None:
     """One key whose statement was prepared when the tables were empty, and many keys at once."""
