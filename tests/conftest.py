@@ -142,7 +142,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kept = set(_two_of_each_kind(items))
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = [item for item in items if item in kept]
-    others = ("triggers", "row_security") if config.stash[_DISTRIBUTED] else ("distributed",)
+    others = ("triggers", "row_security", "one_server") if config.stash[_DISTRIBUTED] else ("distributed",)
     left_out = {item for item in items if any(map(item.get_closest_marker, others)) and "sqlite" not in item.name}
     config.stash[_OTHERS] = len(left_out)
     config.hook.pytest_deselected(items=[item for item in items if item in left_out])
@@ -194,9 +194,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"{left_out} external tests left out; run them with: pytest -m external")
     others = config.stash.get(_OTHERS, 0)
     if config.stash[_DISTRIBUTED]:
-        terminalreporter.write_line(
-            f"{others} tests of triggers and row-level security left out: distributed tables have none"
-        )
+        what = "triggers, row-level security and plans of one server"
+        terminalreporter.write_line(f"{others} tests of {what} left out: the tables are distributed")
     elif others:
         terminalreporter.write_line(f"{others} tests of distributed tables left out: they need a coordinator")
 

@@ -123,7 +123,8 @@ class _Reader:
 
     def ask(self, select: Select, keys: Iterable[Key], take: Callable[[Rows], None], *extras: Any) -> None:
         """Read the rows of some keys with the next `send`; without keys nothing is read and nobody called."""
-        request = self._store.select(select, list(keys), extras)
+        found = keys if isinstance(keys, list) else list(keys)
+        request = self._store.select(select, found, extras) if found else None
         if request is not None:
             self._asked.append((request, take))
 
@@ -194,12 +195,8 @@ class _Loading:
         ask(queries.LIVE_GRANTS, _alone(sorted(some - paged | needs.all_grants)), self._take_grants)
         ask(queries.KEYED_ENTRIES, needs.keys, self._keyed.extend)
         ask(queries.RESERVATIONS, needs.holds, self._take_holds)
-        ask(queries.RESERVATIONS_OF_RUNS, needs.runs, self._take_holds)
-        ask(queries.ACTIVE_RUNS, needs.datasets, self._take_holds)
-        ask(queries.LAST_RUNS, needs.datasets, self._take_last_runs)
-        # The card of a run that is settled is known when its launch was read. Until then the last one is expected.
-        expected = {(account_id, card_id) for account_id, _, _ in needs.runs if (card_id := expected_card(account_id))}
-        self._ask_once(queries.CARDS, needs.cards | expected, self._take_cards)
+        if needs.runs or needs.datasets:
+            self._ask_for_runs()
         self._reader.send()
         for account_id, grants in self._pages.items():
             if len(grants) == queries.GRANTS_PAGE:
@@ -211,20 +208,16 @@ class _Loading:
     def read_what_follows(self) -> None:
         """Read what those rows call for, and what is found to be called for then."""
         needs, accounts, ask = self._needs, self.accounts, self._reader.ask
-        horizon = max([needs.horizon, *(state.at for state in accounts.values())])
-        due = {name for name, state in accounts.items() if state.due_at is not None and state.due_at <= horizon}
-        self._ask_for_whole(due)
-        for account_id in due:
-            accounts[account_id].hold_due_after = None
-        ask(queries.DUE_RESERVATIONS, _alone(due), self._take_holds, horizon)
-        ask(queries.NEXT_DUE, _alone(due), self._take_next_due, horizon)
+        self._ask_for_due()
         ask(queries.TRANSFERS, [(row[0], row[1]) for row in self._keyed], self._moves.extend)
-        launched = self._launches()
-        ask(queries.ENTRIES, launched, self._launched.extend)
-        ask(queries.TRANSFERS, launched, self._moves.extend)
-        lent = {name for name in needs.refunded if name in accounts and accounts[name].line}
-        ask(queries.REPAYING_GRANTS, _alone(lent), self._take_missing_grants)
-        ask(queries.LIMITS, _alone(name for name, state in accounts.items() if state.limits_count), self._take_limits)
+        if needs.runs:
+            launched = self._launches()
+            ask(queries.ENTRIES, launched, self._launched.extend)
+            ask(queries.TRANSFERS, launched, self._moves.extend)
+        lent = [(name,) for name in needs.refunded if name in accounts and accounts[name].line]
+        ask(queries.REPAYING_GRANTS, lent, self._take_missing_grants)
+        limited = [(name,) for name, state in accounts.items() if state.limits_count]
+        ask(queries.LIMITS, limited, self._take_limits)
         self._ask_for_named_grants()
         while self._reader.send():
             # Grants of holds that are due, counters of limits and of holds, cards of launches.
@@ -233,23 +226,41 @@ class _Loading:
             self._ask_once(queries.USAGE, keys, self._take_usage)
             used = {(row[0], _card_of_launch(row)) for row in self._launched}
             self._ask_once(queries.CARDS, used, self._take_cards)
-        self._put_postings()
-        self._put_cards()
+        if self._keyed or self._launched:
+            self._put_postings()
+        if self._cards or self._launched:
+            self._put_cards()
+
+    def _ask_for_runs(self) -> None:
+        needs, ask = self._needs, self._reader.ask
+        ask(queries.RESERVATIONS_OF_RUNS, needs.runs, self._take_holds)
+        ask(queries.ACTIVE_RUNS, needs.datasets, self._take_holds)
+        ask(queries.LAST_RUNS, needs.datasets, self._take_last_runs)
+        # The card of a run that is settled is known when its launch was read. Until then the last one is expected.
+        expected = {(account_id, card_id) for account_id, _, _ in needs.runs if (card_id := expected_card(account_id))}
+        self._ask_once(queries.CARDS, needs.cards | expected, self._take_cards)
+
+    def _ask_for_due(self) -> None:
+        """Ask for what comes due in accounts, and for all their live grants where those that burn first do not do."""
+        accounts = self.accounts
+        horizon = max([self._needs.horizon, *(state.at for state in accounts.values())])
+        due = {name for name, state in accounts.items() if state.due_at is not None and state.due_at <= horizon}
+        whole = due - self._needs.any_grants - self._needs.all_grants
+        for account_id, state in accounts.items():
+            if state.page_end is not None and (state.scoped_count or account_id in due):
+                state.page_end = None
+                whole.add(account_id)
+        self._reader.ask(queries.LIVE_GRANTS, _alone(sorted(whole)), self._take_grants)
+        for account_id in due:
+            accounts[account_id].hold_due_after = None
+        self._reader.ask(queries.DUE_RESERVATIONS, _alone(due), self._take_holds, horizon)
+        self._reader.ask(queries.NEXT_DUE, _alone(due), self._take_next_due, horizon)
 
     def _ask_once(self, select: Select, keys: Iterable[Key], take: Callable[[Rows], None]) -> None:
         """Ask for the keys that this statement was not asked for before."""
         new = sorted({key for key in keys if (select.table, *key) not in self._asked})
         self._asked.update((select.table, *key) for key in new)
         self._reader.ask(select, new, take)
-
-    def _ask_for_whole(self, due: set[str]) -> None:
-        """Ask for all live grants of the accounts where those that burn first do not do."""
-        whole = due - self._needs.any_grants - self._needs.all_grants
-        for account_id, state in self.accounts.items():
-            if state.page_end is not None and (state.scoped_count or account_id in due):
-                state.page_end = None
-                whole.add(account_id)
-        self._reader.ask(queries.LIVE_GRANTS, _alone(sorted(whole)), self._take_grants)
 
     def _ask_for_named_grants(self) -> None:
         """Ask for the grants that commands name and that holds have slices of, live or not, where they are missing."""
@@ -258,6 +269,8 @@ class _Loading:
         for account_id, state in accounts.items():
             for hold in state.holds.values():
                 wanted.update((account_id, part[0]) for part in hold.slices)
+        if not wanted:
+            return
         missing = (key for key in wanted if key[1] not in accounts[key[0]].grants)
         self._ask_once(queries.GRANTS, missing, self._take_grants)
 
