@@ -47,9 +47,9 @@ class Ours:
         return ACCOUNTS[self.calls % len(ACCOUNTS)], f"key-{self.calls:09d}"
 
     def reserve(self) -> None:
-        """One reservation."""
+        """One reservation, by `run_commands`."""
         account, key = self._next()
-        ledger.run_transaction(self.engine, lambda session: ledger.reserve(session, account, AMOUNT, key=key))
+        ledger.run_commands(self.engine, [ledger.Reserve(account, AMOUNT, key=key)])
 
     def launch(self) -> None:
         """One launch, of a dataset that has no other run."""

@@ -47,7 +47,7 @@ BATCH_ROUNDS = 5
 
 
 class Ours(Peer):
-    """The ledger, each transaction with a session of its own."""
+    """The ledger, each transaction by `run_commands`, which is for callers who own none."""
 
     name = "ledger"
 
@@ -66,20 +66,23 @@ class Ours(Peer):
 
     def _reserve(self) -> ledger.Reservation:
         account, key = self.next_call()
-        with Session(self.engine) as session, session.begin():
-            return ledger.reserve(session, account, AMOUNT, key=key)
+        return self._done(ledger.Reserve(account, AMOUNT, key=key))
+
+    def _done(self, command: ledger.Command) -> ledger.Reservation:
+        (result,) = ledger.run_commands(self.engine, [command])
+        if not isinstance(result, ledger.Reservation):
+            raise SystemExit(f"refused: {result}")
+        return result
 
     def run(self) -> None:
         """A reservation, and its capture in a later transaction."""
-        reservation = self._reserve()
-        with Session(self.engine) as session, session.begin():
-            ledger.capture(session, reservation.reservation_id, AMOUNT, key=f"{reservation.reservation_id}:capture")
+        held = self._reserve().reservation_id
+        self._done(ledger.Capture(held, AMOUNT, key=f"{held}:capture"))
 
     def batch(self) -> None:
         """1,000 reservations as one batch."""
         calls = [self.next_call() for _ in range(BATCH)]
-        with Session(self.engine) as session, session.begin():
-            ledger.execute(session, [ledger.Reserve(account, AMOUNT, key=key) for account, key in calls])
+        ledger.run_commands(self.engine, [ledger.Reserve(account, AMOUNT, key=key) for account, key in calls])
 
     def crowd(self) -> None:
         """A thread for each caller, all before one batcher."""

@@ -1,8 +1,8 @@
 """Reserving credits, beside the bare driver making the same row changes: `python -m benchmarks.reserve`.
 
-One reservation, and batches of 100 and 1,000, over 100 accounts, on SQLite (write-ahead log, synchronous FULL) and
-on a private PostgreSQL that syncs every commit. What was written is checked before anything is timed: the ledger's
-book by its audit, the raw rows by their count.
+One reservation, in a session and by `run_commands`, and batches of 100 and 1,000, over 100 accounts, on SQLite
+(write-ahead log, synchronous FULL) and on a private PostgreSQL that syncs every commit. What was written is checked
+before anything is timed: the ledger's book by its audit, the raw rows by their count.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SIZES = (1, 100, 1000)
 
 
 class Ours:
-    """Reservations through the ledger, keyed, each transaction with a session of its own."""
+    """Reservations through the ledger, keyed, each transaction with a session of its own, or none."""
 
     def __init__(self, url: str) -> None:
         self.engine: Engine = ledger.create_engine(url)
@@ -49,6 +49,13 @@ class Ours:
                 return
             commands = [ledger.Reserve(_ACCOUNTS[number % 100], _AMOUNT, key=key) for number, key in enumerate(keys)]
             ledger.execute(session, commands)
+
+    def run_alone(self) -> None:
+        """Reserve once, in a transaction of commands alone."""
+        self.count += 1
+        ledger.run_commands(
+            self.engine, [ledger.Reserve(_ACCOUNTS[self.count % 100], _AMOUNT, key=f"key-{self.count}")]
+        )
 
     def check(self) -> None:
         """The book proves itself and has every reservation."""
@@ -151,6 +158,7 @@ def _candidates(ours: Ours, raw: Raw, size: int) -> list[Candidate]:
     return [
         Candidate("raw driver", lambda: raw.run(size), lambda _: raw.check(), lambda calls: raw.prepare(size, calls)),
         Candidate("ledger", lambda: ours.run(size), lambda _: ours.check()),
+        *([Candidate("run_commands", ours.run_alone, lambda _: ours.check())] if size == 1 else []),
     ]
 
 

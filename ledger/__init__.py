@@ -112,10 +112,11 @@ from ledger.schema.migrations import check_schema, current_revision, upgrade
 from ledger.schema.roles import role_script
 from ledger.schema.upgrade_scripts import upgrade_sql
 from ledger.statements import get_statement
+from ledger.storage.commands_alone import run_commands, run_commands_async
 from ledger.storage.engines import create_engine, prepare_engine
 from ledger.storage.failures import is_retryable
 from ledger.storage.journal import execute
-from ledger.storage.transactions import run_commands, run_commands_async, run_transaction, run_transaction_async
+from ledger.storage.transactions import run_transaction, run_transaction_async
 from ledger.sweeping import SweepReport, sweep
 
 __all__ = [

@@ -16,15 +16,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from sqlalchemy import Engine
 
 from ledger.batching.calls import Call, wake
 from ledger.errors import CommitUnknown
+from ledger.storage.commands_alone import run_commands
 from ledger.storage.failures import is_outage
-from ledger.storage.journal import execute_last
-from ledger.storage.transactions import pause_before, run_transaction
+from ledger.storage.transactions import pause_before
 
 _PAUSE_SECONDS = 0.05
 
@@ -63,7 +62,7 @@ def _commit(engine: Engine, calls: Sequence[Call]) -> _Failure | None:
     commands = [call.command for call in calls]
     try:
         # One attempt: which calls may be repeated is decided here, not by the transaction.
-        results = run_transaction(engine, partial(execute_last, commands=commands), attempts=1)
+        results = run_commands(engine, commands, attempts=1)
     except CommitUnknown as error:
         return _Failure(error.__cause__ or error, is_unknown=True)
     except BaseException as error:  # noqa: BLE001  # its callers wait for an answer

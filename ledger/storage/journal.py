@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar
 
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from ledger import rules
@@ -33,7 +34,7 @@ from ledger.schema.tables import (
 )
 from ledger.storage import queries, snapshots
 from ledger.storage.cards import expect_card
-from ledger.storage.own_sessions import OwnSession, write_and_commit
+from ledger.storage.own_sessions import Ending, write_and_commit
 from ledger.storage.rows import (
     account_row,
     grant_row,
@@ -74,26 +75,27 @@ def execute(session: Session, commands: Sequence[Command]) -> list[Result | Reje
     The result of a refused command is its error, which does not affect other commands. Accounts are locked in the order
     of their ids until the caller's transaction ends.
     """
-    return _execute(session, commands, queries.LOCK_ACCOUNTS)
+    return _execute(writing_connection(session), commands, queries.LOCK_ACCOUNTS) if commands else []
 
 
-def execute_last(session: Session, commands: Sequence[Command]) -> list[Result | Rejection]:
-    """Carry out commands as the last thing in an `OwnSession`: the commit goes with the writes where a driver can."""
-    return _execute(session, commands, queries.LOCK_ACCOUNTS, is_last=True)
+def execute_alone(connection: Connection, commands: Sequence[Command], ending: Ending) -> list[Result | Rejection]:
+    """Carry out commands in a transaction of the library's own that does nothing else.
+
+    The commit goes with the writes where a driver can do that.
+    """
+    return _execute(connection, commands, queries.LOCK_ACCOUNTS, ending) if commands else []
 
 
 def expire(session: Session, account_ids: Sequence[str], at: datetime | None) -> list[Expiry]:
     """Record what has come due in accounts, except in those that another transaction has locked or has just done."""
-    results = _execute(session, [ExpireDue(account_id, at) for account_id in account_ids], queries.TAKE_ACCOUNTS)
+    commands = [ExpireDue(account_id, at) for account_id in account_ids]
+    results = _execute(writing_connection(session), commands, queries.TAKE_ACCOUNTS)
     return [result for result in results if isinstance(result, Expiry)]
 
 
 def _execute(
-    session: Session, commands: Sequence[Command], lock: Select, *, is_last: bool = False
+    connection: Connection, commands: Sequence[Command], lock: Select, ending: Ending | None = None
 ) -> list[Result | Rejection]:
-    if not commands:
-        return []
-    connection = writing_connection(session)
     store_of(connection).lock_database(connection)
     now = clock()
     needs = snapshots.Needs.of(commands, now)
@@ -113,10 +115,10 @@ def _execute(
             continue
         accepted = [state for state in accounts.values() if state.is_accepted]
         writes = _writes(accepted)
-        if is_last and isinstance(session, OwnSession):
-            write_and_commit(session, connection, writes)
-        else:
+        if ending is None:
             execute_writes(connection, writes)
+        else:
+            write_and_commit(connection, writes, ending)
         for state in accepted:
             for card_id in state.cards_new:
                 expect_card(state.account_id, card_id)

@@ -51,13 +51,18 @@ def connection_of(session: Session) -> Connection:
         raise SessionUnusable(
             "is made with twophase=True, which this database does not know. Leave twophase out."
         ) from None
+    check_connection(connection)
+    return connection
+
+
+def check_connection(connection: Connection) -> None:
+    """Raise what `connection_of` does of a session's connection."""
     if connection.get_execution_options().get("schema_translate_map"):
         raise SessionUnusable(
             "has a schema_translate_map, which statements past SQLAlchemy do not follow. Put the ledger's schema on the"
             " search_path of the role or of the connection instead."
         )
     check_ready(connection)
-    return connection
 
 
 def check_ready(connection: Connection) -> None:

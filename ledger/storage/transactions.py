@@ -5,26 +5,21 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ledger.commands import Command, is_repeatable
 from ledger.errors import CommandInvalid, CommitUnknown, EngineUnusable, PreparedStatementsLost, TransactionEnded
 from ledger.model.checks import check_id
-from ledger.model.values import Result
-from ledger.rules import Rejection
 from ledger.schema.databases import Database, check_blocking, check_engine, database_of
 from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage.driver import tell_connect_failures
 from ledger.storage.failures import is_lost, is_prepared_statement_lost, is_retryable, is_standby, was_rolled_back
-from ledger.storage.journal import execute_last
-from ledger.storage.own_sessions import OwnSession, begun_by, ready_to_commit
+from ledger.storage.own_sessions import Ending, OwnSession, begun_by, ready_to_commit
 from ledger.storage.stores.opening import Opening
 
 if TYPE_CHECKING:
@@ -63,29 +58,6 @@ def run_transaction(
     return transact(engine, work, opening_of(engine, account_id), attempts=attempts, keyed=keyed)
 
 
-def run_commands(
-    engine: Engine, commands: Sequence[Command], *, attempts: int = 5, account_id: str | None = None
-) -> list[Result | Rejection]:
-    """Carry out commands in a transaction of their own, and commit it; answers what `execute` does.
-
-    On PostgreSQL by psycopg this waits twice, for what is read and for what is written: BEGIN goes with the first and
-    COMMIT with the second. It is tried again as `run_transaction` does, also after a lost commit where each command has
-    a key or has no second effect. Raises what `run_transaction` raises, and no refusal: that is a command's result.
-    """
-    work = partial(execute_last, commands=commands)
-    keyed = all(map(is_repeatable, commands))
-    return transact(engine, work, opening_of(engine, account_id), attempts=attempts, keyed=keyed)
-
-
-async def run_commands_async(
-    engine: AsyncEngine, commands: Sequence[Command], *, attempts: int = 5, account_id: str | None = None
-) -> list[Result | Rejection]:
-    """`run_commands` on an async engine."""
-    work = partial(execute_last, commands=commands)
-    keyed = all(map(is_repeatable, commands))
-    return await transact_async(engine, work, opening_of(engine, account_id), attempts=attempts, keyed=keyed)
-
-
 def opening_of(engine: object, account_id: str | None) -> Opening:
     """What begins a transaction that sees the rows of one account, or, without one, what its role sees."""
     if account_id is None:
@@ -109,17 +81,27 @@ def transact(
 ) -> Answer:
     """`run_transaction` with what begins each attempt."""
     tell_connect_failures(check_blocking(engine))
+
+    def attempt(ending: Ending) -> Answer:
+        with OwnSession(engine, opening=opening, ending=ending) as session, session.begin():
+            answer = _done(session, work, ending)
+            ending.is_committing = True
+        return answer
+
+    return repeated(attempt, attempts, keyed)
+
+
+def repeated(attempt: Callable[[Ending], Answer], attempts: int, keyed: bool) -> Answer:
+    """The answer of the first attempt whose transaction is committed. Raises what `run_transaction` does."""
     retries = Retries(attempts, keyed)
     while True:
-        own = OwnSession(engine, opening=opening)
+        ending = Ending()
         try:
-            with own as session, session.begin():
-                answer = _done(session, work)
-                own.is_committing = True
-            _check_replicated(own.warnings)
+            answer = attempt(ending)
+            _check_replicated(ending.warnings)
             return answer
         except (SQLAlchemyError, PreparedStatementsLost) as error:
-            pause = retries.pause_after(error, own.is_committing)
+            pause = retries.pause_after(error, ending.is_committing)
             if pause is None:
                 raise
         time.sleep(pause)
@@ -148,26 +130,35 @@ async def transact_async(
     # Needs greenlet, which an installation without the extra `async` does not have.
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    tell_connect_failures(check_engine(_sync_engine(engine)))
-    options: dict[str, Any] = {"sync_session_class": OwnSession, "opening": opening}
+    tell_connect_failures(check_engine(sync_engine_of(engine)))
+
+    async def attempt(ending: Ending) -> Answer:
+        options: dict[str, Any] = {"sync_session_class": OwnSession, "opening": opening, "ending": ending}
+        async with AsyncSession(engine, **options) as session, session.begin():
+            answer = await session.run_sync(_done, work, ending)
+            ending.is_committing = True
+        return answer
+
+    return await repeated_async(attempt, attempts, keyed)
+
+
+async def repeated_async(attempt: Callable[[Ending], Awaitable[Answer]], attempts: int, keyed: bool) -> Answer:
+    """`repeated` for attempts on an async engine."""
     retries = Retries(attempts, keyed)
     while True:
-        given = AsyncSession(engine, **options)
-        own: Any = given.sync_session
+        ending = Ending()
         try:
-            async with given as session, session.begin():
-                answer = await session.run_sync(_done, work)
-                own.is_committing = True
-            _check_replicated(own.warnings)
+            answer = await attempt(ending)
+            _check_replicated(ending.warnings)
             return answer
         except (SQLAlchemyError, PreparedStatementsLost) as error:
-            pause = retries.pause_after(error, own.is_committing)
+            pause = retries.pause_after(error, ending.is_committing)
             if pause is None:
                 raise
         await asyncio.sleep(pause)
 
 
-def _sync_engine(engine: object) -> Engine:
+def sync_engine_of(engine: object) -> Engine:
     """The engine behind an `AsyncEngine`. Raises `EngineUnusable` for anything else."""
     found = getattr(engine, "sync_engine", None)
     if not isinstance(found, Engine):
@@ -177,7 +168,7 @@ def _sync_engine(engine: object) -> Engine:
     return found
 
 
-def _done(session: Session, work: Callable[[Session], Answer]) -> Answer:
+def _done(session: Session, work: Callable[[Session], Answer], ending: Ending) -> Answer:
     """The answer of the work, all of it sent. Raises `TransactionEnded`."""
     transaction = session.get_transaction()
     try:
@@ -185,15 +176,20 @@ def _done(session: Session, work: Callable[[Session], Answer]) -> Answer:
         if session.get_transaction() is not transaction:
             raise TransactionEnded
         session.flush()
-        ready_to_commit(session)
-        return answer
     except DBAPIError as error:
-        begun = begun_by(session)
-        if begun is not None and is_standby(error):
-            # The next attempt has to look for the primary again, which a pooled connection does not.
-            with suppress(SQLAlchemyError):
-                begun.invalidate(error)
+        let_go_of_standby(begun_by(session), error)
         raise
+    begun = begun_by(session)
+    if begun is not None:
+        ready_to_commit(begun, ending)
+    return answer
+
+
+def let_go_of_standby(connection: Connection | None, error: DBAPIError) -> None:
+    """Throw a connection away on which a standby refused to write: the next attempt has to look for the primary."""
+    if connection is not None and is_standby(error):
+        with suppress(SQLAlchemyError):
+            connection.invalidate(error)
 
 
 class _NotReplicated(Exception):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, NullPool, event, text
+from sqlalchemy import Connection, Engine, NullPool, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -14,6 +14,8 @@ import ledger
 from ledger import Reserve
 from ledger.batching import attempts
 from ledger.batching.calls import Call, ThreadCall
+from ledger.storage import commands_alone
+from ledger.storage.own_sessions import Ending
 from ledger.storage.stores.psycopg import PsycopgStore
 from tests.drivers import create_engine
 
@@ -86,15 +88,15 @@ def fail_first(engine: Engine, times: int, where: str, monkeypatch: pytest.Monke
     """Have the first transactions fail as by an outage, before or after their work; answers all that were begun."""
     begun: list[int] = []
 
-    def work(session: Session, commands: Any) -> Any:
+    def work(connection: Connection, commands: Any, _: Ending) -> Any:
         begun.append(1)
         if where == "after" or len(begun) > times:
-            results = ledger.execute(session, commands)
+            results = ledger.execute(Session(connection), commands)
         if len(begun) <= times:
             raise OperationalError("SELECT", {}, lost_connection(engine))
         return results
 
-    monkeypatch.setattr(attempts, "execute_last", work)
+    monkeypatch.setattr(commands_alone, "execute_alone", work)
     return begun
 
 
