@@ -20,6 +20,9 @@ CLIENTS = 16
 _DATABASE = "book"
 
 
+pytestmark = pytest.mark.external
+
+
 @pytest.fixture
 def pair() -> Iterator[Pair]:
     """A primary and its standby, with the accounts of the clients."""

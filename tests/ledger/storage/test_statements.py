@@ -98,18 +98,21 @@ def _is_of_one_account(tree: exp.Expression) -> bool:
     return any(each.this.name == "account_id" and isinstance(each.expression, exp.Parameter) for each in equals)
 
 
-@pytest.mark.parametrize("name", ON_ONE_ACCOUNT)
 def test_a_verb_on_an_account_sends_statements_of_one_table_and_given_accounts(
-    book: tuple[Session, Filled], sent: list[str], name: str
+    book: tuple[Session, Filled], sent: list[str]
 ) -> None:
+    """Each verb on the same book, and undone."""
     session, account = book
-    sent.clear()
-    ON_ONE_ACCOUNT[name](session, account)
-    trees = parsed(sent)
-    assert trees
-    assert [tree.sql() for tree in trees if len(tables(tree)) != 1] == []
-    assert [tree.sql() for tree in trees if not is_of_given_accounts(tree)] == []
-    assert [(tree.sql(), found) for tree in trees if (found := refused(tree))] == []
+    for name, work in ON_ONE_ACCOUNT.items():
+        sent.clear()
+        with session.begin_nested() as undone:
+            work(session, account)
+            undone.rollback()
+        trees = parsed(sent)
+        assert trees, name
+        assert [(name, tree.sql()) for tree in trees if len(tables(tree)) != 1] == []
+        assert [(name, tree.sql()) for tree in trees if not is_of_given_accounts(tree)] == []
+        assert [(name, tree.sql(), found) for tree in trees if (found := refused(tree))] == []
 
 
 def test_a_batch_over_many_accounts_does_so_too(book: tuple[Session, Filled], sent: list[str]) -> None:
@@ -147,21 +150,23 @@ READINGS: dict[str, Callable[[Session, Path], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", READINGS)
 def test_what_works_on_the_whole_book_joins_tables_by_the_account_only(
-    book: tuple[Session, Filled], sent: list[str], tmp_path: Path, name: str
+    book: tuple[Session, Filled], sent: list[str], tmp_path: Path
 ) -> None:
-    """So that each shard can do its part."""
+    """So that each shard can do its part. Each reading of the same book, and undone where it writes."""
     session, _ = book
-    if name == "close_period":
-        ledger.expire_due(session, at=later(days=60))
-    sent.clear()
-    READINGS[name](session, tmp_path)
-    trees = parsed(sent)
-    assert trees
-    assert [(tree.sql(), found) for tree in trees if (found := refused(tree))] == []
-    joins = [join for tree in trees for join in tree.find_all(exp.Join) if tables(join)]
-    assert [join.sql() for join in joins if not any(map(_joins_accounts, join.find_all(exp.EQ)))] == []
+    for name, work in READINGS.items():
+        with session.begin_nested() as undone:
+            if name == "close_period":
+                ledger.expire_due(session, at=later(days=60))
+            sent.clear()
+            work(session, tmp_path)
+            undone.rollback()
+        trees = parsed(sent)
+        assert trees, name
+        assert [(name, tree.sql(), found) for tree in trees if (found := refused(tree))] == []
+        joins = [join for tree in trees for join in tree.find_all(exp.Join) if tables(join)]
+        assert [(name, join.sql()) for join in joins if not any(map(_joins_accounts, join.find_all(exp.EQ)))] == []
 
 
 def _joins_accounts(equal: exp.EQ) -> bool:
