@@ -156,6 +156,23 @@ def test_no_class_has_the_name_of_another_one_of_its_package(package: Path) -> N
     assert {name: places for name, places in files.items() if len(places) > 1} == {}
 
 
+def asks_for_a_dialect(path: Path) -> list[int]:
+    """The lines on which a module compares the name of a dialect or of a driver."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Compare):
+            sides = [ast.unparse(side) for side in (node.left, *node.comparators)]
+            if any(side.endswith(("dialect.name", "dialect.driver", "get_backend_name()")) for side in sides):
+                found.append(node.lineno)
+    return found
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.is_relative_to(ROOTS["ledger"])], ids=name_of)
+def test_no_code_decides_by_the_name_of_a_dialect(path: Path) -> None:
+    """It asks what the database can do, which the table in `ledger/schema/databases.py` says."""
+    assert asks_for_a_dialect(path) == []
+
+
 def test_importing_the_estimator_loads_no_database_library() -> None:
     code = (
         "import sys; before = set(sys.modules); import estimator; "

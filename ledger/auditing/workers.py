@@ -26,7 +26,7 @@ from ledger.book.postings import genesis
 from ledger.errors import Finding
 from ledger.model.checks import check_id
 from ledger.model.moments import to_moment
-from ledger.schema.databases import check_synchronous
+from ledger.schema.databases import check_synchronous, check_url
 from ledger.storage import history, snapshots
 from ledger.storage.driver import driver_cursor
 from ledger.storage.engines import unprepare_behind_pooler
@@ -87,7 +87,7 @@ def audit_together(
 
 def reading_engine(url: URL) -> Engine:
     """An engine whose transactions are snapshots that cannot write, and for which no writer waits."""
-    if url.get_backend_name() == "sqlite":
+    if not check_url(url).can.reads_snapshots:
         engine = sqlalchemy.create_engine(url, poolclass=NullPool)
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_deferred)

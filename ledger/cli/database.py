@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from estimator.cli.terminal import CommandFailed, ExitStatus
-from ledger.schema.databases import SUPPORTED
+from ledger.schema.databases import SUPPORTED, database_of
 from ledger.schema.migrations import check_schema
 from ledger.storage.engines import create_engine
 from ledger.storage.failures import Failure, code_of, kind_of_code
@@ -135,7 +135,7 @@ def in_database(text: str, work: Callable[[Session], Answer]) -> Answer:
     with opened(text) as engine:
         check_schema(engine)
         # SQLite has waited for its lock already; another attempt would only make a person wait longer.
-        return run_transaction(engine, work, attempts=1 if engine.dialect.name == "sqlite" else 5)
+        return run_transaction(engine, work, attempts=1 if database_of(engine.dialect).can.waits_for_file else 5)
 
 
 def explain_database(error: SQLAlchemyError, url: URL) -> CommandFailed:
