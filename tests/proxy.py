@@ -88,7 +88,7 @@ class Proxy:
             except OSError:
                 return
             try:
-                server = self._connect()
+                server = connect_to(self.server_url)
             except OSError:
                 client.close()
                 continue
@@ -99,22 +99,6 @@ class Proxy:
             thread = threading.Thread(target=_Pair(self, client, server).serve, daemon=True)
             thread.start()
             self._threads = [served for served in self._threads if served.is_alive()] + [thread]
-
-    def _connect(self) -> socket.socket:
-        url = make_url(self.server_url)
-        host = str(url.query.get("host") or url.host or "127.0.0.1")
-        port = url.port or 5432
-        if not host.startswith("/"):
-            connection = socket.create_connection((host, port))
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return connection
-        server = socket.socket(socket.AF_UNIX)
-        try:
-            server.connect(str(Path(host) / f".s.PGSQL.{port}"))
-        except OSError:
-            server.close()
-            raise
-        return server
 
     def take(self, where: Cut) -> bool:
         """True for the one that comes first to a place where a cut is armed."""
@@ -132,6 +116,24 @@ class Proxy:
             end.close()
         with self._lock:
             self._open -= set(ends)
+
+
+def connect_to(server_url: str) -> socket.socket:
+    """A connection to the PostgreSQL server of a URL, over its socket or the network."""
+    url = make_url(server_url)
+    host = str(url.query.get("host") or url.host or "127.0.0.1")
+    port = url.port or 5432
+    if not host.startswith("/"):
+        connection = socket.create_connection((host, port))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+    server = socket.socket(socket.AF_UNIX)
+    try:
+        server.connect(str(Path(host) / f".s.PGSQL.{port}"))
+    except OSError:
+        server.close()
+        raise
+    return server
 
 
 @dataclass

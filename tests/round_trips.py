@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from sqlalchemy import make_url
+
+from tests.proxy import connect_to
 
 
 @dataclass
@@ -66,7 +67,7 @@ class RoundTrips:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = self._connect()
+            server = connect_to(self.server_url)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._ends += [client, server]
             there = _Way(client, server, lambda part: None, self.delay)
@@ -77,17 +78,6 @@ class RoundTrips:
             self._threads += threads
             for thread in threads:
                 thread.start()
-
-    def _connect(self) -> socket.socket:
-        url = make_url(self.server_url)
-        host, port = str(url.query.get("host") or url.host or "127.0.0.1"), url.port or 5432
-        if not host.startswith("/"):
-            server = socket.create_connection((host, port))
-            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return server
-        server = socket.socket(socket.AF_UNIX)
-        server.connect(str(Path(host) / f".s.PGSQL.{port}"))
-        return server
 
 
 _HEAD = 5

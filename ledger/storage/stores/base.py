@@ -42,9 +42,24 @@ class Store(ABC):
     def sql_of_json(column: str, path: Sequence[str]) -> str:
         """SQL of the text at a path in a column of JSON."""
 
-    @abstractmethod
     def select(self, select: Select, keys: Sequence[Key], extras: Sequence[Any] = ()) -> Request | None:
-        """The request of a `Select` for some keys; None without keys."""
+        """The request of a `Select` for some keys; None without keys.
+
+        One statement for all keys, or one for each key where the `Select` says so, or its rows are locked.
+        """
+        if not keys:
+            return None
+        is_locking = bool(select.lock) and self.can.locks_rows
+        if len(keys) > 1 and not (select.is_each or is_locking):
+            return self.select_many(select, keys, extras)
+        sql = sql_of_one(select, is_locking)
+        if len(keys) == 1:
+            return Request(sql, (*extras, *keys[0]))
+        return Request(sql, [(*extras, *key) for key in keys], is_each=True)
+
+    @abstractmethod
+    def select_many(self, select: Select, keys: Sequence[Key], extras: Sequence[Any]) -> Request:
+        """The request of a `Select` for several keys at once."""
 
     @abstractmethod
     def lock_database(self, connection: Connection) -> None:
@@ -75,6 +90,12 @@ class Store(ABC):
         self, connection: Connection, sql: str, values: Sequence[Any], size: int
     ) -> Iterator[Sequence[tuple[Any, ...]]]:
         """The rows of a SELECT, `size` at a time."""
+
+
+@lru_cache(maxsize=64)
+def sql_of_one(select: Select, is_locking: bool) -> str:
+    """The statement of a `Select` for one key."""
+    return f"{select.sql_of_one} {select.lock}" if is_locking else select.sql_of_one
 
 
 @lru_cache(maxsize=128)

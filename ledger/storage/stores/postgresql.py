@@ -38,14 +38,8 @@ class PostgresqlStore(Store, ABC):
         inner = " -> ".join([f"CAST({column} AS json)", *parents])
         return f"({inner} ->> {last})"
 
-    def select(self, select: Select, keys: Sequence[Key], extras: Sequence[Any] = ()) -> Request | None:
-        """One statement for all keys, or one for each key where the `Select` says so."""
-        if not keys:
-            return None
-        if len(keys) == 1:
-            return Request(_one(select), (*extras, *keys[0]))
-        if select.is_each or select.lock:
-            return Request(_one(select), [(*extras, *key) for key in keys], is_each=True)
+    def select_many(self, select: Select, keys: Sequence[Key], extras: Sequence[Any]) -> Request:
+        """One statement, whose keys are arrays."""
         columns = list(zip(*keys, strict=True))
         arrays = [array_of(kind, column) for kind, column in zip(select.types, columns, strict=True)]
         return Request(_many(select), [*extras, *arrays], is_planned_anew=True)
@@ -56,11 +50,6 @@ class PostgresqlStore(Store, ABC):
     def writes(self, writes: Sequence[Write]) -> list[Request]:
         """A statement for each write."""
         return [_single(write) if len(write.rows) == 1 else _several(write) for write in writes]
-
-
-@lru_cache(maxsize=64)
-def _one(select: Select) -> str:
-    return f"{select.sql_of_one} {select.lock}" if select.lock else select.sql_of_one
 
 
 @lru_cache(maxsize=64)

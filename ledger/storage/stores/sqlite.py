@@ -30,14 +30,8 @@ class SqliteStore(Store):
         """SQL of the text at a path in a column of JSON."""
         return f"json_extract({column}, '$.{'.'.join(path)}')"
 
-    def select(self, select: Select, keys: Sequence[Key], extras: Sequence[Any] = ()) -> Request | None:
-        """One statement for all keys, or one for each key where the `Select` says so."""
-        if not keys:
-            return None
-        if len(keys) == 1:
-            return Request(_one(select), (*extras, *keys[0]))
-        if select.is_each:
-            return Request(_one(select), [(*extras, *key) for key in keys], is_each=True)
+    def select_many(self, select: Select, keys: Sequence[Key], extras: Sequence[Any]) -> Request:
+        """One statement, whose keys are one JSON text."""
         return Request(_many(select), (*extras, dumps(keys)))
 
     def lock_database(self, connection: Connection) -> None:
@@ -90,11 +84,6 @@ class SqliteStore(Store):
 def _named(values: Iterable[Any]) -> dict[str, Any]:
     """Values as SQLite takes those of `$1`, `$2`: by name."""
     return {str(number): value for number, value in enumerate(values, 1)}
-
-
-@lru_cache(maxsize=64)
-def _one(select: Select) -> str:
-    return select.sql_of_one
 
 
 @lru_cache(maxsize=64)
