@@ -206,6 +206,7 @@ def is_by_account(step: dict[str, Any]) -> bool:
 _TABLE = re.compile(r"(?:FROM|JOIN|UPDATE|INTO|,) (ledger_\w+)")
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize("name", ON_ONE_ACCOUNT)
 def test_on_postgresql_a_verb_goes_to_the_rows_of_its_account_only(on_postgresql: Book, name: str) -> None:
     statements = worked(on_postgresql, name)
@@ -217,6 +218,7 @@ def test_on_postgresql_a_verb_goes_to_the_rows_of_its_account_only(on_postgresql
     assert [step for step in steps if not is_by_account(step)] == []
 
 
+@pytest.mark.one_server
 def test_the_plans_tell_a_statement_that_goes_to_other_accounts_rows(on_postgresql: Book) -> None:
     across = [
         "SELECT * FROM ledger_grant WHERE number = 1",
@@ -301,6 +303,7 @@ def carry_out(engine: Engine, batch: list[ledger.Command]) -> list[Any]:
         return ledger.execute(session, batch)
 
 
+@pytest.mark.one_server
 def test_a_batch_locks_its_accounts_in_the_order_of_their_ids(postgresql_url: str) -> None:
     engine = ledger.create_engine(postgresql_url)
     accounts_of(engine, NAMES)
@@ -318,6 +321,7 @@ def test_a_batch_locks_its_accounts_in_the_order_of_their_ids(postgresql_url: st
     engine.dispose()
 
 
+@pytest.mark.one_server
 def test_a_batch_opens_its_accounts_in_the_order_of_their_ids(postgresql_url: str) -> None:
     engine = ledger.create_engine(postgresql_url)
     middle = len(NAMES) // 2
@@ -380,6 +384,7 @@ def test_a_launch_keeps_its_card_with_the_account(on_postgresql: Book) -> None:
     assert [tuple(row) for row in rows] == [(name, PLAIN.id) for name in ("acme", OTHER, "new")]
 
 
+@pytest.mark.one_server
 def test_on_postgresql_a_start_is_found_by_index_and_taken_among_its_accounts_rows(on_postgresql: Book) -> None:
     """What is due is looked for over all accounts; what is locked and changed belongs to one."""
     with Session(on_postgresql.engine) as session, session.begin():

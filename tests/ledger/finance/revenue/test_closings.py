@@ -341,6 +341,7 @@ def test_an_account_is_written_to_while_a_period_is_closed_and_that_is_an_adjust
         assert list(ledger.audit(session)) == []
 
 
+@pytest.mark.row_security
 def test_who_sees_a_part_of_the_accounts_closes_nothing(on_postgresql: Engine) -> None:
     with Session(on_postgresql) as session:
         session.execute(text(ledger.role_script(row_level_security=True)))
