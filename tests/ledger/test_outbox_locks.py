@@ -100,7 +100,9 @@ def test_a_delivery_whose_own_connection_is_lost_is_undone_and_told(many: tuple[
         if start.start_id == starts[1]:
             pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
             with engine.connect() as other:
-                assert other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid}).scalar_one()
+                assert other.execute(
+                    text("SELECT pg_terminate_backend(CAST(:pid AS integer), 5000)"), {"pid": pid}
+                ).scalar_one()
 
     with Session(engine) as session:
         with pytest.raises(sa.exc.DBAPIError):

@@ -196,7 +196,7 @@ def test_work_whose_session_the_server_ends_is_done_in_another(funded_url: str) 
         if not ended:
             ended.append(session.execute(text("SELECT pg_backend_pid()")).scalar_one())
             with administrator.connect() as connection:
-                connection.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": ended[0]})
+                connection.execute(text("SELECT pg_terminate_backend(CAST(:pid AS integer), 10000)"), {"pid": ended[0]})
         return [first.reservation_id, reserve(session).reservation_id]
 
     holds = ledger.run_transaction(engine, work, attempts=2)

@@ -214,7 +214,7 @@ def test_work_whose_server_connection_ends_is_done_on_another(pooled_url: str, d
         if not ended:
             ended.append(session.execute(text("SELECT pg_backend_pid()")).scalar_one())
             with administrator.connect() as connection:
-                connection.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": ended[0]})
+                connection.execute(text("SELECT pg_terminate_backend(CAST(:pid AS integer), 10000)"), {"pid": ended[0]})
         ledger.reserve(session, "a0", 1, key="twice")
         return hold
 

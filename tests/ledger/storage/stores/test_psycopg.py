@@ -190,7 +190,7 @@ def lose(connection: Connection) -> None:
     """End a connection on the server."""
     pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
     with connection.engine.connect() as other:
-        other.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid})
+        other.execute(text("SELECT pg_terminate_backend(CAST(:pid AS integer), 10000)"), {"pid": pid})
 
 
 @pytest.mark.parametrize("count", [1, 3])
