@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 import ledger
 from estimator import RunOutcome
 from tests.ledger.test_runs import BODY, launch
+from tests.ledger.verbs import launch_command
 from tests.round_trips import RoundTrips
 
 ESTIMATE = BODY | {"estimate": True}
@@ -108,6 +109,17 @@ def test_commands_in_a_transaction_of_their_own_wait_twice(counted: Counted) -> 
     assert isinstance(hold, ledger.Reservation)
     assert isinstance(again, ledger.Reservation)
     assert (hold.replayed, again.replayed, again.reservation_id) == (False, True, hold.reservation_id)
+
+
+def test_a_launch_alone_waits_twice_and_its_settlement_three_times(counted: Counted) -> None:
+    before = counted.trips.count
+    (launched,) = ledger.run_commands(counted.engine, [launch_command("acme")])
+    assert counted.trips.count - before == 2
+    assert isinstance(launched, ledger.Launch)
+    outcome = RunOutcome(status="succeeded", rows_processed=50, rows_delivered=50)
+    (settled,) = ledger.run_commands(counted.engine, [ledger.SettleRun("acme", str(launched.run_id), outcome)])
+    assert counted.trips.count - before == 5
+    assert isinstance(settled, ledger.RunSettlement)
 
 
 def test_in_a_transaction_of_the_hosts_a_verb_waits_once_to_read_and_once_to_write(counted: Counted) -> None:
