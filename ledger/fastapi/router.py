@@ -186,9 +186,7 @@ def _add_runs(
         facts.operation = "estimate" if asked.estimate else "launch"
         work = partial(launch_run, host=host, account_id=account_id, dataset_id=dataset_id, request=asked)
         try:
-            # An estimate asks the host for the profile and the terms first, and then reads.
-            is_estimate = asked.estimate is True
-            launched = await transactions.run(work, account_id, keyed=key is not None or is_estimate, reads=is_estimate)
+            launched = await transactions.run(work, account_id, keyed=key is not None or asked.estimate is True)
         except SQLAlchemyError as error:
             if key is not None and is_waiting_over(error):
                 raise LaunchInFlight(key) from error

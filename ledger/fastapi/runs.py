@@ -13,6 +13,7 @@ from ledger.model.checks import check_id
 from ledger.model.values import Launch
 from ledger.runs import RunStanding, RunState, find_last_run, find_launch, launch
 from ledger.storage.history import require_account
+from ledger.storage.own_sessions import read_alone_from_here
 
 _STATUSES = {
     RunState.ACTIVE: "running",
@@ -39,13 +40,17 @@ def launch_run(session: Session, host: Host, account_id: str, dataset_id: str, r
             raise DatasetNotFound(dataset_id)
         return first
     terms = host.terms(session, account_id, dataset_id)
+    cards = host.book()
+    if request.estimate:
+        # From here on nothing of the host's is called.
+        read_alone_from_here(session)
     launched = launch(
         session,
         account_id=account_id,
         dataset_id=dataset_id,
         profile=profile,
         request=request,
-        cards=host.book(),
+        cards=cards,
         expires_in=terms.expires_in,
         grace=terms.grace,
         labels=terms.labels,

@@ -13,6 +13,12 @@ from ledger.schema.databases import database_of
 from ledger.storage.failures import is_prepared_statement_lost
 
 
+def driver_of(proxied: Any) -> Any:
+    """The driver's own connection behind the one of a pool; also of one that was detached from its pool."""
+    adapted = proxied.dbapi_connection
+    return getattr(adapted, "driver_connection", adapted)
+
+
 class raised_as_sqlalchemy:  # noqa: N801  # a context manager, used as a function is
     """For a `with` block that uses the driver of a connection: its errors are raised as SQLAlchemy raises them."""
 

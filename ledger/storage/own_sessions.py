@@ -7,7 +7,7 @@ When the host's own statement comes first, they are sent before it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -41,6 +41,12 @@ class OwnSession(Session):
         self.begun: Connection | None = None
 
 
+def read_alone_from_here(session: Session) -> None:
+    """Let each reading of an `OwnSession` be a transaction of its own, if nothing was sent in it yet."""
+    if isinstance(session, OwnSession) and session.begun is None:
+        session.opening = replace(session.opening, is_each_alone=True)
+
+
 def begun_by(session: Session) -> Connection | None:
     """The connection on which an `OwnSession` has begun; None before its first use."""
     return session.begun if isinstance(session, OwnSession) else None
@@ -50,7 +56,9 @@ def begun_by(session: Session) -> Connection | None:
 def _begin(session: OwnSession, transaction: Any, connection: Connection) -> None:
     if not transaction.nested:
         session.begun = connection
-        begin_own(connection, session.opening, is_for_verb=session.is_for_verb)
+        # A savepoint that comes first would take the settings back when it is rolled back.
+        is_for_verb = session.is_for_verb and session.get_nested_transaction() is None
+        begin_own(connection, session.opening, is_for_verb=is_for_verb)
 
 
 def begin_own(connection: Connection, opening: Opening, *, is_for_verb: bool) -> None:

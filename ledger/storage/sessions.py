@@ -20,7 +20,7 @@ from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage.engines import BEGINS_IMMEDIATE, check_pooler
 from ledger.storage.own_sessions import OwnSession
 from ledger.storage.stores import fetch
-from ledger.storage.stores.opening import OPENED
+from ledger.storage.stores.opening import OPENED, OPENING, Opening
 
 _checked: WeakSet[Pool] = WeakSet()
 """Pools of engines whose driver and schema were found to be what this version works with."""
@@ -85,6 +85,9 @@ def writing_connection(session: Session) -> Connection:
 
 def check_writable(connection: Connection) -> None:
     """Raise `SessionUnusable` for a connection on which a verb could not keep what it writes."""
+    opening: Opening | None = connection.info.get(OPENING)
+    if opening is not None and opening.is_each_alone:
+        connection.info[OPENING] = opening.of_host()
     if BEGINS_IMMEDIATE not in connection.info and _commits_by_itself(connection):
         raise SessionUnusable(
             "is in AUTOCOMMIT, where a rollback undoes nothing. Pass a session of an engine with the default isolation"

@@ -18,6 +18,8 @@ import ledger
 from tests.processes.serving import Served, served, write_datasets
 from tests.proxy import Proxy
 
+pytestmark = pytest.mark.external
+
 _PATIENCE_SECONDS = 60
 BEARER = {"Authorization": "Bearer secret"}
 RUN = {"column_mapping": {"prompt": "question"}, "job_specification": {"max_rows": 100, "idempotency_key": "k"}}

@@ -49,11 +49,16 @@ _closing: WeakSet[Pool] = WeakSet()
 def close_openings(pool: Pool) -> None:
     """Make a pool's connections the driver's own again when they come back."""
     if pool not in _closing:
-        _closing.add(pool)
+        # In this order: two threads may both listen, and none may go on before one does.
         event.listen(pool, "checkin", _close)
+        _closing.add(pool)
 
 
 def _close(connection: Any, record: Any) -> None:
     record.info.pop(OPENING, None)
-    if record.info.pop(OPENED, False) and connection is not None and not connection.closed:
+    if not record.info.pop(OPENED, False) or connection is None or connection.closed:
+        return
+    try:
         connection.autocommit = False
+    except Exception as error:  # noqa: BLE001  # whatever it is, nobody else may get this connection
+        record.invalidate(error)

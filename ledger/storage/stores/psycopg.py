@@ -17,14 +17,14 @@ from typing import Any
 
 import psycopg
 from psycopg.adapt import Dumper
-from psycopg.pq import TransactionStatus
+from psycopg.pq import ConnStatus, PipelineStatus, TransactionStatus
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import Connection
 from sqlalchemy.util import await_only
 
 from ledger.errors import TransactionEnded
-from ledger.storage.driver import raised_as_sqlalchemy, transaction_begun
+from ledger.storage.driver import driver_of, raised_as_sqlalchemy, transaction_begun
 from ledger.storage.stores.arrays import ARRAYS, Array
 from ledger.storage.stores.base import Request
 from ledger.storage.stores.literals import array_literal
@@ -66,15 +66,15 @@ class _PipelineStore(PostgresqlStore):
         with raised_as_sqlalchemy(connection):
             if not connection.in_transaction():
                 transaction_begun(connection)
-            before, after = self._around(proxied)
+            before, after = self._around(connection, proxied)
             sent = [*before, *requests, *after]
-            found = self._send(proxied.driver_connection, sent) if sent else []
+            found = self._sent(connection, driver_of(proxied), sent) if sent else []
         return found[len(before) : len(before) + len(requests)]
 
     def has_ended(self, connection: Connection) -> bool:
         """Whether the connection is in no transaction, though a store or the driver began one."""
         info = connection.info
-        driver: Any = connection.connection.driver_connection
+        driver = driver_of(connection.connection)
         has_begun = OPENING not in info and (OPENED in info or not driver.autocommit)
         return has_begun and driver.pgconn.transaction_status == TransactionStatus.IDLE
 
@@ -97,15 +97,15 @@ class _PipelineStore(PostgresqlStore):
                 if diagnostic.source_function == "SyncRepWaitForLSN":
                     heard.append(diagnostic.message_primary or "")
 
-            driver: Any = connection.connection.driver_connection
+            driver = driver_of(connection.connection)
             driver.add_notice_handler(hear)
             self.warnings = heard
         self.warnings.clear()
         return self.warnings
 
-    def _around(self, proxied: Any) -> tuple[list[Request], list[Request]]:
+    def _around(self, connection: Connection, proxied: Any) -> tuple[list[Request], list[Request]]:
         """What begins, and ends, the transaction that the library owns, where it has not begun."""
-        info, driver = proxied.info, proxied.driver_connection
+        info, driver = proxied.info, driver_of(proxied)
         opening: Opening | None = info.get(OPENING)
         if opening is None and OPENED not in info:
             return [], []
@@ -114,13 +114,15 @@ class _PipelineStore(PostgresqlStore):
             if is_idle:
                 raise TransactionEnded
             return [], []
-        if not is_idle or (driver.autocommit and OPENED not in info):
-            # A statement of SQLAlchemy's came first, or the engine is in autocommit, which the verbs refuse.
+        may_begin = OPENED in info or not (driver.autocommit or _skips_rollback(connection))
+        if not is_idle or not may_begin:
+            # A statement of SQLAlchemy's came first, or the engine is in autocommit, which the verbs refuse, or it does
+            # not roll back what the driver takes for autocommit.
             del info[OPENING]
             return opening.requests(), []
         if OPENED not in info:
-            proxied.dbapi_connection.autocommit = True
             info[OPENED] = True
+            proxied.dbapi_connection.autocommit = True
         if not opening.is_each_alone:
             del info[OPENING]
         ends = [Request("COMMIT", has_rows=False)] if opening.is_each_alone else []
@@ -132,6 +134,17 @@ class _PipelineStore(PostgresqlStore):
         if opening is not None:
             connection.info[OPENING] = opening.of_host()
             self.run(connection, [])
+
+    def _sent(self, connection: Connection, driver: Any, requests: Sequence[Request]) -> list[list[tuple[Any, ...]]]:
+        try:
+            return self._send(driver, requests)
+        except BaseException:
+            # An interrupt may come between the last statement and the end of the pipeline. Such a connection says of
+            # the next user's statements that they answer nothing.
+            if driver.pgconn.status == ConnStatus.OK and driver.pgconn.pipeline_status != PipelineStatus.OFF:
+                driver.pgconn.finish()
+                connection.invalidate()
+            raise
 
     def _send(self, driver: Any, requests: Sequence[Request]) -> list[list[tuple[Any, ...]]]:
         raise NotImplementedError
@@ -150,6 +163,11 @@ class _PipelineStore(PostgresqlStore):
 
     def _cursor(self, driver: Any) -> Any:
         raise NotImplementedError
+
+
+def _skips_rollback(connection: Connection) -> bool:
+    """Whether the engine was made to roll nothing back on a connection that the driver takes for autocommit."""
+    return bool(getattr(connection.dialect, "skip_autocommit_rollback", False))
 
 
 def _begin(driver: Any) -> str:
@@ -196,7 +214,7 @@ class PsycopgStore(_PipelineStore):
             self.begin(connection)
             if not connection.in_transaction():
                 transaction_begun(connection)
-            driver: Any = connection.connection.driver_connection
+            driver = driver_of(connection.connection)
             with _prepared(psycopg.RawServerCursor(driver, f"ledger_{next(_names)}")) as cursor:
                 cursor.execute(sql, values, binary=True)
                 while part := cursor.fetchmany(size):
@@ -253,7 +271,7 @@ class AsyncPsycopgStore(_PipelineStore):
             self.begin(connection)
             if not connection.in_transaction():
                 transaction_begun(connection)
-            driver: Any = connection.connection.driver_connection
+            driver = driver_of(connection.connection)
             cursor = _prepared(psycopg.AsyncRawServerCursor(driver, f"ledger_{next(_names)}"))
             try:
                 await_only(cursor.execute(sql, values, binary=True))

@@ -216,3 +216,16 @@ def test_a_replay_is_answered_though_its_dataset_is_gone(mount: Mount) -> None:
     datasets.clear()
     assert service.post(keyed("k")).json() == first.json()
     assert service.post(keyed("new")).status_code == 404
+
+
+@pytest.mark.parametrize("estimate", [True, False])
+def test_what_a_hook_writes_is_undone_where_the_answer_is_a_refusal(mount: Mount, estimate: bool) -> None:
+    """An estimate only reads, and is still one transaction with what the host does before it."""
+
+    def profiles(session: Session, account_id: str, dataset_id: str) -> None:
+        assert ledger.get_balance(session, account_id).available == 100
+        ledger.reserve(session, account_id, 5)
+
+    service = mount(profiles=profiles)
+    assert service.post(BODY | {"estimate": estimate}).status_code == 404
+    assert service.held() == 0
