@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 import ledger
 from ledger.finance import PeriodClosed, close_period, stream_book
 from ledger.schema.roles import ACCOUNT_SETTING
-from ledger.storage.failures import code_of
 from tests.ledger.verbs import ON_ONE_ACCOUNT, OVER_ACCOUNTS, Filled, fill
 from tests.pooler import Pooler
 from tests.postgres import PostgresServer
@@ -292,7 +291,8 @@ def test_a_host_that_sets_a_threshold_is_told_what_became_of_its_statements(
             send(used, "SELECT 0")  # what SQLAlchemy asks of a new engine is over, and both have counted as far
         with pytest.raises(ledger.PreparedStatementsLost) as raised:
             mix(first, second)
-        assert code_of(raised.value.__cause__) == sqlstate
+        cause: Any = raised.value.__cause__
+        assert getattr(cause, "orig", cause).sqlstate == sqlstate
         for used in (first, second):
             used.dispose()
 

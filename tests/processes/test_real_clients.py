@@ -28,7 +28,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from adaption import Adaption, ConflictError
 
-pytestmark = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
+pytestmark = [pytest.mark.external, pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")]
 
 CALLS = Path(__file__).with_name("client_calls.py")
 _PATIENCE_SECONDS = 120
