@@ -34,6 +34,8 @@ from ledger.storage.stores.postgresql import PostgresqlStore
 _ROWS_KEPT = 1000
 """Cursors are not used again when one of them fetched more rows, which it would hold until then."""
 
+_COMMIT = Request("COMMIT", is_planned_anew=True, has_rows=False)
+
 _names = count()
 
 
@@ -81,7 +83,7 @@ class _PipelineStore(PostgresqlStore):
     def commit_request(self, connection: Connection) -> Request | None:
         """The request that commits a transaction which a store has begun: the driver knows nothing of it."""
         info = connection.info
-        return Request("COMMIT", has_rows=False) if OPENED in info and OPENING not in info else None
+        return _COMMIT if OPENED in info and OPENING not in info else None
 
     def commit_warnings(self, connection: Connection) -> list[str]:
         """A list that PostgreSQL's warnings about the standby are put in, as they come.
@@ -125,8 +127,8 @@ class _PipelineStore(PostgresqlStore):
             proxied.dbapi_connection.autocommit = True
         if not opening.is_each_alone:
             del info[OPENING]
-        ends = [Request("COMMIT", has_rows=False)] if opening.is_each_alone else []
-        return [Request(_begin(driver), has_rows=False), *opening.requests()], ends
+        ends = [_COMMIT] if opening.is_each_alone else []
+        return [Request(_begin(driver), is_planned_anew=True, has_rows=False), *opening.requests()], ends
 
     def begin(self, connection: Connection) -> None:
         """Send what begins the transaction that the library owns, if it has not begun."""
