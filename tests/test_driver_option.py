@@ -11,6 +11,9 @@ import pytest
 
 from tests.drivers import ASYNC_DRIVERS, over
 
+pytestmark = pytest.mark.external
+"""Takes long; run by .ci/run."""
+
 ROOT = Path(__file__).parents[1]
 FILES = ("tests/ledger/test_sweeping.py", "tests/ledger/test_outbox_locks.py")
 

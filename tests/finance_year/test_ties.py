@@ -18,6 +18,9 @@ from tests.finance_year.customers import START
 from tests.finance_year.ties import NAMES, Ties
 from tests.finance_year.writing import Settings, Year, write_year
 
+pytestmark = pytest.mark.external
+"""Takes long; run by .ci/run."""
+
 SETTINGS = Settings(seed=4, accounts=8, entries=800, discrepancies=20)
 
 _CAPTURE = "(SELECT min(sequence) FROM ledger_entry WHERE kind = 'capture' AND account_id = 'customer-0003')"

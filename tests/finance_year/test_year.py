@@ -20,6 +20,9 @@ from tests.finance_year.run import run_year
 from tests.finance_year.ties import NAMES
 from tests.finance_year.writing import Settings, write_year
 
+pytestmark = pytest.mark.external
+"""Takes long; run by .ci/run."""
+
 SETTINGS = Settings(seed=1, accounts=24, entries=3_000, discrepancies=100)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, settings
 
 from estimator import (
@@ -23,6 +24,9 @@ from estimator.programs.folding import RESULTS
 from tests.estimator import reference
 from tests.laws import examples
 from tests.strategies import ended_runs, part, priced_plans, thousandths
+
+pytestmark = pytest.mark.external
+"""Takes long; run by .ci/run."""
 
 many = settings(max_examples=examples(150))
 """For the laws that hold the package to an independent reading: rounding differs on few cards."""

@@ -15,6 +15,9 @@ from estimator import RateCard, diagnosis_sql, sql
 from tests.frames import TYPES, large_cards, priced_tables, prices_of
 from tests.laws import examples
 
+pytestmark = pytest.mark.external
+"""Takes long; run by .ci/run."""
+
 PricedTable = tuple[RateCard, tuple[pa.Table, list[Any]]]
 POSTGRES_TYPES = {pa.int64(): "bigint", pa.string(): "text", pa.bool_(): "boolean"}
 

@@ -15,6 +15,9 @@ from tests.simulation.clients import Acknowledged, Answered
 from tests.simulation.plan import Known, Settings, batch, opening
 from tests.simulation.run import simulate
 
+pytestmark = pytest.mark.external
+"""Takes long; run by .ci/run."""
+
 SETTINGS = Settings(seed=5, clients=3, accounts=12, operations=3_000)
 
 

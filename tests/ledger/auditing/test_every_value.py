@@ -21,6 +21,9 @@ from tests.drivers import create_engine
 from tests.ledger.conftest import START, later
 from tests.ledger.test_runs import launch
 
+pytestmark = pytest.mark.external
+"""Takes long; run by .ci/run."""
+
 TABLES = [table.name for table in metadata.sorted_tables]
 OF_DELIVERIES = {"ledger_outbox": {"attempts", "next_attempt_at", "ended_at", "error"}}
 """What no entry says: how far the delivery of a start is. Only that it has a shape that a delivery leaves is held."""

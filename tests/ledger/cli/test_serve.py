@@ -19,6 +19,9 @@ from ledger.cli.serve import _bind
 from tests.command_line import Credits
 from tests.processes.serving import Served, served, write_datasets
 
+pytestmark = pytest.mark.external
+"""Takes long; run by .ci/run."""
+
 
 @pytest.fixture
 def datasets(tmp_path: Path) -> Path:
