@@ -31,6 +31,7 @@ def roles(postgresql_url: str) -> Iterator[Roles]:
     owner.dispose()
 
 
+@pytest.mark.default_driver("of the driver's own version")
 @pytest.mark.triggers
 def test_a_database_that_is_as_it_should_be_lacks_nothing(engine: Engine) -> None:
     report = ledger.check_database(engine)

@@ -37,7 +37,7 @@ class AsyncpgStore(PostgresqlStore):
         with _raised_as_sqlalchemy(connection):
             rows = connection.exec_driver_sql(sql, tuple(values), execution_options=options)
         with rows:
-            parts = rows.partitions()
+            parts = rows.partitions(size)
             while part := _next(connection, parts):
                 yield part
 

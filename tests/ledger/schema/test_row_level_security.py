@@ -228,7 +228,7 @@ def test_the_workers_role_delivers_and_sweeps_every_account_under_row_level_secu
 def test_where_no_account_can_be_set_that_is_said_with_what_to_do(sqlite_url: str) -> None:
     """In a transaction of the host, and before one of the library's own begins."""
     engine = create_engine(sqlite_url)
-    refused = pytest.raises(ledger.CommandInvalid, match=r"cannot be set on sqlite, .*row-level security.*PostgreSQL")
+    refused = pytest.raises(ledger.CommandInvalid, match=r"cannot be set on sqlite.*row-level security.*PostgreSQL")
     with Session(engine) as session, refused:
         ledger.set_account(session, "acme")
     with refused:

@@ -21,6 +21,8 @@ from ledger.storage.stores.psycopg import AsyncPsycopgStore, PsycopgStore
 from ledger.storage.transactions import transact
 from tests.ledger.shorthand import fund
 
+pytestmark = pytest.mark.default_driver("of the driver's own objects")
+
 Work = Callable[[Session], Any]
 _SET = text(f"SELECT current_setting('{ACCOUNT_SETTING}', true)")
 _ISOLATION = text("SHOW transaction_isolation")

@@ -21,6 +21,8 @@ from tests.ledger.conftest import START
 from tests.ledger.storage.stores.test_literals import HARD
 from tests.ledger.verbs import ON_ONE_ACCOUNT, OVER_ACCOUNTS, fill
 
+pytestmark = pytest.mark.default_driver("on an event loop of their own")
+
 
 def asyncpg_url(url: str) -> str:
     """The URL of the same database by asyncpg."""

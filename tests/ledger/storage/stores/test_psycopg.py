@@ -24,6 +24,8 @@ from ledger.storage.stores.literals import array_literal
 from tests.ledger.conftest import START
 from tests.ledger.storage.stores.test_literals import HARD
 
+pytestmark = pytest.mark.default_driver("of the driver's own objects")
+
 ASKED = [
     Request("SELECT CAST($1 AS bigint), CAST($2 AS text)", (1, "x")),
     Request("SELECT CAST($1 AS text)", [("a",), ("b",)], is_each=True),

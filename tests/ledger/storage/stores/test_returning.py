@@ -21,6 +21,8 @@ from ledger.storage.transactions import transact
 from tests.ledger.shorthand import fund
 from tests.ledger.storage.test_own_sessions import check_as_new, held, reserve, run_sync
 
+pytestmark = pytest.mark.default_driver("of the driver's own objects")
+
 
 @pytest.fixture
 def one(postgresql_url: str) -> Iterator[Engine]:

@@ -33,6 +33,7 @@ DRIVERS = {
 """The drivers for asyncio of each database."""
 
 
+@pytest.mark.default_driver("of the driver's own objects")
 def test_a_connection_of_the_driver_has_one_store_which_is_of_its_driver(engine: Engine) -> None:
     expected = SqliteStore if engine.dialect.name == "sqlite" else PsycopgStore
     with engine.connect() as connection:
