@@ -27,6 +27,7 @@ from ledger.outbox import Handler, RunStart
 from ledger.schema.databases import database_of
 from ledger.schema.roles import ACCOUNT_SETTING
 from ledger.storage.failures import was_rolled_back
+from ledger.storage.sessions import connection_of
 from ledger.storage.stores import store_of
 from ledger.storage.stores.opening import Opening
 from ledger.storage.transactions import transact, transact_async
@@ -121,7 +122,7 @@ class SessionTransactions:
 
 def _committed(session: Session, *, work: Work[Answer], settings: Opening) -> Answer:
     try:
-        connection = session.connection()
+        connection = connection_of(session)
         store = store_of(connection)
         if store.can.hides_rows:
             store.run(connection, settings.requests())

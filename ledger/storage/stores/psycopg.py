@@ -10,7 +10,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -148,8 +150,9 @@ class _PipelineStore(PostgresqlStore):
                 connection.invalidate()
             raise
 
+    @abstractmethod
     def _send(self, driver: Any, requests: Sequence[Request]) -> list[list[tuple[Any, ...]]]:
-        raise NotImplementedError
+        """The rows of each request, all in one round trip, without what goes before or after."""
 
     def _take(self, driver: Any, size: int) -> list[Any]:
         """As many cursors as are needed. They are not the store's until `_keep`: after an error none is used again."""
@@ -163,8 +166,18 @@ class _PipelineStore(PostgresqlStore):
         if all(len(rows) <= _ROWS_KEPT for rows in found):
             self.cursors = cursors
 
+    @abstractmethod
     def _cursor(self, driver: Any) -> Any:
-        raise NotImplementedError
+        """A new cursor, whose statements number their values as the server does."""
+
+    @contextmanager
+    def _streaming(self, connection: Connection) -> Iterator[Any]:
+        """The driver's connection in a transaction, for a named cursor, which stays on the server."""
+        with raised_as_sqlalchemy(connection):
+            self.begin(connection)
+            if not connection.in_transaction():
+                transaction_begun(connection)
+            yield driver_of(connection.connection)
 
 
 def _skips_rollback(connection: Connection) -> bool:
@@ -211,16 +224,14 @@ class PsycopgStore(_PipelineStore):
     def stream(
         self, connection: Connection, sql: str, values: Sequence[Any], size: int
     ) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """The rows of a SELECT, `size` at a time: a named cursor stays on the server, which sends what is fetched."""
-        with raised_as_sqlalchemy(connection):
-            self.begin(connection)
-            if not connection.in_transaction():
-                transaction_begun(connection)
-            driver = driver_of(connection.connection)
-            with _prepared(psycopg.RawServerCursor(driver, f"ledger_{next(_names)}")) as cursor:
-                cursor.execute(sql, values, binary=True)
-                while part := cursor.fetchmany(size):
-                    yield part
+        """The rows of a SELECT, `size` at a time: the server sends what is fetched."""
+        with (
+            self._streaming(connection) as driver,
+            _prepared(psycopg.RawServerCursor(driver, f"ledger_{next(_names)}")) as cursor,
+        ):
+            cursor.execute(sql, values, binary=True)
+            while part := cursor.fetchmany(size):
+                yield part
 
 
 def _execute(cursor: Any, request: Request) -> None:
@@ -268,12 +279,8 @@ class AsyncPsycopgStore(_PipelineStore):
     def stream(
         self, connection: Connection, sql: str, values: Sequence[Any], size: int
     ) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """The rows of a SELECT, `size` at a time, by a named cursor."""
-        with raised_as_sqlalchemy(connection):
-            self.begin(connection)
-            if not connection.in_transaction():
-                transaction_begun(connection)
-            driver = driver_of(connection.connection)
+        """The rows of a SELECT, `size` at a time: the server sends what is fetched."""
+        with self._streaming(connection) as driver:
             cursor = _prepared(psycopg.AsyncRawServerCursor(driver, f"ledger_{next(_names)}"))
             try:
                 await_only(cursor.execute(sql, values, binary=True))

@@ -29,15 +29,6 @@ class Poisoned(Reserve):
         raise StopIteration("poison")
 
 
-@pytest.fixture
-def funded(engine: Engine) -> Engine:
-    """An engine on a book whose account `acme` has 100 credits."""
-    with Session(engine) as session, session.begin():
-        ledger.open_account(session, "acme")
-        ledger.grant_credits(session, "acme", 100)
-    return engine
-
-
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses between attempts, none of them taken."""

@@ -81,8 +81,15 @@ def test_a_defect_of_the_hosts_is_no_refusal() -> None:
 def test_what_a_dependency_yields_is_a_session_and_not_what_makes_one(engine: Engine) -> None:
     """A registry of threads would give the route another session than the dependency has opened."""
     fill(engine)
-    registry = scoped_session(sessionmaker(engine))
-    with TestClient(host(lambda: registry)) as client:
+    of_thread = scoped_session(sessionmaker(engine))
+    with TestClient(host(lambda: of_thread)) as client:
         answer = client.get("/api/v1/balance", headers={"Authorization": "Bearer token-of-acme"})
     assert (answer.status_code, answer.json()["code"]) == (500, "session_unusable")
     assert "of a scoped_session, what it gives when it is called" in answer.json()["message"]
+
+
+def test_a_session_of_a_dependency_that_no_verb_could_use_is_named_before_anything_is_sent() -> None:
+    with Session() as unbound, TestClient(host(lambda: unbound)) as client:
+        answer = client.get("/api/v1/balance", headers={"Authorization": "Bearer token-of-acme"})
+    assert (answer.status_code, answer.json()["code"]) == (500, "session_unusable")
+    assert "is bound to no database" in answer.json()["message"]

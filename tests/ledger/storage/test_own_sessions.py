@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,22 +19,12 @@ from ledger.storage.stores import stream
 from ledger.storage.stores.opening import OPENED, OPENING, Opening
 from ledger.storage.stores.psycopg import AsyncPsycopgStore, PsycopgStore
 from ledger.storage.transactions import transact
-from tests.ledger.shorthand import fund
 
 pytestmark = pytest.mark.default_driver("of the driver's own objects")
 
 Work = Callable[[Session], Any]
 _SET = text(f"SELECT current_setting('{ACCOUNT_SETTING}', true)")
 _ISOLATION = text("SHOW transaction_isolation")
-
-
-@pytest.fixture
-def one(postgresql_url: str) -> Iterator[Engine]:
-    """An engine of one connection on a PostgreSQL database with a funded account, whose revision was looked at."""
-    engine = ledger.create_engine(postgresql_url, pool_size=1, max_overflow=0)
-    fund(engine)
-    yield engine
-    engine.dispose()
 
 
 def run_async(engine: Engine, work: Work, **options: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,15 +23,6 @@ from tests.ledger.storage.test_own_sessions import check_as_new, held, reserve, 
 pytestmark = pytest.mark.default_driver("of the driver's own objects")
 
 
-@pytest.fixture
-def one(postgresql_url: str) -> Iterator[Engine]:
-    """An engine of one connection on a PostgreSQL database with a funded account, whose revision was looked at."""
-    engine = ledger.create_engine(postgresql_url, pool_size=1, max_overflow=0)
-    fund(engine)
-    yield engine
-    engine.dispose()
-
-
 def test_settings_outlast_a_savepoint_that_came_first_and_was_rolled_back(one: Engine) -> None:
     """They are sent before it, and not along with the first verb within it."""
 
@@ -48,10 +38,7 @@ def test_settings_outlast_a_savepoint_that_came_first_and_was_rolled_back(one: E
 
 def test_an_engine_that_skips_rollbacks_in_autocommit_keeps_its_own_begin(postgresql_url: str) -> None:
     """SQLAlchemy would roll nothing back on a connection that the driver takes for autocommit."""
-    try:
-        engine = ledger.create_engine(postgresql_url, pool_size=1, max_overflow=0, skip_autocommit_rollback=True)
-    except TypeError:
-        pytest.skip("this version of SQLAlchemy has no such option")
+    engine = ledger.create_engine(postgresql_url, pool_size=1, max_overflow=0, skip_autocommit_rollback=True)
     fund(engine)
 
     def refused(session: Session) -> None:
